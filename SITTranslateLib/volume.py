@@ -1,0 +1,142 @@
+"""One scalar 3D image with its grid.
+
+Frames: ``affine`` maps voxel indices (i, j, k) to **RAS** millimetres. LPS exists only inside
+:func:`SITTranslateLib.files.read_volume` and its relatives. Arrays are indexed ``[k, j, i]``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A regular grid of voxels in space.
+
+    Attributes:
+        shape: number of voxels ``(K, J, I)``.
+        affine: 4x4 matrix from voxel indices ``(i, j, k, 1)`` to RAS mm.
+    """
+
+    shape: tuple[int, int, int]
+    affine: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        affine = np.asarray(self.affine, dtype=np.float64)
+        if affine.shape != (4, 4):
+            raise ValueError(f"affine must be 4x4, got {affine.shape}")
+        object.__setattr__(self, "affine", affine)
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+
+    @property
+    def axes(self) -> NDArray[np.float64]:
+        """3x3 matrix from index steps (i, j, k) to RAS mm."""
+        return self.affine[:3, :3]
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Voxel size in mm along (i, j, k)."""
+        return tuple(float(s) for s in np.linalg.norm(self.axes, axis=0))  # type: ignore[return-value]
+
+    @property
+    def voxel_volume(self) -> float:
+        """Volume of a voxel in mm3."""
+        return float(abs(np.linalg.det(self.axes)))
+
+    @property
+    def centre(self) -> NDArray[np.float64]:
+        """RAS mm of the middle of the grid."""
+        k, j, i = self.shape
+        return self.to_world(np.array([(i - 1) / 2, (j - 1) / 2, (k - 1) / 2]))
+
+    def to_world(self, indices: NDArray[np.floating]) -> NDArray[np.float64]:
+        """RAS mm of voxel indices ``(..., 3)`` in (i, j, k) order."""
+        return np.asarray(indices, dtype=np.float64) @ self.axes.T + self.affine[:3, 3]
+
+    def to_indices(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Continuous voxel indices (i, j, k) of RAS points ``(..., 3)`` in mm."""
+        return (np.asarray(points, dtype=np.float64) - self.affine[:3, 3]) @ np.linalg.inv(self.axes).T
+
+    def matches(self, other: Grid, tolerance: float = 1e-3) -> bool:
+        """Whether two grids are the same to ``tolerance`` mm."""
+        return self.shape == other.shape and bool(np.allclose(self.affine, other.affine, atol=tolerance))
+
+    def coarsened(self, factor: int) -> Grid:
+        """A grid with voxels ``factor`` times larger whose voxel centres cover this one's, edge to edge."""
+        shape = tuple(-(-(n - 1) // factor) + 1 for n in self.shape)
+        affine = self.affine.copy()
+        affine[:3, :3] *= factor
+        excess = np.array([(m - 1) * factor - (n - 1) for n, m in zip(self.shape, shape, strict=True)])[::-1]
+        affine[:3, 3] -= self.axes @ (excess / 2.0)
+        return Grid(shape, affine)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A scalar image on a grid.
+
+    Attributes:
+        array: values ``(K, J, I)``, float32, native units.
+        affine: 4x4 from (i, j, k) to RAS mm.
+        name: what the user calls it; never a path.
+    """
+
+    array: FloatArray
+    affine: NDArray[np.float64]
+    name: str = field(default="volume")
+
+    def __post_init__(self) -> None:
+        array = np.ascontiguousarray(self.array, dtype=np.float32)
+        if array.ndim != 3:
+            raise ValueError(f"a volume has three axes (K, J, I), got shape {array.shape}")
+        object.__setattr__(self, "array", array)
+        object.__setattr__(self, "affine", Grid(array.shape, self.affine).affine)  # type: ignore[arg-type]
+
+    @property
+    def grid(self) -> Grid:
+        return Grid(self.array.shape, self.affine)  # type: ignore[arg-type]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.array.shape  # type: ignore[return-value]
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        return self.grid.spacing
+
+    def with_array(self, array: NDArray[np.generic], name: str | None = None) -> Volume:
+        """The same grid with other values."""
+        return replace(self, array=array, name=self.name if name is None else name)
+
+
+@dataclass(frozen=True, eq=False)
+class VectorField:
+    """A velocity or displacement on a grid: ``array[k, j, i]`` is a vector (R, A, S) in mm.
+
+    Which one it is (velocity, motion, sampling field) is said by the name of the variable that holds it;
+    the frame and unit never change.
+    """
+
+    array: FloatArray
+    affine: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        array = np.ascontiguousarray(self.array, dtype=np.float32)
+        if array.ndim != 4 or array.shape[3] != 3:
+            raise ValueError(f"a vector field has shape (K, J, I, 3), got {array.shape}")
+        object.__setattr__(self, "array", array)
+        object.__setattr__(self, "affine", Grid(array.shape[:3], self.affine).affine)
+
+    @property
+    def grid(self) -> Grid:
+        return Grid(self.array.shape[:3], self.affine)  # type: ignore[arg-type]
+
+    def magnitude(self) -> FloatArray:
+        """Length of each vector in mm, ``(K, J, I)``."""
+        squared = np.einsum("...c,...c->...", self.array, self.array)
+        return np.asarray(np.sqrt(squared), dtype=np.float32)
