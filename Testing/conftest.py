@@ -1,0 +1,28 @@
+"""What every test shares: one thread (parallel threads on a busy machine are far slower), and the real scans if there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real scans; tests that ask for it are skipped where it is absent."""
+    folder = Path(os.environ.get("SITTRANSLATE_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip("the real scans are not on this machine (set SITTRANSLATE_DATA)")
+    return folder
