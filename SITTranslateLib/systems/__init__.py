@@ -1,0 +1,33 @@
+"""The systems by name: ``create("sit", parameters)`` gives a network without weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from torch import nn
+
+from SITTranslateLib.errors import PackageError
+from SITTranslateLib.systems.network import NetworkOutput, TranslationNetwork
+
+#: System name to the module and class of its network; a closed list, since no code comes out of a package.
+SYSTEMS: dict[str, tuple[str, str]] = {"sit": ("SITTranslateLib.systems.sit.network", "SITNetwork")}
+
+__all__ = ["SYSTEMS", "NetworkOutput", "TranslationNetwork", "create"]
+
+
+def create(name: str, parameters: Mapping[str, Any]) -> nn.Module:
+    """A network of the named system, weights not loaded.
+
+    Raises:
+        PackageError: unknown system, or parameters that it does not know.
+    """
+    if name not in SYSTEMS:
+        raise PackageError(f"This version does not know the system '{name}'; it knows {', '.join(sorted(SYSTEMS))}.")
+    module, cls = SYSTEMS[name]
+    try:
+        network: nn.Module = getattr(import_module(module), cls)(**parameters)
+    except (TypeError, ValueError) as error:
+        raise PackageError(f"The parameters of system '{name}' are not understood: {error}.") from error
+    return network

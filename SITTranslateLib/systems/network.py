@@ -1,0 +1,55 @@
+"""What every system's network gives to the pipeline, whatever happens inside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class NetworkOutput:
+    """One network's answer on its own grid, normalised intensities, batch of one.
+
+    Attributes:
+        translated: ``(1, 1, K, J, I)``.
+        intensity_change: ``d`` on the source grid ``(1, 1, K, J, I)``, or None if the system has none.
+        velocity: stationary velocity of the motion ``(1, 3, k, j, i)`` in mm RAS, on the network's grid or a
+            coarser one.
+        velocity_affine: 4x4 of the velocity's grid (ijk to RAS mm).
+        displacement: sampling field ``(1, 3, K, J, I)`` in mm RAS, for systems that predict it directly.
+        keeps_geometry: the system promises that nothing moves (field origin IDENTITY).
+        extras: further maps to show (attention, segmentation, uncertainty), each ``(1, 1, K, J, I)``.
+    """
+
+    translated: Tensor
+    intensity_change: Tensor | None = None
+    velocity: Tensor | None = None
+    velocity_affine: NDArray[np.float64] | None = None
+    displacement: Tensor | None = None
+    keeps_geometry: bool = False
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@runtime_checkable
+class TranslationNetwork(Protocol):
+    """A system as the pipeline sees it; implementations are ``torch.nn.Module``."""
+
+    def translate(
+        self, image: Tensor, request: Mapping[str, float], affine: NDArray[np.float64], progress: Progress | None = None
+    ) -> NetworkOutput:
+        """Translate one normalised image ``(1, 1, K, J, I)``.
+
+        Args:
+            image: normalised intensities on the grid that the package's card asks for.
+            request: attribute name to value in its own unit; an attribute that is absent is not asked for.
+            affine: 4x4 of the image's grid (ijk to RAS mm).
+            progress: called with the fraction done, for systems that take more than a second.
+        """
+        ...
