@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,8 +19,7 @@ from SITTranslateLib.systems.sit.unet import ConditionalUNet, FullResolutionHead
 VARIANTS = ("raw", "it", "st", "dt", "sit", "dit")
 
 
-@dataclass(frozen=True)
-class SITParts:
+class SITParts(NamedTuple):
     """What one forward pass gives; shapes as in :mod:`SITTranslateLib.fields.tensors`, fields in mm RAS.
 
     ``velocity`` lies on the half-resolution grid, everything else on the image's.
@@ -98,9 +97,7 @@ class SITNetwork(nn.Module):
         device = next(self.parameters()).device
         return torch.tensor([values + present], dtype=torch.float32, device=device)
 
-    def forward(
-        self, image: Tensor, code: Tensor, axes: NDArray[np.float64], use_intensity: bool = True
-    ) -> SITParts:
+    def forward(self, image: Tensor, code: Tensor, axes: NDArray[np.float64], use_intensity: bool = True) -> SITParts:
         """Translate a batch.
 
         Args:

@@ -1,0 +1,47 @@
+# make demo    translate the bundled scan and show everything that changed
+# make test    run the tests
+# make check   lint, format, types
+# make bench   the speed table, side by side with peers
+# make clean   remove the environment and what the targets made
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+DEBIAN := python3-venv libegl1 libegl-mesa0 libgl1-mesa-dri libgl1 libxkbcommon0 libdbus-1-3 libfontconfig1 fonts-dejavu-core
+export VTK_DEFAULT_OPENGL_WINDOW ?= vtkEGLRenderWindow
+export QT_QPA_PLATFORM ?= offscreen
+
+.PHONY: demo test check bench setup debian clean
+
+demo: setup
+	$(BIN)/sittranslate demo --out demo
+
+test: setup
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/sittranslate bench
+
+setup: debian $(VENV)/.ready
+
+# The exact versions that were tested; the ranges of pyproject.toml hold for everyone else.
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[scene,demo,speed,train,test]'
+	touch $@
+
+# Off-screen OpenGL for the pictures: installed if root, otherwise named.
+debian:
+	@ldconfig -p 2>/dev/null | grep -q libEGL_mesa && ldconfig -p | grep -q libxkbcommon.so && $(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN) >/dev/null; \
+	  else echo "If pictures fail: install the Debian packages $(DEBIAN)"; fi; }
+
+clean:
+	rm -rf $(VENV) demo runs build *.egg-info

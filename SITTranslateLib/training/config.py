@@ -1,0 +1,105 @@
+"""A training run as a TOML file: data, network, losses, schedule. Config and seed reproduce the weights."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from SITTranslateLib.errors import InputError
+
+BUILT_IN = Path(__file__).parent / "configs"
+
+
+@dataclass(frozen=True)
+class Data:
+    """Simulated pairs: which label maps, how many pairs, how they differ."""
+
+    training_maps: tuple[str, ...]
+    pairs: int = 240
+    age_years: tuple[float, float] = (-30.0, 30.0)
+    lesion_load_ml: tuple[float, float] = (0.0, 25.0)
+    skull_strip: float = 0.6
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Weight of each term of :mod:`SITTranslateLib.training.losses` and of the StarGAN host; 0 leaves it out."""
+
+    follow_up: float = 0.0
+    motion: float = 0.0
+    change: float = 0.0
+    adversarial: float = 0.0
+    attribute: float = 0.0
+    cycle: float = 0.0
+    sparsity: float = 0.0
+    smoothness: float = 0.0
+    folding: float = 0.0
+    drawing: float = 0.0
+
+    @property
+    def need_critic(self) -> bool:
+        return self.adversarial > 0 or self.attribute > 0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast; ``geometry_first`` is the share of the steps before the intensity branch wakes up."""
+
+    steps: int = 2000
+    batch: int = 1
+    rate: float = 1e-3
+    critic_rate: float = 2e-4
+    betas: tuple[float, float] = (0.9, 0.99)
+    geometry_first: float = 0.33
+    intensity_rate_factor: float = 5.0
+    average: float = 0.995
+    penalty_every: int = 16
+    penalty: float = 1.0
+    critic_weight_of_regression: float = 10.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """One run; ``network`` are the parameters of the system's network."""
+
+    name: str
+    system: str
+    network: dict[str, Any]
+    data: Data
+    losses: Losses = field(default_factory=Losses)
+    schedule: Schedule = field(default_factory=Schedule)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def read_config(path: str | Path, **overrides: Any) -> TrainingConfig:
+    """The config at a path, or a built-in one by name; ``overrides`` replace fields of the schedule.
+
+    Raises:
+        InputError: no such config, or a key it does not know.
+    """
+    file = Path(path)
+    if not file.is_file():
+        file = BUILT_IN / f"{path}.toml"
+    if not file.is_file():
+        known = ", ".join(sorted(f.stem for f in BUILT_IN.glob("*.toml")))
+        raise InputError(f"There is no training config '{path}'; give a .toml file or one of {known}.")
+    try:
+        raw = tomllib.loads(file.read_text(encoding="utf-8"))
+        data = {k: tuple(v) if isinstance(v, list) else v for k, v in raw["data"].items()}
+        schedule = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.get("schedule", {}).items()}
+        return TrainingConfig(
+            name=raw["name"],
+            system=raw["system"],
+            network=raw["network"],
+            data=Data(**data),
+            losses=Losses(**raw.get("losses", {})),
+            schedule=Schedule(**{**schedule, **{k: v for k, v in overrides.items() if v is not None}}),
+        )
+    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise InputError(f"The training config '{file.name}' is not understood: {error}.") from error

@@ -1,0 +1,47 @@
+"""Native intensities to the [0, 1] that networks see, and back; the same for training and for use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class IntensityRange:
+    """Linear map between native units and network units: ``low`` becomes 0 and ``high`` 1; nothing is clipped."""
+
+    low: float
+    high: float
+
+    @property
+    def width(self) -> float:
+        return self.high - self.low
+
+    def normalise(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray((array - np.float32(self.low)) / np.float32(self.width), dtype=np.float32)
+
+    def restore(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(array * np.float32(self.width) + np.float32(self.low), dtype=np.float32)
+
+
+def percentile_range(array: NDArray[np.float32], low: float = 0.5, high: float = 99.5) -> IntensityRange:
+    """The ``low`` percentile of all voxels and the ``high`` percentile of the foreground (Otsu) of an MR scan.
+
+    The foreground alone decides the upper end, so that the share of air around the head does not matter.
+    """
+    threshold = foreground_threshold(array)
+    foreground = array[array > threshold]
+    bottom = float(np.percentile(array, low))
+    top = float(np.percentile(foreground if foreground.size else array, high))
+    return IntensityRange(bottom, top if top > bottom else bottom + 1.0)
+
+
+def foreground_threshold(array: NDArray[np.float32]) -> float:
+    """Otsu's threshold between air and tissue."""
+    threshold = sitk.OtsuThresholdImageFilter()
+    threshold.SetNumberOfHistogramBins(256)
+    threshold.Execute(sitk.GetImageFromArray(np.ascontiguousarray(array, dtype=np.float32)))
+    return float(threshold.GetThreshold())
