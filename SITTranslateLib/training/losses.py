@@ -5,6 +5,8 @@ Fields are in mm and intensities normalised, so that weights mean the same at an
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,8 +22,10 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     return (values * weight).sum() / weight.sum().clamp(min=1.0)
 
 
-def anatomy_terms(parts: SITParts, axes: NDArray[np.float64], mask: Tensor) -> dict[str, Tensor]:
-    """Regularisers of the decomposition.
+def anatomy_terms(
+    parts: SITParts, axes: NDArray[np.float64], mask: Tensor, wanted: Callable[[str], bool]
+) -> dict[str, Tensor]:
+    """Regularisers of the decomposition, those that are ``wanted``.
 
     sparsity: mean |d| (Wang et al.). smoothness: mean |grad v|^2, per unit time. folding: relu(0.1 - J) of the
     sampling field. drawing: |d| times the local edge |grad x'|, so that d does not draw boundaries that the field
@@ -30,17 +34,19 @@ def anatomy_terms(parts: SITParts, axes: NDArray[np.float64], mask: Tensor) -> d
     terms: dict[str, Tensor] = {}
     if parts.intensity_change is not None:
         change = parts.intensity_change.abs()
-        terms["sparsity"] = masked_mean(change, mask)
-        edges = tensors.gradient(parts.translated.detach(), axes).norm(dim=2)
-        terms["drawing"] = masked_mean(change * edges, mask)
-    if parts.velocity is not None:
-        terms["smoothness"] = tensors.gradient(parts.velocity, axes * 2.0).square().mean()
+        if wanted("sparsity"):
+            terms["sparsity"] = masked_mean(change, mask)
+        if wanted("drawing"):
+            edges = tensors.gradient(parts.translated.detach(), axes).norm(dim=2)
+            terms["drawing"] = masked_mean(change * edges, mask)
     if parts.sampling is not None:
         # Every second voxel is enough: the field is smooth to 3 mm.
         coarse = parts.sampling[..., ::2, ::2, ::2]
-        terms["folding"] = torch.relu(0.1 - tensors.jacobian(coarse, axes * 2.0)).mean()
-        if parts.velocity is None:
-            terms["smoothness"] = tensors.gradient(coarse, axes * 2.0).square().mean()
+        if wanted("smoothness"):
+            field = coarse if parts.velocity is None else parts.velocity
+            terms["smoothness"] = tensors.gradient(field, axes * 2.0).square().mean()
+        if wanted("folding"):
+            terms["folding"] = torch.relu(0.1 - tensors.jacobian(coarse, axes * 2.0)).mean()
     return terms
 
 

@@ -21,7 +21,7 @@ from SITTranslateLib.translate.normalisation import percentile_range
 from SITTranslateLib.volume import Grid
 
 #: The network's grid: 2 mm, the whole brain with room to move.
-SHAPE = (96, 112, 96)
+SHAPE = (88, 104, 88)
 SPACING_MM = 2.0
 
 

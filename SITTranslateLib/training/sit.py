@@ -89,7 +89,7 @@ class SITTrainer:
 
     def _terms(self, batch: Batch, parts: SITParts, use_intensity: bool) -> dict[str, Tensor]:
         weights = self.config.losses
-        terms = losses.anatomy_terms(parts, self.axes, batch["mask"])
+        terms = losses.anatomy_terms(parts, self.axes, batch["mask"], lambda name: getattr(weights, name) > 0)
         if weights.follow_up or weights.motion or weights.change:
             terms |= losses.follow_up_terms(parts, batch, batch["mask"])
         if self.critic is not None:

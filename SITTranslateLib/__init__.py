@@ -1,0 +1,1 @@
+"""Traceable medical image translation."""
