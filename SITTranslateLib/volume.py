@@ -111,7 +111,7 @@ class Volume:
 
     def with_array(self, array: NDArray[np.generic], name: str | None = None) -> Volume:
         """The same grid with other values."""
-        return replace(self, array=array, name=self.name if name is None else name)
+        return replace(self, array=np.asarray(array, dtype=np.float32), name=self.name if name is None else name)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ a field states that nothing moved, a raw generator's intensity change is output 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -105,15 +105,14 @@ def by_network(network: SITNetwork, pair: SimulatedPair) -> Result:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         parts: SITParts = network(image, network.code(request), pair.source.grid.axes)
     translated = scale.restore(parts.translated[0, 0].numpy())
-    nothing = do_nothing(pair)
-    sampling = nothing.sampling
+    result = replace(do_nothing(pair), translated=translated)
     if parts.sampling is not None:
-        sampling = parts.sampling[0].permute(1, 2, 3, 0).numpy()
+        result = replace(result, sampling=parts.sampling[0].permute(1, 2, 3, 0).numpy())
     if parts.intensity_change is not None:
-        change = parts.intensity_change[0, 0].numpy() * scale.width
-    else:
-        change = translated - pair.source.array if network.variant == "raw" else nothing.intensity_change
-    return Result(translated, sampling, change)
+        result = replace(result, intensity_change=parts.intensity_change[0, 0].numpy() * np.float32(scale.width))
+    elif network.variant == "raw":
+        result = replace(result, intensity_change=translated - pair.source.array)
+    return result
 
 
 def run_table(

@@ -91,8 +91,10 @@ def read_config(path: str | Path, **overrides: Any) -> TrainingConfig:
         raise InputError(f"There is no training config '{path}'; give a .toml file or one of {known}.")
     try:
         raw = tomllib.loads(file.read_text(encoding="utf-8"))
-        data = {k: tuple(v) if isinstance(v, list) else v for k, v in raw["data"].items()}
-        schedule = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.get("schedule", {}).items()}
+        data: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw["data"].items()}
+        schedule: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in raw.get("schedule", {}).items()
+        }
         return TrainingConfig(
             name=raw["name"],
             system=raw["system"],

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from SITTranslateLib.fields import resample_field
-from SITTranslateLib.simulation import SimulatedPair, Subject, simulate_pair
+from SITTranslateLib.simulation import SimulatedPair, Subject, draw_scanner, simulate_pair
 from SITTranslateLib.systems.sit.layer import half_resolution_affine, to_full_resolution
 from SITTranslateLib.training.config import Data
 from SITTranslateLib.translate.normalisation import percentile_range
@@ -28,6 +28,13 @@ SPACING_MM = 2.0
 def training_axes() -> np.ndarray:
     """3x3 of the training grid (RAS, 2 mm)."""
     return np.eye(3) * SPACING_MM
+
+
+def training_grid(centre: np.ndarray) -> Grid:
+    """The network's grid about a point in RAS mm."""
+    affine = np.diag([SPACING_MM] * 3 + [1.0])
+    affine[:3, 3] = centre - SPACING_MM * (np.array(SHAPE[::-1]) - 1) / 2.0
+    return Grid(SHAPE, affine)
 
 
 class SimulatedPairs(Dataset[dict[str, Tensor]]):
@@ -53,7 +60,7 @@ class SimulatedPairs(Dataset[dict[str, Tensor]]):
         file = self.folder / f"{index:05d}.npz"
         if not file.exists():
             part = file.with_suffix(f".{np.random.default_rng().integers(1 << 30)}.part.npz")
-            np.savez(part, **self._simulate(index))
+            np.savez(part, allow_pickle=False, **self._simulate(index))
             part.replace(file)
         with np.load(file) as stored:
             arrays = {name: torch.from_numpy(stored[name].astype(np.float32)) for name in stored.files}
@@ -71,6 +78,8 @@ class SimulatedPairs(Dataset[dict[str, Tensor]]):
             age_change=years,
             lesion_load=float(load),
             lesion_change=change,
+            grid=training_grid(subject.centre),
+            scanner=draw_scanner("training", rng),
             skull_strip=bool(rng.random() < self.data.skull_strip),
         )
         return stored_arrays(pair) | {

@@ -7,7 +7,8 @@ checkpoints (every ``save_every`` steps, resumed when the folder is given again)
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from SITTranslateLib.training.critic import PatchCritic, gradient_penalty, hinge
 from SITTranslateLib.training.progress import steps_with_progress
 
 Batch = dict[str, Tensor]
+CHECKPOINT = "checkpoint.ckpt"
 
 
 def optimiser(network: SITNetwork, config: TrainingConfig) -> torch.optim.Optimizer:
@@ -40,9 +42,14 @@ def optimiser(network: SITNetwork, config: TrainingConfig) -> torch.optim.Optimi
     return torch.optim.Adam(groups, lr=schedule.rate, betas=schedule.betas)
 
 
-def warm_up_and_cosine(steps: int) -> Any:
+def warm_up_and_cosine(steps: int) -> Callable[[int], float]:
     """Rate factor of a step: 50 steps of warm-up, then a cosine down to 2 %."""
-    return lambda step: min(1.0, (step + 1) / 50) * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * min(step / steps, 1.0))))
+
+    def factor(step: int) -> float:
+        fall = 0.5 * (1 + math.cos(math.pi * min(step / steps, 1.0)))
+        return min(1.0, (step + 1) / 50) * (0.02 + 0.98 * fall)
+
+    return factor
 
 
 class SITTrainer:
@@ -59,7 +66,7 @@ class SITTrainer:
         self.rates = LambdaLR(adam, warm_up_and_cosine(config.schedule.steps))
         self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.schedule.average))
         self.network, self.adam = fabric.setup(network, adam)
-        self.critic: nn.Module | None = None
+        self.critic: Any = None
         if config.losses.need_critic:
             critic = PatchCritic(self.attributes)
             critic_adam = torch.optim.Adam(critic.parameters(), lr=config.schedule.critic_rate, betas=(0.5, 0.999))
@@ -117,7 +124,7 @@ class SITTrainer:
         if self.step % schedule.penalty_every == 0:
             total = total + schedule.penalty * schedule.penalty_every * gradient_penalty(
                 self.critic,
-                batch["other"],  # type: ignore[arg-type]
+                batch["other"],
             )
         self.critic_adam.zero_grad()
         self.fabric.backward(total)
@@ -139,13 +146,20 @@ class SITTrainer:
         """Write the checkpoint beside the old one, then put it in its place, so that a kill loses nothing."""
         self.fabric.save(folder / "checkpoint.part", self.state())
         if self.fabric.is_global_zero:
-            (folder / "checkpoint.part").replace(folder / "checkpoint.ckpt")
+            (folder / "checkpoint.part").replace(folder / CHECKPOINT)
 
     def resume(self, folder: Path) -> None:
-        if (folder / "checkpoint.ckpt").exists():
+        """Go on from the checkpoint of a run folder, if it has one."""
+        if (folder / CHECKPOINT).exists():
             state = self.state()
-            rest = self.fabric.load(folder / "checkpoint.ckpt", state)
-            self.step = int(state["step"]) if not rest else int(rest.get("step", state["step"]))
+            self.fabric.load(folder / CHECKPOINT, state)
+            self.step = int(state["step"])
+
+    @staticmethod
+    def step_of(folder: Path) -> int:
+        """The step of a run folder's checkpoint; 0 without one."""
+        file = folder / CHECKPOINT
+        return int(torch.load(file, map_location="cpu", weights_only=True)["step"]) if file.exists() else 0
 
     def shipped_weights(self) -> dict[str, Tensor]:
         """The averaged weights."""
@@ -174,7 +188,7 @@ def train(
         (folder / "config.json").write_text(json.dumps(config.to_dict(), indent=1), encoding="utf-8")
     log = CSVLogger(folder, name="log", version=f"from-{trainer.step}", flush_logs_every_n_steps=20)
     with steps_with_progress(config.name, trainer.step, config.schedule.steps, fabric.is_global_zero) as advance:
-        running: dict[str, float] = {}
+        running: dict[str, Any] = {}
         while trainer.step < config.schedule.steps:
             for name, value in trainer.run_step(next(batches)).items():
                 running[name] = value if name not in running else 0.95 * running[name] + 0.05 * value

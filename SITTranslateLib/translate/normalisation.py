@@ -27,16 +27,19 @@ class IntensityRange:
         return np.asarray(array * np.float32(self.width) + np.float32(self.low), dtype=np.float32)
 
 
-def percentile_range(array: NDArray[np.float32], low: float = 0.5, high: float = 99.5) -> IntensityRange:
-    """The ``low`` percentile of all voxels and the ``high`` percentile of the foreground (Otsu) of an MR scan.
+def percentile_range(
+    array: NDArray[np.float32], low: float = 0.5, high: float = 50.0, stretch: float = 2.0
+) -> IntensityRange:
+    """The ``low`` percentile of all voxels, and ``stretch`` times above it the ``high`` one of the foreground (Otsu).
 
-    The foreground alone decides the upper end, so that the share of air around the head does not matter.
+    The foreground alone decides the upper end, so that the share of air around the head does not matter. Its median
+    changes little between a whole head and a stripped brain; its maximum is fat in one and not in the other.
     """
     threshold = foreground_threshold(array)
     foreground = array[array > threshold]
     bottom = float(np.percentile(array, low))
     top = float(np.percentile(foreground if foreground.size else array, high))
-    return IntensityRange(bottom, top if top > bottom else bottom + 1.0)
+    return IntensityRange(bottom, bottom + stretch * (top - bottom) if top > bottom else bottom + 1.0)
 
 
 def foreground_threshold(array: NDArray[np.float32]) -> float:

@@ -1,0 +1,82 @@
+"""One training run from a config to weights: label maps, pairs, loop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from lightning.fabric import Fabric
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.simulation import Subject, load_subject, prepare_subject, read_label_map
+from SITTranslateLib.training.config import TrainingConfig
+from SITTranslateLib.training.pairs import SimulatedPairs, batches, training_axes
+from SITTranslateLib.training.progress import steps_with_progress
+from SITTranslateLib.training.sit import SITTrainer, train
+
+
+def prepared_subjects(folder: Path, names: tuple[str, ...], cache: Path) -> list[Subject]:
+    """Label maps ``*_NAME.nii.gz`` of a folder, prepared for simulation once and kept in ``cache``.
+
+    Raises:
+        InputError: a map that is not there.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    subjects = []
+    with steps_with_progress("label maps", 0, len(names)) as advance:
+        for name in names:
+            files = sorted(folder.glob(f"*_{name}.nii.gz"))
+            if not files:
+                raise InputError(f"There is no label map '*_{name}.nii.gz' in {folder}; give the folder of label maps.")
+            stored = cache / f"{name}.npz"
+            if stored.exists():
+                subjects.append(load_subject(stored))
+            else:
+                subjects.append(prepare_subject(read_label_map(files[0])))
+                subjects[-1].save(stored)
+            advance({})
+    return subjects
+
+
+def run(
+    config: TrainingConfig,
+    labels: Path,
+    folder: Path,
+    *,
+    cache: Path | None = None,
+    accelerator: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+    precision: str = "bf16-mixed",
+    workers: int = 1,
+    threads: int | None = None,
+) -> SITTrainer:
+    """Train a config in ``folder``, going on from its checkpoint if there is one.
+
+    Args:
+        labels: folder of label maps.
+        cache: where prepared maps and pairs are kept; the run's folder if not given.
+        accelerator, devices, nodes, precision: as Lightning Fabric takes them.
+        workers: processes that simulate.
+        threads: CPU threads; torch's choice if not given.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, precision=precision)  # type: ignore[arg-type]
+    fabric.launch()
+    kept = cache or folder
+    subjects = prepared_subjects(labels, config.data.training_maps, kept / "subjects")
+    scales = tuple(config.network["scales"])
+    pairs = SimulatedPairs(subjects, config.data, scales, kept)  # type: ignore[arg-type]
+    start = SITTrainer.step_of(folder)
+    endless = batches(
+        pairs,
+        batch=config.schedule.batch,
+        seed=config.schedule.seed,
+        start=start,
+        workers=workers,
+        rank=fabric.global_rank,
+        ranks=fabric.world_size,
+    )
+    moved = ({name: value.to(fabric.device) for name, value in batch.items()} for batch in endless)
+    return train(config, moved, training_axes(), folder, fabric=fabric)

@@ -1,0 +1,134 @@
+"""Training on a tiny problem: it learns, resumes to the same weights, and reads its configs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lightning.fabric import Fabric
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.fields import tensors
+from SITTranslateLib.training.config import Data, Losses, Schedule, TrainingConfig, read_config
+from SITTranslateLib.training.pairs import _EndlessOrder
+from SITTranslateLib.training.sit import SITTrainer, train
+
+AXES = np.eye(3) * 2.0
+SHAPE = (16, 16, 16)
+
+
+def a_config(steps: int, **weights: float) -> TrainingConfig:
+    return TrainingConfig(
+        name="tiny",
+        system="sit",
+        network={"variant": "dit", "attributes": ["age", "lesions"], "scales": [10.0, 10.0], "widths": [8, 12]},
+        data=Data(training_maps=("01",)),
+        losses=Losses(**weights),
+        schedule=Schedule(steps=steps, geometry_first=0.0, average=0.9, penalty_every=2),
+    )
+
+
+def blob_batches(start: int = 0) -> Iterator[dict[str, torch.Tensor]]:
+    """A bright ball that grows when aged; batch n is the same in every run."""
+    centre = tensors.identity_indices(SHAPE, torch.device("cpu")) - 7.5
+    step = start
+    while True:
+        generator = torch.Generator().manual_seed(step)
+        centred = centre + torch.rand(3, generator=generator) - 0.5
+        radius = centred.norm(dim=-1)
+        years = float(torch.rand(1, generator=generator) * 20 - 10)
+        velocity = centred.permute(3, 0, 1, 2)[None] * torch.exp(-(radius**2) / 30) * 2 * 0.2 * years / 10
+        sampling = tensors.exponential(velocity, AXES, -1.0, 5)
+        source = torch.sigmoid(5 - radius)[None, None]
+        yield {
+            "source": source,
+            "target": tensors.warp(source, sampling, AXES),
+            "sampling": sampling,
+            "intensity_change": torch.zeros_like(source),
+            "mask": torch.ones_like(source),
+            "change_mask": (radius < 7).float()[None, None],
+            "code": torch.tensor([[years / 10, 0.0, 1.0, 0.0]]),
+            "other": source,
+            "other_values": torch.tensor([[0.0, 0.0]]),
+        }
+        step += 1
+
+
+def fabric() -> Fabric:
+    return Fabric(accelerator="cpu", devices=1)
+
+
+def test_learns_the_motion_better_than_doing_nothing(tmp_path: Path) -> None:
+    config = a_config(60, follow_up=10.0, motion=1.0, smoothness=0.01)
+    trainer = train(config, blob_batches(), AXES, tmp_path, fabric=fabric())
+    batch = next(blob_batches(1000))
+    parts = trainer.network(batch["source"], batch["code"], AXES)
+    miss = float((parts.sampling - batch["sampling"]).abs().mean().detach())
+    assert miss < 0.7 * float(batch["sampling"].abs().mean())
+
+
+@pytest.mark.parametrize(
+    "weights", [{"follow_up": 1.0, "motion": 1.0}, {"adversarial": 1.0, "attribute": 1.0, "cycle": 1.0}]
+)
+def test_a_killed_run_resumes_to_the_same_weights(tmp_path: Path, weights: dict[str, float]) -> None:
+    config = a_config(6, **weights)
+    whole = train(config, blob_batches(), AXES, tmp_path / "whole", fabric=fabric())
+
+    class KilledError(Exception):
+        pass
+
+    def killed_at_four() -> Iterator[dict[str, torch.Tensor]]:
+        for step, batch in enumerate(blob_batches()):
+            if step == 4:
+                raise KilledError
+            yield batch
+
+    with pytest.raises(KilledError):
+        train(config, killed_at_four(), AXES, tmp_path / "cut", fabric=fabric(), save_every=2)
+    assert SITTrainer.step_of(tmp_path / "cut") == 4
+    resumed = train(config, blob_batches(4), AXES, tmp_path / "cut", fabric=fabric())
+    for name, value in whole.shipped_weights().items():
+        assert torch.allclose(value, resumed.shipped_weights()[name], atol=1e-6), name
+
+
+def test_geometry_comes_first(tmp_path: Path) -> None:
+    trainer = SITTrainer(a_config(10, follow_up=1.0), fabric(), AXES)
+    trainer.config = TrainingConfig(**{**vars(trainer.config), "schedule": Schedule(steps=10, geometry_first=0.5)})
+    before = trainer.network.module.intensity_head.final.weight.clone()
+    trainer.run_step(next(blob_batches()))
+    assert torch.equal(before, trainer.network.module.intensity_head.final.weight)
+    trainer.step = 5
+    trainer.run_step(next(blob_batches(5)))
+    assert not torch.equal(before, trainer.network.module.intensity_head.final.weight)
+
+
+def test_order_is_a_permutation_each_epoch_and_continues_where_it_stopped() -> None:
+    order = []
+    for index in _EndlessOrder(5, 1, 0):
+        order.append(index)
+        if len(order) == 15:
+            break
+    assert sorted(order[:5]) == sorted(order[5:10]) == list(range(5)) and order[:5] != order[5:10]
+    later = iter(_EndlessOrder(5, 1, 7))
+    assert [next(later) for _ in range(5)] == order[7:12]
+    ranks = [iter(_EndlessOrder(5, 1, 0, rank, 2)) for rank in (0, 1)]
+    assert [next(ranks[n % 2]) for n in range(10)] == order[:10]
+
+
+@pytest.mark.parametrize("name", ["sit-brain-ageing-t1w", "sit-stargan-t1w", "raw-brain-ageing-t1w"])
+def test_built_in_configs_are_whole(name: str) -> None:
+    config = read_config(name, steps=7)
+    assert config.name == name and config.schedule.steps == 7
+    assert config.losses.need_critic == ("stargan" in name)
+
+
+def test_a_wrong_config_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="There is no training config 'nothing'"):
+        read_config("nothing")
+    file = tmp_path / "bad.toml"
+    file.write_text('name = "x"\nsystem = "sit"\n[network]\n[data]\ntraining_maps = ["01"]\ncolour = 3\n')
+    with pytest.raises(InputError, match=r"not understood.*colour"):
+        read_config(file)
