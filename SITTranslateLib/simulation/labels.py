@@ -71,7 +71,8 @@ VENTRICLES = (*LATERAL_VENTRICLES, 14, 15, 72)
 OUTER_CSF = 24
 WHITE_MATTER = (2, 41)
 BRAIN_TISSUES = frozenset(
-    ["wm", "cerebellar_wm", "gm", "cerebellar_gm", "thalamus", "caudate", "putamen", "pallidum", "hippocampus", "brain_stem", "lesion"]
+    {"wm", "cerebellar_wm", "gm", "cerebellar_gm", "thalamus", "caudate", "putamen", "pallidum"}
+    | {"hippocampus", "brain_stem", "lesion"}
 )
 BRAIN_LABELS: tuple[int, ...] = tuple(
     sorted({label for label, tissue in TISSUE_OF_LABEL.items() if tissue in BRAIN_TISSUES} | set(VENTRICLES))
@@ -134,7 +135,7 @@ class LabelMap:
 
 def lookup(values: dict[int, float] | dict[int, bool] | dict[int, int], dtype: type) -> NDArray:
     """A table indexed by label; labels that are not named read zero."""
-    table = np.zeros(TABLE_SIZE, dtype=dtype)
+    table: NDArray = np.zeros(TABLE_SIZE, dtype=dtype)
     for label, value in values.items():
         table[label] = value
     return table

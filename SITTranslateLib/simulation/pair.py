@@ -21,7 +21,7 @@ from SITTranslateLib.simulation.contrast import signal_table, texture_table
 from SITTranslateLib.simulation.deformation import DeformationRange, no_deformation, random_deformation
 from SITTranslateLib.simulation.labels import WHITE_MATTER, LabelMap, lookup
 from SITTranslateLib.simulation.lesions import lesion_share
-from SITTranslateLib.simulation.scanner import Scanner
+from SITTranslateLib.simulation.scanner import Scanner, draw_scanner
 from SITTranslateLib.simulation.subject import Subject, brain_mask, mirrored
 from SITTranslateLib.simulation.tissue import draw_tissues
 from SITTranslateLib.volume import Grid, VectorField, Volume
@@ -108,7 +108,7 @@ def simulate_pair(
     lesion_load: float = 0.0,
     lesion_change: float = 0.0,
     contrast: str = "T1w",
-    scanner: Scanner | None = None,
+    scanner: Scanner | str | None = "training",
     deform: bool | DeformationRange = True,
     vary_tissue: bool = True,
     skull_strip: bool = False,
@@ -123,12 +123,14 @@ def simulate_pair(
         lesion_load: mL of white-matter lesion in the source.
         lesion_change: mL more (or fewer) in the target.
         contrast: one of :data:`SITTranslateLib.simulation.contrast.SEQUENCES`.
-        scanner: settings; an ideal scanner if None.
+        scanner: settings, or the name of a range to draw them from; an ideal scanner if None.
         deform: vary the anatomy (True for the default range).
         vary_tissue: draw tissue properties; False takes the means.
         skull_strip: keep the brain only.
     """
     rng = np.random.default_rng(rng)
+    if isinstance(scanner, str):
+        scanner = draw_scanner(scanner, rng)
     scanner = Scanner() if scanner is None else scanner
     grid = network_grid(subject.centre) if grid is None else grid
     coarse = grid.coarsened(COARSENING)
