@@ -1,0 +1,104 @@
+"""The geometry of a translation, read where it is asked for: motion, sampling field and Jacobian on any grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from SITTranslateLib import fields
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.translate.translation import FieldOrigin, Translation
+from SITTranslateLib.volume import Grid, VectorField, Volume
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """Both directions of a field and its Jacobian, all on the grid of the source.
+
+    ``still`` says that nothing moves by contract (origin ``identity``); the fields are then zero.
+    """
+
+    motion: VectorField
+    sampling: VectorField
+    jacobian: Volume
+    still: bool = False
+
+    @classmethod
+    def of(cls, translation: Translation) -> Geometry | None:
+        """The geometry a translation carries; ``None`` if it has no field. A missing direction is inverted."""
+        grid = translation.source.grid
+        if translation.field_origin is FieldOrigin.NONE:
+            return None
+        motion, sampling = translation.motion, translation.sampling
+        if motion is None and sampling is None:
+            if translation.field_origin is not FieldOrigin.IDENTITY:
+                raise InputError(f"{translation.translated.name} says it has a field but carries none; make it again.")
+            zero = VectorField(np.zeros((*grid.shape, 3), np.float32), grid.affine)
+            return cls(zero, zero, Volume(np.ones(grid.shape, np.float32), grid.affine), still=True)
+        if motion is None:
+            motion = fields.invert(_given(sampling))
+        elif sampling is None:
+            sampling = fields.invert(motion)
+        return cls(motion, _given(sampling), translation.jacobian or fields.jacobian(motion))
+
+    @property
+    def grid(self) -> Grid:
+        return self.motion.grid
+
+
+def _given(field: VectorField | None) -> VectorField:
+    assert field is not None
+    return field
+
+
+def box_of(grid: Grid, low: NDArray[np.integer], high: NDArray[np.integer]) -> Grid:
+    """The voxels ``low`` to ``high`` (both in (i, j, k), ``high`` excluded) of a grid; may reach beyond its edge."""
+    affine = grid.affine.copy()
+    affine[:3, 3] = grid.to_world(low.astype(float))
+    return Grid(tuple(int(n) for n in (high - low)[::-1]), affine)  # type: ignore[arg-type]
+
+
+def volume_on(volume: Volume, grid: Grid) -> Volume:
+    """A volume on another grid: cut out where the voxels coincide, linear where they do not."""
+    if (cut := _cut(volume.grid, grid)) is not None:
+        return Volume(volume.array[cut], grid.affine, volume.name)
+    return fields.resample_volume(volume, grid)
+
+
+def field_on(field: VectorField, grid: Grid) -> VectorField:
+    """A field on another grid: cut out where the voxels coincide, linear where they do not."""
+    if (cut := _cut(field.grid, grid)) is not None:
+        return VectorField(field.array[cut], grid.affine)
+    return fields.resample_field(field, grid)
+
+
+def inverse_residual(geometry: Geometry, grid: Grid) -> NDArray[np.float32]:
+    """Length in mm of the round trip ``x -> x + w(x) -> back`` at every voxel of a grid ``(K, J, I)``."""
+    if geometry.still:
+        return np.zeros(grid.shape, np.float32)
+    return fields.compose(geometry.sampling, field_on(geometry.motion, grid)).magnitude()
+
+
+def inside(grid: Grid, points: NDArray[np.floating], margin: float = 0.5) -> NDArray[np.bool_]:
+    """Which RAS points ``(..., 3)`` lie in a grid, its outermost voxel centres moved out by ``margin`` voxels."""
+    indices = grid.to_indices(points)
+    last = np.array(grid.shape[::-1]) - 1.0
+    # An axis of one voxel is all border: there, being in the voxel is enough.
+    around = np.where(last > 0, margin, max(margin, 0.5)) + 1e-6
+    return np.all((indices >= -around) & (indices <= last + around), axis=-1)
+
+
+def _cut(grid: Grid, part: Grid) -> tuple[slice, slice, slice] | None:
+    """Slices of ``grid`` that give ``part``; ``None`` if the voxels do not coincide or lie outside."""
+    if not np.allclose(grid.axes, part.axes, atol=1e-6):
+        return None
+    start = grid.to_indices(part.affine[:3, 3])
+    low = np.rint(start).astype(int)[::-1]
+    if not np.allclose(start[::-1], low, atol=1e-3):
+        return None
+    high = low + np.array(part.shape)
+    if np.any(low < 0) or np.any(high > np.array(grid.shape)):
+        return None
+    return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))  # type: ignore[return-value]

@@ -1,0 +1,334 @@
+"""The segment table: what a translation did to each segment, in one pass over the volume.
+
+The segmentation is never hardened through a transform. A voxel y of the output is shared among the labels of the
+eight source voxels around ``y + u(y)`` with their linear weights, so that the volume afterwards is the sum of every
+segment's linearly read mask; summed over all segments, each voxel counts once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from SITTranslateLib import fields
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.traceability.agreement import agreement
+from SITTranslateLib.traceability.geometry import Geometry, box_of, field_on, inside, inverse_residual, volume_on
+from SITTranslateLib.traceability.table import SegmentRow, SegmentTable
+from SITTranslateLib.traceability.verdict import Rules, judge_table
+from SITTranslateLib.translate.translation import Translation
+from SITTranslateLib.volume import Grid, Volume
+
+SLAB = 24
+UNEXPLAINED_ABOVE = 4.0
+"""A residual above this many local spreads is content that noise does not explain."""
+EMPTY = "empty: no voxel of the label map carries this label"
+OUTSIDE = "outside: the segment lies beyond the scan"
+AT_BORDER = "touches the border of the scan: what lies beyond is not known, so there is no volume afterwards"
+MOVES_OUT = "moves out of the scan: there is no volume afterwards"
+
+
+def segment_table(
+    translation: Translation,
+    labels: Volume,
+    names: dict[int, str] | None = None,
+    translated_labels: Volume | None = None,
+    *,
+    unexplained: Volume | None = None,
+    floor_mm: float | None = None,
+    rules: Rules | None = None,
+) -> SegmentTable:
+    """Measures of every segment before and after a translation, with verdicts.
+
+    Args:
+        translation: the translation; with origin ``none`` only volumes before and intensities are given.
+        labels: integer label map of the source on any grid; 0 is background.
+        names: names of labels; a named label that no voxel carries gets a row that says so.
+        translated_labels: a segmentation of the translated scan with the same labels, for Dice and HD95.
+        unexplained: residual in units of the local spread (``identity.Identity.unexplained``).
+        floor_mm: floor of an estimated field; by default what the translation's provenance says.
+        rules: thresholds of the verdict; the shipped ones by default.
+
+    Raises:
+        InputError: the label map holds fractions or negative values, or lies entirely outside the scan.
+    """
+    geometry = Geometry.of(translation)
+    values, dense, present = _dense_labels(labels)
+    if floor_mm is None:
+        floor_mm = translation.provenance.attributes.get("floor_mm")
+    rows = []
+    if len(present):
+        patch = _patch(dense, labels.grid, geometry)
+        rows = _before(patch, values, translation, geometry, unexplained)
+        if not any(row.volume_before_mm3 is not None for row in rows):
+            raise InputError("The segmentation lies entirely outside the scan; choose the one drawn on this scan.")
+        rows = _after(rows, patch, values, translation, geometry)
+        if geometry is not None and translated_labels is not None:
+            carried = values[_carried(patch, geometry, translated_labels.grid)]
+            rows = _compared(rows, carried, translated_labels)
+    table = SegmentTable(
+        source=translation.source.name,
+        translated=translation.translated.name,
+        field_origin=translation.field_origin.value,
+        floor_mm=floor_mm,
+        rows=_with_names(rows, names or {}),
+        whole=whole_measures(translation, geometry, unexplained),
+    )
+    return judge_table(table, rules)
+
+
+def whole_measures(translation: Translation, geometry: Geometry | None, unexplained: Volume | None) -> dict[str, float]:
+    """Measures of the whole scan, for the verdict: folds, round trip, recomposition, motion, unexplained share."""
+    source = translation.source.array
+    low, high = (float(p) for p in np.percentile(source, (0.5, 99.5)))
+    measures = {"recomposition_percent": 100.0 * translation.recomposition_error / max(high - low, 1e-12)}
+    tissue = source > low + 0.05 * (high - low)
+    if geometry is not None:
+        inner = np.zeros(source.shape, bool)
+        inner[tuple(slice(2, -2) if n > 8 else slice(None) for n in source.shape)] = True
+        tissue = tissue & inner if np.any(tissue & inner) else inner
+        length = geometry.motion.magnitude()[tissue]
+        measures |= {
+            "folded_percent": 100.0 * float(np.mean(geometry.jacobian.array[inner] <= 0)),
+            "inverse_residual_mm": float(np.percentile(inverse_residual(geometry, geometry.grid)[tissue], 95)),
+            "motion_mean_mm": float(length.mean()),
+            "motion_p95_mm": float(np.percentile(length, 95)),
+            "jacobian_min": float(geometry.jacobian.array[inner].min()),
+        }
+    if unexplained is not None:
+        measures["unexplained_percent"] = 100.0 * float(np.mean(unexplained.array[tissue] > UNEXPLAINED_ABOVE))
+    return measures
+
+
+@dataclass(frozen=True, eq=False)
+class _Patch:
+    """The labelled part of a label map with room for the motion around it; ``labels`` index into the values."""
+
+    labels: NDArray[np.int32]
+    grid: Grid
+
+    def slabs(self) -> Iterator[tuple[slice, Grid]]:
+        """The patch in layers of a few slices, so that the passes need little memory."""
+        depth, height, width = self.grid.shape
+        for start in range(0, depth, SLAB):
+            stop = min(start + SLAB, depth)
+            yield slice(start, stop), box_of(self.grid, np.array([0, 0, start]), np.array([width, height, stop]))
+
+
+def _dense_labels(labels: Volume) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
+    """Label values with 0 in front, the map as indices into them, and the values without background."""
+    whole = np.rint(labels.array)
+    if not np.array_equal(whole, labels.array) or whole.min(initial=0) < 0:
+        raise InputError(f"{labels.name} is not a label map: its voxels must be whole numbers from 0 up.")
+    integers = whole.astype(np.int64)
+    present = np.flatnonzero(np.bincount(integers.ravel()))
+    present = present[present > 0]
+    values = np.concatenate(([0], present))
+    lookup = np.zeros(int(values[-1]) + 1, np.int32)
+    lookup[values] = np.arange(len(values))
+    return values, lookup[integers], present
+
+
+def _patch(dense: NDArray[np.int32], grid: Grid, geometry: Geometry | None) -> _Patch:
+    occupied = [np.flatnonzero(dense.any(axis=axes)) for axes in ((0, 1), (0, 2), (1, 2))]
+    low, high = np.array([o[0] for o in occupied]), np.array([o[-1] + 1 for o in occupied])
+    farthest = 0.0 if geometry is None or geometry.still else float(geometry.motion.magnitude().max())
+    margin = np.ceil(farthest * np.abs(np.linalg.inv(grid.axes)).sum(axis=1)).astype(int) + 1
+    box = box_of(grid, low - margin, high + margin)
+    labels = np.zeros(box.shape, np.int32)
+    inner = tuple(slice(int(m), int(m + n)) for m, n in zip(margin[::-1], (high - low)[::-1], strict=True))
+    labels[inner] = dense[tuple(slice(int(a), int(b)) for a, b in zip(low[::-1], high[::-1], strict=True))]
+    return _Patch(labels, box)
+
+
+def _before(
+    patch: _Patch,
+    values: NDArray[np.int64],
+    translation: Translation,
+    geometry: Geometry | None,
+    unexplained: Volume | None,
+) -> list[SegmentRow]:
+    """Rows with everything that is measured on the source's side, segment by segment in one sorted pass."""
+    places = np.flatnonzero(patch.labels)
+    found = patch.labels.ravel()[places]
+    order = np.argsort(found, kind="stable")
+    places, found = places[order], found[order]
+    bounds = np.searchsorted(found, np.arange(1, len(values) + 1))
+    points = patch.grid.to_world(np.stack(np.unravel_index(places, patch.grid.shape)[::-1], axis=-1))
+    scan = translation.source.grid
+    in_scan, in_depth = inside(scan, points), inside(scan, points, margin=-0.5)
+
+    def read(volume: Volume) -> NDArray[np.float32]:
+        return volume_on(volume, patch.grid).array.ravel()[places]
+
+    columns = {"source": read(translation.source), "change": read(_pure_change(translation, geometry, patch.grid))}
+    if unexplained is not None:
+        columns["unexplained"] = read(unexplained)
+    motion = np.zeros((0, 3), np.float32)
+    stays = np.zeros(0, bool)
+    if geometry is not None:
+        motion = field_on(geometry.motion, patch.grid).array.reshape(-1, 3)[places]
+        stays = inside(scan, points + motion)
+        columns["length"] = np.sqrt(np.einsum("nc,nc->n", motion, motion))
+        columns["jacobian"] = read(geometry.jacobian)
+        columns["residual"] = inverse_residual(geometry, patch.grid).ravel()[places]
+    voxel = patch.grid.voxel_volume
+    rows = []
+    for index, label in enumerate(values[1:]):
+        part = slice(int(bounds[index]), int(bounds[index + 1]))
+        count = part.stop - part.start
+        if not in_scan[part].any():
+            rows.append(SegmentRow(int(label), "", count, note=OUTSIDE))
+            continue
+        note = "" if in_depth[part].all() else AT_BORDER
+        measured = {
+            "voxels": count,
+            "volume_before_mm3": count * voxel,
+            "intensity_before": _mean(columns["source"][part]),
+            "intensity_change": _mean(columns["change"][part]),
+        }
+        if unexplained is not None:
+            measured["unexplained_percent"] = 100.0 * float(np.mean(columns["unexplained"][part] > UNEXPLAINED_ABOVE))
+        if geometry is not None:
+            note = note or ("" if stays[part].all() else MOVES_OUT)
+            measured |= _moved(columns, motion, part, voxel)
+        rows.append(SegmentRow(label=int(label), name="", note=note, **measured))  # type: ignore[arg-type]
+    return rows
+
+
+def _moved(
+    columns: dict[str, NDArray[np.float32]], motion: NDArray[np.float32], part: slice, voxel: float
+) -> dict[str, float]:
+    """Figures of the motion and its Jacobian in one segment."""
+    length, jacobian = columns["length"][part], columns["jacobian"][part]
+    vector = motion[part].mean(axis=0, dtype=np.float64)
+    return {
+        "jacobian_volume_mm3": float(jacobian.sum(dtype=np.float64)) * voxel,
+        "jacobian_change_percent": 100.0 * (_mean(jacobian) - 1.0),
+        "motion_mean_mm": _mean(length),
+        "motion_p95_mm": float(np.percentile(length, 95)),
+        "motion_max_mm": float(length.max()),
+        "motion_r_mm": float(vector[0]),
+        "motion_a_mm": float(vector[1]),
+        "motion_s_mm": float(vector[2]),
+        "jacobian_min": float(jacobian.min()),
+        "jacobian_mean": _mean(jacobian),
+        "jacobian_p1": float(np.percentile(jacobian, 1)),
+        "folded_percent": 100.0 * float(np.mean(jacobian <= 0)),
+        "inverse_residual_mm": float(np.percentile(columns["residual"][part], 95)),
+    }
+
+
+def _after(
+    rows: list[SegmentRow],
+    patch: _Patch,
+    values: NDArray[np.int64],
+    translation: Translation,
+    geometry: Geometry | None,
+) -> list[SegmentRow]:
+    """Rows with the volume and intensity of the carried segments; without a field, of the same place."""
+    amount, lit, brightness = (np.zeros(len(values)) for _ in range(3))
+    for layers, grid in patch.slabs():
+        image = volume_on(translation.translated, grid).array.ravel()
+        if geometry is None or geometry.still:
+            shares = [(patch.labels[layers].ravel(), np.ones(image.shape))]
+        else:
+            shares = list(_corner_shares(patch, _origins(geometry, grid)))
+            # A second lattice half a voxel away: the edges of thin segments are summed to a few tenths of a per cent.
+            for label, weight in _corner_shares(patch, _origins(geometry, _half_voxel_on(grid))):
+                amount += np.bincount(label, weight, len(values))
+        for label, weight in shares:
+            lit += np.bincount(label, weight, len(values))
+            brightness += np.bincount(label, weight * image, len(values))
+    amount = lit if geometry is None or geometry.still else (amount + lit) / 2
+    voxel = patch.grid.voxel_volume
+    completed = []
+    means = np.divide(brightness, lit, out=np.full(len(values), np.nan), where=lit > 0)
+    for row, total, mean in zip(rows, amount[1:].tolist(), means[1:].tolist(), strict=True):
+        if row.volume_before_mm3 is not None:
+            row = replace(row, intensity_after=None if np.isnan(mean) else mean)
+            if geometry is not None and not row.note:
+                change = 100.0 * (total * voxel / row.volume_before_mm3 - 1.0)
+                row = replace(row, volume_after_mm3=total * voxel, change_percent=change)
+        completed.append(row)
+    return completed
+
+
+def _half_voxel_on(grid: Grid) -> Grid:
+    affine = grid.affine.copy()
+    affine[:3, 3] = grid.to_world(np.full(3, 0.5))
+    return Grid(grid.shape, affine)
+
+
+def _origins(geometry: Geometry, grid: Grid) -> NDArray[np.float64]:
+    """RAS points ``y + u(y)`` of every voxel y of a grid ``(N, 3)``."""
+    k, j, i = np.indices(grid.shape).reshape(3, -1)
+    return grid.to_world(np.stack((i, j, k), axis=-1)) + field_on(geometry.sampling, grid).array.reshape(-1, 3)
+
+
+def _corner_shares(
+    patch: _Patch, points: NDArray[np.float64]
+) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float64]]]:
+    """For each of the eight voxels around every point: its label and its linear weight. Beyond the patch is 0."""
+    size = np.array(patch.grid.shape[::-1])
+    position = np.clip(patch.grid.to_indices(points), -1, size)
+    base = np.minimum(np.floor(position).astype(np.int64), size - 1)
+    fraction = position - base
+    padded = np.pad(patch.labels, 1).ravel()
+    strides = np.array([1, size[0] + 2, (size[0] + 2) * (size[1] + 2)])
+    start = (base + 1) @ strides
+    for corner in np.ndindex(2, 2, 2):
+        weight = np.prod(np.where(np.array(corner, bool), fraction, 1.0 - fraction), axis=1)
+        yield padded[start + int(np.dot(corner, strides))], weight
+
+
+def _carried(patch: _Patch, geometry: Geometry, grid: Grid) -> NDArray[np.int32]:
+    """The label map carried onto a grid: in each voxel the label with the largest share."""
+    winners = np.zeros(grid.shape, np.int32)
+    for layers, part in _Patch(winners, grid).slabs():
+        labels, weights = (
+            np.stack(each) for each in zip(*_corner_shares(patch, _origins(geometry, part)), strict=True)
+        )
+        best = labels[0].copy()
+        mixed = np.flatnonzero((labels != labels[0]).any(axis=0))
+        votes = np.zeros((8, len(mixed)))
+        for corner in range(8):
+            votes[corner] = ((labels[:, mixed] == labels[corner, mixed]) * weights[:, mixed]).sum(axis=0)
+        best[mixed] = labels[votes.argmax(axis=0), mixed]
+        winners[layers] = best.reshape(part.shape)
+    return winners
+
+
+def _compared(rows: list[SegmentRow], carried: NDArray[np.int64], reference: Volume) -> list[SegmentRow]:
+    figures = agreement(carried, reference, [row.label for row in rows])
+    return [
+        replace(row, dice=figures[row.label][0], hd95_mm=figures[row.label][1]) if row.volume_after_mm3 else row
+        for row in rows
+    ]
+
+
+def _pure_change(translation: Translation, geometry: Geometry | None, grid: Grid) -> Volume:
+    """Intensity change of the tissue itself, on the source's side: the model's d, or what the translated scan shows
+    where the tissue went."""
+    if translation.intensity_change is not None:
+        return volume_on(translation.intensity_change, grid)
+    source, translated = translation.source, translation.translated
+    if geometry is None or geometry.still:
+        return volume_on(translated.with_array(translated.array - source.array), grid)
+    # Both are compared after one interpolation, on the output's side: its blur at edges is no change.
+    change = translated.with_array(translated.array - fields.warp(source, geometry.sampling).array)
+    return fields.warp(change, field_on(geometry.motion, grid))
+
+
+def _with_names(rows: list[SegmentRow], names: dict[int, str]) -> tuple[SegmentRow, ...]:
+    named = [replace(row, name=names.get(row.label, f"label {row.label}")) for row in rows]
+    missing = sorted(set(names) - {row.label for row in rows} - {0})
+    named += [SegmentRow(label, names[label], 0, note=EMPTY) for label in missing]
+    return tuple(sorted(named, key=lambda row: row.label))
+
+
+def _mean(values: NDArray[np.floating]) -> float:
+    return float(values.mean(dtype=np.float64))

@@ -1,0 +1,111 @@
+"""The verdict: thresholds of a rules file applied to measures, with the reasons in plain words."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.traceability.table import SegmentRow, SegmentTable
+
+TRACEABLE, CAUTION, NOT_TRACEABLE, NO_FIGURE = "traceable", "caution", "not traceable", "no figure"
+SHIPPED_RULES = Path(__file__).with_name("rules.json")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One threshold: ``measure`` above ``caution_above`` asks for a look, above ``fail_above`` it fails."""
+
+    measure: str
+    caution_above: float
+    fail_above: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Rules:
+    """All thresholds and sentences of a rules file."""
+
+    rules: tuple[Rule, ...]
+    below_floor: str
+    nothing_found: str
+    no_field: str
+
+    def judge(self, measures: dict[str, float | None]) -> tuple[str, tuple[str, ...]]:
+        """Verdict and reasons for measures by name; a measure that is missing or ``None`` says nothing."""
+        level, reasons = 0, []
+        for rule in self.rules:
+            value = measures.get(rule.measure)
+            if value is None or value <= rule.caution_above:
+                continue
+            level = max(level, 2 if value > rule.fail_above else 1)
+            reasons.append(rule.text.format(value=value))
+        return (TRACEABLE, CAUTION, NOT_TRACEABLE)[level], tuple(reasons)
+
+
+@cache
+def load_rules(path: Path = SHIPPED_RULES) -> Rules:
+    """A rules file.
+
+    Raises:
+        InputError: the file is not JSON or a rule lacks a part.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return Rules(
+            rules=tuple(Rule(**rule) for rule in document["rules"]),
+            below_floor=document["below_floor"],
+            nothing_found=document["nothing_found"],
+            no_field=document["no_field"],
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"The rules file {path.name} cannot be used ({error}); repair it or leave it out.") from error
+
+
+def judge_table(table: SegmentTable, rules: Rules | None = None) -> SegmentTable:
+    """The table with a verdict and reasons in every row and for the whole."""
+    rules = rules or load_rules()
+    has_field = table.field_origin != "none"
+    rows = tuple(_judge_row(row, table, rules, has_field) for row in table.rows)
+    if not has_field:
+        return replace(table, rows=rows, verdict=NO_FIGURE, reasons=(rules.no_field,))
+    verdict, reasons = rules.judge(dict(table.whole))
+    floor_reason = _below_floor(table.whole.get("motion_mean_mm"), table.floor_mm, rules)
+    failing = [row.name for row in rows if row.verdict == NOT_TRACEABLE]
+    if failing:
+        named = ", ".join(failing[:5]) + (f" and {len(failing) - 5} more" if len(failing) > 5 else "")
+        reasons += (f"not traceable in: {named}",)
+        verdict = CAUTION if verdict == TRACEABLE else verdict
+    return replace(table, rows=rows, verdict=verdict, reasons=(*reasons, *floor_reason) or (rules.nothing_found,))
+
+
+def _judge_row(row: SegmentRow, table: SegmentTable, rules: Rules, has_field: bool) -> SegmentRow:
+    if row.voxels == 0 or row.volume_before_mm3 is None:
+        return replace(row, verdict=NO_FIGURE, reason=row.note)
+    if not has_field:
+        return replace(row, verdict=NO_FIGURE, reason=rules.no_field)
+    measures: dict[str, float | None] = {
+        "folded_percent": row.folded_percent,
+        "inverse_residual_mm": row.inverse_residual_mm,
+        "unexplained_percent": row.unexplained_percent,
+        "volume_disagreement_percent": _disagreement(row),
+    }
+    verdict, reasons = rules.judge(measures)
+    reasons += _below_floor(row.motion_mean_mm, table.floor_mm, rules)
+    return replace(row, verdict=verdict, reason="; ".join(reasons or (rules.nothing_found,)))
+
+
+def _disagreement(row: SegmentRow) -> float | None:
+    # Fewer voxels than this and the edge alone, half a voxel thick, is more than the threshold.
+    if row.volume_after_mm3 is None or row.jacobian_volume_mm3 is None or row.voxels < 200:
+        return None
+    assert row.volume_before_mm3 is not None
+    return 100.0 * abs(row.volume_after_mm3 - row.jacobian_volume_mm3) / row.volume_before_mm3
+
+
+def _below_floor(motion: float | None, floor: float | None, rules: Rules) -> tuple[str, ...]:
+    if motion is None or floor is None or motion > floor:
+        return ()
+    return (rules.below_floor.format(value=motion, floor=floor),)

@@ -1,0 +1,83 @@
+"""The verdict: thresholds, reasons in words, and rules files of one's own."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from moved_phantoms import field_of, moved
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.traceability.segments import segment_table
+from SITTranslateLib.traceability.table import SegmentRow, SegmentTable
+from SITTranslateLib.traceability.verdict import SHIPPED_RULES, judge_table, load_rules
+from SITTranslateLib.volume import Volume
+
+ROW = SegmentRow(
+    1, "thalamus", 900, 900.0, 950.0, jacobian_volume_mm3=951.0, folded_percent=0.0, inverse_residual_mm=0.01
+)
+
+
+def table_of(row: SegmentRow, origin: str = "model", floor: float | None = None, **whole: float) -> SegmentTable:
+    return judge_table(SegmentTable("a", "b", origin, floor, (row,), whole))
+
+
+def test_clean_measures_are_traceable_and_say_so():
+    table = table_of(ROW, folded_percent=0.0)
+    assert (table.verdict, table.rows[0].verdict) == ("traceable", "traceable")
+    assert table.reasons == (load_rules().nothing_found,)
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict", "word"),
+    [
+        ({"folded_percent": 0.01}, "caution", "folded"),
+        ({"folded_percent": 3.0}, "not traceable", "folded"),
+        ({"inverse_residual_mm": 0.3}, "caution", "0.3 mm"),
+        ({"unexplained_percent": 40.0}, "not traceable", "40 %"),
+        ({"jacobian_volume_mm3": 990.0}, "caution", "disagree"),
+    ],
+)
+def test_each_measure_above_its_threshold_is_named(change, verdict, word):
+    row = table_of(replace(ROW, **change)).rows[0]
+    assert row.verdict == verdict
+    assert word in row.reason
+
+
+def test_a_failing_segment_is_named_in_the_verdict_on_the_whole():
+    table = table_of(replace(ROW, folded_percent=3.0), folded_percent=0.0)
+    assert table.verdict == "caution"
+    assert "thalamus" in table.reasons[0]
+
+
+def test_estimated_motion_below_its_floor_is_called_so():
+    row = table_of(replace(ROW, motion_mean_mm=0.1), "estimated", 0.2).rows[0]
+    assert "0.2 mm" in row.reason
+    above = table_of(replace(ROW, motion_mean_mm=0.5), "estimated", 0.2).rows[0]
+    assert above.reason == load_rules().nothing_found
+
+
+def test_a_fold_in_a_real_field_fails_its_segment(grid):
+    # A motion that turns back on itself: dw/dx < -1 in the middle.
+    motion = field_of(grid, lambda x: -6.0 * np.sin(x[..., :1] / 3.0) * np.array([1.0, 0.0, 0.0]))
+    labels = np.zeros(grid.shape)
+    labels[12:28, 20:40, 20:40] = 1
+    table = segment_table(moved(Volume(labels, grid.affine), motion, motion), Volume(labels, grid.affine), {1: "cube"})
+    assert table.row(1).folded_percent > 10
+    assert table.row(1).verdict == "not traceable"
+    assert table.verdict == "not traceable"
+
+
+def test_own_rules_are_read_and_broken_ones_refused(tmp_path):
+    document = json.loads(SHIPPED_RULES.read_text())
+    document["rules"][0]["caution_above"] = 1.0
+    document["rules"][0]["fail_above"] = 2.0
+    mild = tmp_path / "mild.json"
+    mild.write_text(json.dumps(document))
+    assert load_rules(mild).judge({"folded_percent": 0.9}) == ("traceable", ())
+    broken = tmp_path / "broken.json"
+    broken.write_text('{"rules": [{"measure": "folded_percent"}]}')
+    with pytest.raises(InputError, match=r"broken\.json"):
+        load_rules(broken)
