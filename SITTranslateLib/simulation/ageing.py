@@ -2,7 +2,7 @@
 
 Inside the skull the velocity is the gradient of a potential whose Laplacian is the rate of volume change of each
 structure (per cent a year, published); nothing flows through the inner skull, and the outer CSF takes what the
-other structures give, so that the volume inside the skull is constant (Monro-Kellie doctrine: Mokri, Neurology
+structures near it give, so that the volume inside the skull is constant (Monro-Kellie doctrine: Mokri, Neurology
 2001;56:1746). The field is then smoothed to its band limit. Smoothing mixes neighbouring structures, so the sources
 are corrected until the volumes realised by ``exp(v)`` over one decade meet their targets.
 
@@ -31,8 +31,10 @@ from SITTranslateLib.volume import Grid, VectorField
 SOLVER_SPACING_MM = 2.0
 BAND_LIMIT_MM = 3.0
 MARGIN_MM = 12.0
+NEIGHBOURHOOD_MM = 12.0
+"""How far, as a Gaussian sigma, the outer CSF reaches for the volume that structures give."""
 LARGEST_CORRECTION = 0.35
-"""What the sources may be off their targets to make up for the smoothing, log volume per decade (or twice the target)."""
+"""How far sources may be from their targets (log volume per decade) to make up for the smoothing; at least twice."""
 
 
 @dataclass(frozen=True)
@@ -153,10 +155,10 @@ def ageing(labels: LabelMap, rates: dict[str, Rate] | None = None, corrections: 
     poisson = _Poisson(cavity, grid.spacing)
     source_rates = dict(targets)
     best: tuple[float, VectorField, dict[str, float]] | None = None
+    outer_csf = _OuterFluid(rest, grid)
     for _ in range(corrections + 1):
-        given = sum(source_rates[name] * volumes[name] for name in shares)
         source = sum(np.float32(source_rates[name]) * share for name, share in shares.items())
-        velocity = _smooth_velocity(poisson, source - np.float32(given / float(rest.sum())) * rest, grid)
+        velocity = _smooth_velocity(poisson, source + outer_csf.taking(-np.asarray(source)), grid)
         jacobian = fields.jacobian(fields.exponential(velocity)).array
         realised = {name: float(np.log((share * jacobian).sum() / volumes[name])) for name, share in shares.items()}
         error = _error(realised, targets)
@@ -187,6 +189,32 @@ def _smooth_velocity(poisson: _Poisson, source: NDArray[np.float32], grid: Grid)
     unit = grid.axes / np.linalg.norm(grid.axes, axis=0)
     stacked = np.stack(smooth, axis=-1) @ unit.T.astype(np.float32)
     return VectorField(stacked, grid.affine)
+
+
+class _OuterFluid:
+    """The outer CSF takes what the structures give, each from its neighbourhood.
+
+    Shared out evenly, the large cisterns below the brain would fill and push the brain stem backwards by millimetres.
+    """
+
+    def __init__(self, share: NDArray[np.float32], grid: Grid) -> None:
+        self._share = share
+        self._sigma = [NEIGHBOURHOOD_MM / s for s in reversed(grid.spacing)]
+        near = self._spread(share)
+        self._near = np.maximum(near, 0.01 * float(near.max()))
+
+    def taking(self, given: NDArray) -> NDArray[np.float32]:
+        """Source in the outer CSF that takes the volume ``given`` by the voxels; the sums agree.
+
+        What shrinks is taken from near by; the growth of the ventricles lessens the intake everywhere alike, as the
+        brain moves outwards as a whole.
+        """
+        lost = np.maximum(given, 0.0)
+        taken: NDArray = self._share * self._spread(lost / self._near)
+        return np.asarray(taken * (float(given.sum()) / float(taken.sum())), dtype=np.float32)
+
+    def _spread(self, values: NDArray) -> NDArray[np.float32]:
+        return np.asarray(ndimage.gaussian_filter(values, self._sigma, mode="constant", truncate=2.5))
 
 
 class _Poisson:

@@ -70,10 +70,10 @@ LATERAL_VENTRICLES = (4, 5, 43, 44)
 VENTRICLES = (*LATERAL_VENTRICLES, 14, 15, 72)
 OUTER_CSF = 24
 WHITE_MATTER = (2, 41)
-BRAIN_TISSUES = frozenset(
-    {"wm", "cerebellar_wm", "gm", "cerebellar_gm", "thalamus", "caudate", "putamen", "pallidum"}
-    | {"hippocampus", "brain_stem", "lesion"}
-)
+BRAIN_TISSUES = {
+    *("wm", "cerebellar_wm", "gm", "cerebellar_gm", "thalamus", "caudate", "putamen", "pallidum"),
+    *("hippocampus", "brain_stem", "lesion"),
+}
 BRAIN_LABELS: tuple[int, ...] = tuple(
     sorted({label for label, tissue in TISSUE_OF_LABEL.items() if tissue in BRAIN_TISSUES} | set(VENTRICLES))
 )
