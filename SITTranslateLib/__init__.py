@@ -1,1 +1,77 @@
-"""Traceable medical image translation."""
+"""Traceable medical image translation.
+
+>>> import SITTranslateLib as sit                                        # doctest: +SKIP
+>>> result = sit.translate("scan.nii.gz", model="brain-ageing-t1w", age=+10)  # doctest: +SKIP
+>>> result.at(0.5), result.at(1, intensity=False)                         # doctest: +SKIP
+
+Importing this package imports nothing heavy; what is asked for is imported then.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from SITTranslateLib.errors import InputError, PackageError
+    from SITTranslateLib.files import read_volume, write_field, write_volume
+    from SITTranslateLib.packages import available as models
+    from SITTranslateLib.translate.model import load_model
+    from SITTranslateLib.translate.pipeline import translate
+    from SITTranslateLib.translate.saving import read_translation, save_translation
+    from SITTranslateLib.translate.translation import FieldOrigin, Provenance, Translation
+    from SITTranslateLib.volume import Grid, VectorField, Volume
+
+#: Public name to where it lives.
+_PUBLIC: dict[str, tuple[str, str]] = {
+    "FieldOrigin": ("SITTranslateLib.translate.translation", "FieldOrigin"),
+    "Grid": ("SITTranslateLib.volume", "Grid"),
+    "InputError": ("SITTranslateLib.errors", "InputError"),
+    "PackageError": ("SITTranslateLib.errors", "PackageError"),
+    "Provenance": ("SITTranslateLib.translate.translation", "Provenance"),
+    "Translation": ("SITTranslateLib.translate.translation", "Translation"),
+    "VectorField": ("SITTranslateLib.volume", "VectorField"),
+    "Volume": ("SITTranslateLib.volume", "Volume"),
+    "load_model": ("SITTranslateLib.translate.model", "load_model"),
+    "models": ("SITTranslateLib.packages", "available"),
+    "read_translation": ("SITTranslateLib.translate.saving", "read_translation"),
+    "read_volume": ("SITTranslateLib.files", "read_volume"),
+    "save_translation": ("SITTranslateLib.translate.saving", "save_translation"),
+    "write_field": ("SITTranslateLib.files", "write_field"),
+    "write_volume": ("SITTranslateLib.files", "write_volume"),
+}
+
+__all__ = [
+    "FieldOrigin",
+    "Grid",
+    "InputError",
+    "PackageError",
+    "Provenance",
+    "Translation",
+    "VectorField",
+    "Volume",
+    "load_model",
+    "models",
+    "read_translation",
+    "read_volume",
+    "save_translation",
+    "translate",
+    "write_field",
+    "write_volume",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "translate":
+        # The room itself, which can be called: see its own text.
+        return import_module("SITTranslateLib.translate")
+    if name not in _PUBLIC:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    module, attribute = _PUBLIC[name]
+    value = getattr(import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,39 @@
+"""Model packages: a card (``model.json``) and weights (``*.safetensors``), checked before anything is parsed.
+
+``card`` says what a package is; ``store`` where packages lie; ``weights`` reads and writes them. No code ever comes
+out of a package.
+"""
+
+from __future__ import annotations
+
+from SITTranslateLib.packages.card import (
+    Attribute,
+    Figure,
+    ModelCard,
+    NetworkGrid,
+    Normalisation,
+    System,
+    WeightFile,
+    read_card,
+)
+from SITTranslateLib.packages.store import Package, available, broken, find, locations, open_package
+from SITTranslateLib.packages.weights import load, write_package
+
+__all__ = [
+    "Attribute",
+    "Figure",
+    "ModelCard",
+    "NetworkGrid",
+    "Normalisation",
+    "Package",
+    "System",
+    "WeightFile",
+    "available",
+    "broken",
+    "find",
+    "load",
+    "locations",
+    "open_package",
+    "read_card",
+    "write_package",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from SITTranslateLib import fields
 from SITTranslateLib.volume import VectorField, Volume
 
 
-class FieldOrigin(str, Enum):
+class FieldOrigin(StrEnum):
     """Where the field of a translation comes from; shown in every label."""
 
     MODEL = "model"

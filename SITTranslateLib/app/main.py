@@ -1,0 +1,112 @@
+"""``sittranslate``: the list of commands, and what happens when one fails.
+
+A user's mistake ends with exit code 2 and one sentence; nothing half-written is left and no traceback is shown.
+``SITTRANSLATE_DEBUG=1`` shows the traceback of an unexpected error.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module, metadata
+from typing import Annotated, Any
+
+import typer
+
+from SITTranslateLib.errors import InputError
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command by name; ``place`` is ``module:function``, imported when the command is called and not before."""
+
+    name: str
+    place: str
+    summary: str
+
+    def function(self) -> Callable[..., Any]:
+        module, _, name = self.place.partition(":")
+        loaded: Callable[..., Any] = getattr(import_module(module), name)
+        return loaded
+
+    def outline(self) -> Callable[..., Any]:
+        """Stands in the list of commands for one that is not called."""
+
+        def summary_only() -> None: ...
+
+        return summary_only
+
+
+#: Every command. A room adds its own here: name, where its function is, one line for the list.
+COMMANDS: tuple[Command, ...] = (
+    Command("translate", "SITTranslateLib.app.translating:translate_scan", "Translate a scan with an installed model."),
+    Command("models", "SITTranslateLib.app.listing:list_models", "List the installed models."),
+    Command("check", "SITTranslateLib.app.checking:check_result", "Check a result: recomposition, folding, inverse."),
+)
+
+
+def build(called: str | None) -> typer.Typer:
+    """The command line with the called command in full and a line for each of the others."""
+    app = typer.Typer(
+        name="sittranslate",
+        help="Traceable medical image translation: the translated scan, how the anatomy moved, how the intensity "
+        "changed.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+    )
+    app.callback()(_options)
+    for command in COMMANDS:
+        function = command.function() if command.name == called else command.outline()
+        app.command(command.name, help=None if command.name == called else command.summary)(function)
+    return app
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line; returns its exit code."""
+    called = next((a for a in arguments if not a.startswith("-")), None)
+    try:
+        code = build(called)(args=list(arguments), prog_name="sittranslate", standalone_mode=False)
+        return int(code or 0)
+    except InputError as error:
+        return _refuse(str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        return _refuse("Stopped; nothing was written.", 130)
+    except typer.Exit as end:
+        return int(end.exit_code)
+    except MemoryError:
+        return _refuse("This machine has not enough memory for that; close other programs or use a smaller scan.")
+    except Exception as error:
+        # typer's usage errors carry their own sentence and code; their class has moved between versions.
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):
+            return _refuse(str(error.format_message()).replace("\n", " ").strip(), int(error.exit_code))
+        if os.environ.get("SITTRANSLATE_DEBUG"):
+            raise
+        sentence = " ".join(str(error).split())[:300]
+        return _refuse(f"Unexpected error ({type(error).__name__}): {sentence} Set SITTRANSLATE_DEBUG=1 for more.", 1)
+
+
+def main() -> None:
+    """The ``sittranslate`` program."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def _refuse(sentence: str, code: int = 2) -> int:
+    if sentence:
+        sys.stderr.write(sentence + "\n")
+    return code
+
+
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
+) -> None:
+    if version:
+        sys.stdout.write(f"sittranslate {metadata.version('sittranslate')}\n")
+        raise typer.Exit
+
+
+if __name__ == "__main__":
+    main()

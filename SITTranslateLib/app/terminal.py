@@ -1,0 +1,68 @@
+"""What commands show in a terminal: progress on stderr, results on stdout, and what a run cost."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from rich.console import Console
+
+
+@contextlib.contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[str, float], None]]:
+    """A bar on stderr fed by ``(stage, fraction)``; gone when done, silent where stderr is no terminal."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=1.0)
+        yield lambda stage, fraction: bar.update(task, description=stage.capitalize(), completed=fraction)
+
+
+@contextlib.contextmanager
+def without_library_noise() -> Iterator[None]:
+    """Keep what C++ libraries print past Python off the terminal, so that an error is one sentence."""
+    try:
+        real = sys.stderr.fileno() == 2
+    except (AttributeError, OSError, ValueError):
+        real = False
+    if not real or os.environ.get("SITTRANSLATE_DEBUG"):
+        yield
+        return
+    sys.stderr.flush()
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
+
+
+@dataclass
+class Stopwatch:
+    """Seconds, CPU seconds and peak memory since the program started."""
+
+    started: float
+    cpu: float
+
+    @classmethod
+    def start(cls) -> Stopwatch:
+        return cls(time.perf_counter(), time.process_time())
+
+    def report(self) -> str:
+        """One line."""
+        parts = [f"{time.perf_counter() - self.started:.1f} s", f"{time.process_time() - self.cpu:.1f} CPU s"]
+        if sys.platform != "win32":
+            import resource
+
+            unit = 1 if sys.platform == "darwin" else 1024
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+            parts.append(f"{peak / 1e9:.2f} GB peak memory")
+        return "Timing: " + ", ".join(parts)

@@ -1,0 +1,65 @@
+"""``sittranslate translate``: one scan, one model, one folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from SITTranslateLib.app.terminal import Stopwatch, progress_bar, without_library_noise
+
+
+def translate_scan(
+    scan: Annotated[str, typer.Argument(help="NIfTI, NRRD or MHA file, DICOM folder, or one DICOM file of a series.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="Name of an installed model, or the folder of one.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the result; made in one go at the end.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", "-s", help="Attribute to ask for, as age=+10; may be repeated.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Of systems that draw random numbers.")] = 0,
+    strength: Annotated[
+        float | None, typer.Option(help="Also write the scan with this share of the change (0.5: half of it).")
+    ] = None,
+    frame: Annotated[int | None, typer.Option(help="Which image of a 4D file, from 0.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Translate a scan that does not suit the model.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")] = False,
+    timing: Annotated[bool, typer.Option("--timing", help="Say seconds and peak memory at the end.")] = False,
+) -> None:
+    """Translate a scan: writes the translated scan, the motion, the intensity change and where they come from."""
+    watch = Stopwatch.start()
+    from SITTranslateLib.errors import InputError
+    from SITTranslateLib.files import read_volume
+    from SITTranslateLib.packages import find
+    from SITTranslateLib.translate.request import checked_request, parse_settings
+    from SITTranslateLib.translate.saving import check_target, save_translation
+
+    # Everything that can be refused is refused before the scan is read and the network imported.
+    if strength is not None and not -2 <= strength <= 2:
+        raise InputError(f"--strength {strength:g} is out of range: it goes from -2 to 2.")
+    check_target(out, overwrite)
+    package = find(model)
+    request = checked_request(package.card, parse_settings(settings or []))
+    with without_library_noise():
+        volume = read_volume(scan, frame=frame)
+
+    from SITTranslateLib.translate.pipeline import translate
+
+    with progress_bar("Translating") as report:
+        result = translate(
+            volume, package, device=device, seed=seed, force=force, progress=report, attributes=dict(request)
+        )
+        report("writing", 0.97)
+        computed = watch.report()
+        folder = save_translation(result, out, overwrite=overwrite, strength=strength)
+    asked = ", ".join(f"{name} {value:+g}" for name, value in request.items()) or "no attributes"
+    typer.echo(f"{package.card.title} ({package.name} {package.card.version}): {asked}")
+    for warning in result.provenance.forced:
+        typer.echo(f"Forced although: {warning}", err=True)
+    typer.echo(f"Field: {result.field_origin.value}; recomposition error {result.recomposition_error:.3g} native units")
+    for file in sorted(folder.iterdir()):
+        typer.echo(f"  {file}")
+    if timing:
+        typer.echo(f"{computed} (computing)", err=True)
+        typer.echo(f"{watch.report()} (with writing)", err=True)

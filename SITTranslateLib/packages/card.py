@@ -1,0 +1,220 @@
+"""The card of a model package: what it translates, on which grid, how it was trained, what it may be used for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from SITTranslateLib.errors import PackageError
+
+CARD_FILE = "model.json"
+SCHEMA_FILE = Path(__file__).with_name("card.schema.json")
+#: A card is a page of text; anything larger is not a card.
+LARGEST_CARD = 1 << 20
+
+
+@dataclass(frozen=True)
+class System:
+    """Which network, and the parameters it is made with."""
+
+    name: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """Something that can be asked for: a change in the attribute's own unit, within a range."""
+
+    name: str
+    title: str
+    unit: str
+    minimum: float
+    maximum: float
+    default: float
+    description: str
+
+
+@dataclass(frozen=True)
+class NetworkGrid:
+    """The grid the network sees: isotropic, axes along +R, +A, +S; ``shape`` is ``(K, J, I)``."""
+
+    spacing_mm: float
+    shape: tuple[int, int, int]
+    orientation: str = "RAS"
+    skull: str = "either"
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Native units to [0, 1]: ``percentile`` of the scan, or a fixed ``range`` in native units (HU).
+
+    ``stretch``: how many times above ``low`` the ``high`` percentile becomes 1 (see ``translate.normalisation``).
+    """
+
+    method: str
+    low: float
+    high: float
+    stretch: float = 1.0
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measured figure; ``baseline`` is the same figure for doing nothing."""
+
+    name: str
+    value: float
+    unit: str
+    baseline: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """A file of the package, by name, hash and size."""
+
+    path: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Everything a package says about itself; the schema is ``card.schema.json``."""
+
+    name: str
+    version: str
+    title: str
+    system: System
+    source: str
+    targets: tuple[str, ...]
+    attributes: tuple[Attribute, ...]
+    grid: NetworkGrid
+    normalisation: Normalisation
+    training: dict[str, Any]
+    licence: str
+    citation: str
+    intended_use: str
+    limits: tuple[str, ...]
+    figures: tuple[Figure, ...] = ()
+    files: tuple[WeightFile, ...] = ()
+    schema_version: int = 1
+
+    def attribute(self, name: str) -> Attribute | None:
+        """The attribute of that name."""
+        return next((a for a in self.attributes if a.name == name), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types for JSON."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return {"schema_version": plain.pop("schema_version"), **plain}
+
+    @classmethod
+    def from_dict(cls, raw: dict[str, Any]) -> ModelCard:
+        """A card from plain types, validated.
+
+        Raises:
+            PackageError: the schema or the card's own logic does not hold.
+        """
+        validate(raw)
+        card = cls(
+            name=raw["name"],
+            version=raw["version"],
+            title=raw["title"],
+            system=System(**raw["system"]),
+            source=raw["source"],
+            targets=tuple(raw["targets"]),
+            attributes=tuple(Attribute(**a) for a in raw["attributes"]),
+            grid=NetworkGrid(**{**raw["grid"], "shape": tuple(raw["grid"]["shape"])}),
+            normalisation=Normalisation(**raw["normalisation"]),
+            training=raw["training"],
+            licence=raw["licence"],
+            citation=raw["citation"],
+            intended_use=raw["intended_use"],
+            limits=tuple(raw["limits"]),
+            figures=tuple(Figure(**f) for f in raw["figures"]),
+            files=tuple(WeightFile(**f) for f in raw["files"]),
+        )
+        _check_sense(card)
+        return card
+
+
+def read_card(folder: Path) -> ModelCard:
+    """The validated card of a package folder.
+
+    Raises:
+        PackageError: no card, not JSON, doubled keys, not according to the schema.
+    """
+    file = folder / CARD_FILE
+    if file.is_symlink() or not file.is_file():
+        raise PackageError(f"'{folder.name}' is not a model package: it has no {CARD_FILE}.")
+    try:
+        if file.stat().st_size > LARGEST_CARD:
+            raise PackageError(f"The card of '{folder.name}' is larger than a card can be (1 MB).")
+        raw = json.loads(
+            file.read_text(encoding="utf-8"), object_pairs_hook=_without_doubles, parse_constant=_not_a_number
+        )
+    except PackageError as error:
+        raise PackageError(f"The card of '{folder.name}' is not understood: {error}") from error
+    except RecursionError as error:
+        raise PackageError(f"The card of '{folder.name}' is not understood: it is nested too deeply.") from error
+    except (OSError, ValueError) as error:
+        raise PackageError(f"The card of '{folder.name}' cannot be read as JSON; get the package again.") from error
+    try:
+        return ModelCard.from_dict(raw)
+    except PackageError as error:
+        raise PackageError(f"The card of '{folder.name}' is not understood: {error}") from error
+
+
+def validate(raw: Any) -> None:
+    """Hold plain types against the schema.
+
+    Raises:
+        PackageError: the first thing that does not fit, and where.
+    """
+    from jsonschema.exceptions import best_match
+
+    error = best_match(_validator().iter_errors(raw))
+    if error is not None:
+        where = ".".join(str(p) for p in error.absolute_path) or "the card"
+        message = error.message if len(error.message) < 160 else error.message[:157] + "..."
+        raise PackageError(f"{where}: {message}.")
+
+
+@cache
+def _validator() -> Any:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(json.loads(SCHEMA_FILE.read_text(encoding="utf-8")))
+
+
+def _check_sense(card: ModelCard) -> None:
+    """What a schema cannot say."""
+    names = [a.name for a in card.attributes]
+    if len(set(names)) < len(names):
+        raise PackageError("two attributes have one name.")
+    for a in card.attributes:
+        if not a.minimum <= a.default <= a.maximum or a.minimum >= a.maximum:
+            raise PackageError(f"the range of attribute '{a.name}' does not hold its default.")
+    paths = [f.path.lower() for f in card.files]
+    if len(set(paths)) < len(paths):
+        raise PackageError("two files have one name.")
+    if card.normalisation.low >= card.normalisation.high:
+        raise PackageError("the normalisation's low end is not below its high end.")
+    if card.normalisation.method == "percentile" and not 0 <= card.normalisation.low < card.normalisation.high <= 100:
+        raise PackageError("the normalisation's percentiles are not between 0 and 100.")
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    seen: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in seen:
+            raise PackageError(f"the key '{key[:40]}' occurs twice.")
+        seen[key] = value
+    return seen
+
+
+def _not_a_number(text: str) -> Any:
+    raise PackageError(f"{text} is not a number that a card may hold.")

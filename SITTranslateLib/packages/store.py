@@ -1,0 +1,123 @@
+"""Where model packages lie on this machine, and how one is found by name."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+
+from SITTranslateLib.errors import PackageError
+from SITTranslateLib.packages.card import CARD_FILE, ModelCard, read_card
+
+#: Names a folder of packages of the user's own, instead of the platform's usual place.
+ENVIRONMENT = "SITTRANSLATE_MODELS"
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package folder whose card was read and validated; its weights are not yet."""
+
+    folder: Path
+    card: ModelCard
+
+    @property
+    def name(self) -> str:
+        return self.card.name
+
+    @property
+    def bytes(self) -> int:
+        """Size of the weights."""
+        return sum(f.bytes for f in self.card.files)
+
+    @cached_property
+    def sha256(self) -> str:
+        """What identifies the weights: the file's hash, or the hash of all files' hashes in order of name."""
+        hashes = [f.sha256 for f in sorted(self.card.files, key=lambda f: f.path)]
+        return hashes[0] if len(hashes) == 1 else sha256("\n".join(hashes).encode()).hexdigest()
+
+
+def locations() -> list[Path]:
+    """Folders of packages: those that ship with the project, then the user's own."""
+    shipped = Path(__file__).resolve().parents[2] / "Resources" / "Models"
+    own = os.environ.get(ENVIRONMENT)
+    return [shipped, *(Path(p) for p in own.split(os.pathsep) if p)] if own else [shipped, user_folder()]
+
+
+def user_folder() -> Path:
+    """The platform's place for an application's data, ``.../sittranslate/models``."""
+    home = Path.home()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local"))
+    elif sys.platform == "darwin":
+        base = home / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+    return base / "sittranslate" / "models"
+
+
+def available() -> list[Package]:
+    """Every package whose card is in order, by name; of several versions of one name, the newest."""
+    return _survey()[0]
+
+
+def broken() -> list[str]:
+    """One sentence for each folder that looks like a package and is not in order."""
+    return _survey()[1]
+
+
+def find(name: str | os.PathLike[str]) -> Package:
+    """The package of that name, or the one in that folder.
+
+    Raises:
+        PackageError: no such package, or its card is not in order.
+    """
+    text = os.fspath(name)
+    if os.sep in text or (os.altsep and os.altsep in text) or Path(text, CARD_FILE).is_file():
+        return open_package(Path(text))
+    packages, problems = _survey()
+    for package in packages:
+        if package.name == text:
+            return package
+    about = next((p for p in problems if f"'{text}'" in p), None)
+    if about is not None:
+        raise PackageError(about)
+    known = ", ".join(p.name for p in packages) or "none is installed"
+    raise PackageError(f"There is no model '{text[:80]}'; known models: {known}.")
+
+
+def open_package(folder: Path) -> Package:
+    """The package in a folder.
+
+    Raises:
+        PackageError: no such folder, or its card is not in order.
+    """
+    if not folder.is_dir():
+        raise PackageError(f"There is no model package '{folder.name}' at the place given.")
+    return Package(folder, read_card(folder))
+
+
+def _survey() -> tuple[list[Package], list[str]]:
+    newest: dict[str, Package] = {}
+    problems: list[str] = []
+    for location in locations():
+        try:
+            folders = sorted(f for f in location.iterdir() if (f / CARD_FILE).is_file() and not f.name.startswith("."))
+        except OSError:
+            continue
+        for folder in folders:
+            try:
+                package = open_package(folder)
+            except PackageError as error:
+                problems.append(str(error))
+                continue
+            present = newest.get(package.name)
+            if present is None or _version(package) > _version(present):
+                newest[package.name] = package
+    return [newest[name] for name in sorted(newest)], problems
+
+
+def _version(package: Package) -> tuple[int, ...]:
+    return tuple(int(n) for n in package.card.version.split("."))

@@ -1,0 +1,76 @@
+"""A package made ready to run: its network with its weights, on a device."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from SITTranslateLib import systems
+from SITTranslateLib.errors import InputError, PackageError
+from SITTranslateLib.packages import ModelCard, Package, find, load
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A network ready to translate; keep it to translate several scans."""
+
+    package: Package
+    network: nn.Module
+    device: torch.device
+
+    @property
+    def card(self) -> ModelCard:
+        return self.package.card
+
+
+def load_model(model: str | os.PathLike[str] | Package | LoadedModel, device: str = "auto") -> LoadedModel:
+    """The named package (or folder), verified, on a device (``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``).
+
+    Raises:
+        PackageError: no such package, altered, or weights that do not fit its system.
+        InputError: no such device.
+    """
+    chosen = choose_device(device)
+    if isinstance(model, LoadedModel):
+        return model if model.device == chosen or device == "auto" else load_model(model.package, device)
+    package = model if isinstance(model, Package) else find(model)
+    system = package.card.system
+    # First without memory, so that a card that asks for absurd sizes is refused by its weights' shapes.
+    with torch.device("meta"):
+        outline = systems.create(system.name, system.parameters)
+    weights = load(package)
+    expected = {name: tuple(t.shape) for name, t in outline.state_dict().items()}
+    found = {name: tuple(t.shape) for name, t in weights.items()}
+    if expected != found:
+        wrong = sorted(n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n))
+        raise PackageError(
+            f"The weights of '{package.name}' do not fit its system '{system.name}' "
+            f"({len(wrong)} differ, first '{wrong[0][:80]}'); get the package again."
+        )
+    network = systems.create(system.name, system.parameters)
+    network.load_state_dict(weights)
+    return LoadedModel(package, network.to(chosen).eval(), chosen)
+
+
+def choose_device(name: str) -> torch.device:
+    """The torch device of that name; ``auto`` takes a GPU if there is one.
+
+    Raises:
+        InputError: not on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"There is no device '{name[:40]}'; use auto, cpu or cuda.") from error
+    if device.type == "cuda" and not (torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()):
+        raise InputError(f"This machine has no device '{name[:40]}' that torch can use; use --device cpu.")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise InputError("This machine has no Apple GPU that torch can use; use --device cpu.")
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise InputError(f"There is no device '{name[:40]}'; use auto, cpu or cuda.")
+    return device

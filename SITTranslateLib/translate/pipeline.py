@@ -1,0 +1,255 @@
+"""The pipeline: a scan goes in, a :class:`Translation` comes out.
+
+check -> prepare -> network -> decompose -> restore. The network works on its own coarse grid; its velocity and
+intensity change are brought to the scan's grid and the **scan's own voxels** are changed and warped, so that the
+result keeps the scan's resolution, grid and units.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import torch
+
+from SITTranslateLib import fields
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.files import check_volume, read_volume
+from SITTranslateLib.packages import Package
+from SITTranslateLib.systems import NetworkOutput
+from SITTranslateLib.translate.anatomy import look_at
+from SITTranslateLib.translate.gate import examine, refusal
+from SITTranslateLib.translate.model import LoadedModel, load_model
+from SITTranslateLib.translate.preparation import Prepared, prepare
+from SITTranslateLib.translate.request import checked_request
+from SITTranslateLib.translate.restoration import as_array, faded_outwards
+from SITTranslateLib.translate.translation import FieldOrigin, Provenance, Translation
+from SITTranslateLib.volume import Grid, VectorField, Volume
+
+#: Called with what is being done and the fraction of the whole that is done; it may raise to cancel.
+Progress = Callable[[str, float], None]
+
+_SOFTWARE = ("sittranslate", "torch", "numpy", "SimpleITK", "monai", "safetensors")
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """What a network's answer is made of, on the network's grids but in native units; see :class:`Translation`."""
+
+    change: Volume | None = None
+    velocity: VectorField | None = None
+    sampling: VectorField | None = None
+    motion: VectorField | None = None
+    residual: Volume | None = None
+    origin: FieldOrigin = FieldOrigin.NONE
+    extras: Mapping[str, Volume] = field(default_factory=dict)
+
+
+def translate(
+    volume: Volume | str | os.PathLike[str],
+    model: str | os.PathLike[str] | Package | LoadedModel,
+    *,
+    device: str = "auto",
+    seed: int = 0,
+    force: bool = False,
+    progress: Progress | None = None,
+    attributes: Mapping[str, object] | None = None,
+    **more_attributes: object,
+) -> Translation:
+    """Translate a scan.
+
+    Args:
+        volume: a scan, or the path of one.
+        model: name of an installed package, its folder, or a model that :func:`load_model` loaded.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
+        seed: of the systems that draw random numbers; the same seed gives the same bytes.
+        force: translate although the scan does not suit the model; what was overridden is kept in the provenance.
+        progress: called with a stage and the fraction done.
+        attributes: what to ask for, in each attribute's own unit (``{"age": 10}``); nothing asked for means the
+            model's defaults. Also as keywords (``age=+10``).
+
+    Returns:
+        The translation on the scan's own grid, in its units.
+
+    Raises:
+        InputError: the scan cannot be used or does not suit the model, or an attribute is out of range.
+        PackageError: no such model, or it was altered.
+    """
+    started = time.perf_counter()
+    report = progress or (lambda stage, fraction: None)
+    report("reading", 0.0)
+    if not isinstance(volume, Volume):
+        volume = read_volume(volume)
+    check_volume(volume)
+    if not 0 <= seed < 2**63:
+        raise InputError(f"The seed {seed} is not a whole number from 0 to 2^63.")
+    report("loading the model", 0.05)
+    loaded = load_model(model, device)
+    request = checked_request(loaded.card, {**(attributes or {}), **more_attributes})
+
+    report("looking at the scan", 0.1)
+    anatomy = look_at(volume)
+    findings = examine(volume, anatomy, loaded.card)
+    forced = tuple(f.sentence for f in findings if f.refuses)
+    if forced and not force:
+        raise refusal(volume, findings)
+
+    report("preparing", 0.15)
+    prepared = prepare(volume, anatomy, loaded.card)
+    report("running the network", 0.25)
+    output = run_network(loaded, prepared, request, seed, lambda f: report("running the network", 0.25 + 0.35 * f))
+    report("decomposing", 0.6)
+    parts = decompose(output, prepared)
+    error = recomposition_error(output, prepared, parts)
+    report("restoring the scan's own grid", 0.75)
+    restored = restore(volume, parts)
+    report("done", 1.0)
+    provenance = Provenance(
+        package=loaded.card.name,
+        version=loaded.card.version,
+        sha256=loaded.package.sha256,
+        system=loaded.card.system.name,
+        attributes=request,
+        seed=seed,
+        device=_device_name(loaded.device),
+        source_sha256=hash_of(volume),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=round(time.perf_counter() - started, 3),
+        software=software_versions(),
+        forced=forced,
+    )
+    return Translation(
+        source=volume, field_origin=parts.origin, recomposition_error=error, provenance=provenance, **restored
+    )
+
+
+def run_network(
+    loaded: LoadedModel,
+    prepared: Prepared,
+    request: Mapping[str, float],
+    seed: int,
+    progress: Callable[[float], None] | None = None,
+) -> NetworkOutput:
+    """One pass of the network, with random numbers from ``seed`` and the caller's own left as they were."""
+    image = torch.from_numpy(prepared.image.array)[None, None].to(loaded.device)
+    devices = [loaded.device] if loaded.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), torch.inference_mode():
+        torch.manual_seed(seed)
+        output: NetworkOutput = loaded.network.translate(image, request, prepared.image.affine, progress)  # type: ignore[operator]
+    if not bool(torch.isfinite(output.translated).all()):
+        raise InputError("The model gave values that are not finite on this scan; try the CPU, or another model.")
+    return output
+
+
+def decompose(output: NetworkOutput, prepared: Prepared) -> Parts:
+    """Motion, sampling field and intensity change of a network's answer, each fading out beyond its grid."""
+    affine, width = prepared.image.affine, np.float32(prepared.scale.width)
+
+    def image_of(tensor: torch.Tensor, name: str, factor: np.float32) -> Volume:
+        return faded_outwards(Volume(as_array(tensor) * factor, affine, name))
+
+    extras = {name: image_of(t, name, np.float32(1.0)) for name, t in output.extras.items()}
+    change = None
+    if output.intensity_change is not None:
+        change = image_of(output.intensity_change, "intensity change", width)
+    if output.velocity is not None:
+        assert output.velocity_affine is not None
+        velocity = faded_outwards(VectorField(as_array(output.velocity), output.velocity_affine))
+        sampling, motion = fields.exponential(velocity, -1.0), fields.exponential(velocity)
+        return Parts(change, velocity, sampling, motion, None, FieldOrigin.MODEL, extras)
+    if output.displacement is not None:
+        sampling = faded_outwards(VectorField(as_array(output.displacement), affine))
+        return Parts(change, None, sampling, fields.invert(sampling), None, FieldOrigin.MODEL, extras)
+    difference = faded_outwards(
+        Volume((as_array(output.translated) - prepared.image.array) * width, affine, "intensity change")
+    )
+    if output.keeps_geometry:
+        return Parts(change if change is not None else difference, origin=FieldOrigin.IDENTITY, extras=extras)
+    return Parts(residual=difference, origin=FieldOrigin.NONE, extras=extras)
+
+
+def recomposition_error(output: NetworkOutput, prepared: Prepared, parts: Parts) -> float:
+    """Largest ``|network output - recomposed|`` on the network's grid, native units.
+
+    Recomposed from the parts that the translation keeps, by the array form of the field engine with its own number
+    of squarings: another path than the one the network took.
+    """
+    image, grid = prepared.image, prepared.image.grid
+    native = image.with_array(prepared.scale.restore(image.array))
+    for addition in (parts.change, parts.residual):
+        if addition is not None:
+            native = native.with_array(native.array + fields.resample_volume(addition, grid).array)
+    if parts.velocity is not None:
+        native = fields.warp(native, fields.resample_field(fields.exponential(parts.velocity, -1.0), grid))
+    elif parts.sampling is not None:
+        native = fields.warp(native, fields.resample_field(parts.sampling, grid))
+    wanted = prepared.scale.restore(as_array(output.translated))
+    return float(np.abs(native.array - wanted).max())
+
+
+def restore(volume: Volume, parts: Parts) -> dict[str, Any]:
+    """The parts on the scan's own grid and the translated scan made of the scan's own voxels."""
+    grid = volume.grid
+    changed, change = volume, None
+    if parts.change is not None:
+        change = fields.resample_volume(parts.change, grid)
+        changed = volume.with_array(volume.array + change.array)
+    if parts.residual is not None:
+        changed = volume.with_array(volume.array + fields.resample_volume(parts.residual, grid).array)
+    sampling = motion = jacobian = None
+    if parts.sampling is not None and parts.motion is not None:
+        sampling = fields.resample_field(parts.sampling, grid)
+        motion = fields.resample_field(parts.motion, grid)
+        # On the field's own grid, where its derivative is defined, then read at the scan's voxels.
+        jacobian = on_grid(fields.jacobian(parts.motion), grid, outside=1.0)
+        changed = fields.warp(changed, sampling)
+    return {
+        "translated": changed.with_array(changed.array, f"{volume.name} translated"),
+        "velocity": parts.velocity,
+        "motion": motion,
+        "sampling": sampling,
+        "jacobian": jacobian,
+        "intensity_change": change,
+        "extras": {name: fields.resample_volume(image, grid) for name, image in parts.extras.items()},
+    }
+
+
+def on_grid(image: Volume, grid: Grid, outside: float) -> Volume:
+    """An image read at another grid's voxels, a constant where it has none."""
+    shifted = image.with_array(image.array - np.float32(outside))
+    rim = np.zeros_like(shifted.array)
+    inner = tuple(slice(1, -1) if n > 2 else slice(None) for n in rim.shape)
+    rim[inner] = shifted.array[inner]
+    moved = fields.resample_volume(image.with_array(rim), grid)
+    return moved.with_array(moved.array + np.float32(outside))
+
+
+def hash_of(volume: Volume) -> str:
+    """sha256 of a scan's voxels and position; says which scan a result was made from, without naming anyone."""
+    digest = hashlib.sha256(np.array(volume.shape, dtype="<i8").tobytes())
+    digest.update(np.round(volume.affine, 4).astype("<f8").tobytes())
+    digest.update(volume.array.astype("<f4", copy=False).tobytes())
+    return digest.hexdigest()
+
+
+def software_versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    versions = {"python": platform.python_version()}
+    for name in _SOFTWARE:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -1,0 +1,55 @@
+"""What is asked of a model: attribute values, read from text and held against the card."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.packages import ModelCard
+
+
+def parse_settings(settings: Iterable[str]) -> dict[str, str]:
+    """``["age=+10"]`` as a mapping.
+
+    Raises:
+        InputError: no ``=``, or one attribute twice.
+    """
+    request: dict[str, str] = {}
+    for setting in settings:
+        name, sign, value = setting.partition("=")
+        if not sign or not name.strip() or not value.strip():
+            raise InputError(f"'{setting[:80]}' is not a setting; write it as name=value, for example age=+10.")
+        if name.strip() in request:
+            raise InputError(f"The attribute '{name.strip()[:40]}' is set twice.")
+        request[name.strip()] = value.strip()
+    return request
+
+
+def checked_request(card: ModelCard, attributes: Mapping[str, object]) -> dict[str, float]:
+    """Attribute values as numbers within the card's ranges; nothing asked for means the card's defaults.
+
+    Raises:
+        InputError: an attribute the model does not know, not a number, or out of range.
+    """
+    if not attributes:
+        return {a.name: float(a.default) for a in card.attributes}
+    request: dict[str, float] = {}
+    for name, value in attributes.items():
+        attribute = card.attribute(name)
+        if attribute is None:
+            known = ", ".join(a.name for a in card.attributes) or "none"
+            raise InputError(f"The model '{card.name}' has no attribute '{name[:40]}'; it knows {known}.")
+        try:
+            number = float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            number = math.nan
+        if not math.isfinite(number):
+            raise InputError(f"The value of '{name}' must be a number in {attribute.unit}, not '{str(value)[:40]}'.")
+        if not attribute.minimum <= number <= attribute.maximum:
+            raise InputError(
+                f"{name}={number:g} is out of range: the model '{card.name}' knows {name} from "
+                f"{attribute.minimum:+g} to {attribute.maximum:+g} {attribute.unit}."
+            )
+        request[name] = number
+    return request

@@ -1,0 +1,213 @@
+"""A translation as a folder: scans and fields that Slicer and SimpleITK open, and where they came from.
+
+The folder is written under a temporary name and appears in one rename; a failure leaves nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+import shutil
+from pathlib import Path
+from typing import Any
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.files import read_field, replace_folder, write_field, write_volume
+from SITTranslateLib.files.reading import read_image_as_volume
+from SITTranslateLib.translate.translation import FieldOrigin, Provenance, Translation
+from SITTranslateLib.volume import VectorField, Volume
+
+PROVENANCE_FILE = "provenance.json"
+#: Name in the folder of each volume and field of a translation.
+VOLUMES = {
+    "source": "source.nii.gz",
+    "translated": "translated.nii.gz",
+    "jacobian": "jacobian.nii.gz",
+    "intensity_change": "intensity_change.nii.gz",
+}
+FIELDS = {"motion": "motion.nrrd", "sampling": "sampling.nrrd", "velocity": "velocity.nrrd"}
+_ABOUT = {
+    "source": "the scan, as it was given",
+    "translated": "the translated scan, native units, on the scan's own grid",
+    "jacobian": "determinant of the motion's Jacobian: above 1 the anatomy expands, below 1 it shrinks",
+    "intensity_change": "what was added to the source before it was warped, native units, source grid",
+    "motion": "where a source point goes, mm",
+    "sampling": "where a translated voxel comes from, mm; a DisplacementFieldTransform, Slicer's from-parent transform",
+    "velocity": "stationary velocity whose exponential is the motion, mm per unit time",
+}
+
+
+def save_translation(
+    translation: Translation, folder: str | os.PathLike[str], *, overwrite: bool = False, strength: float | None = None
+) -> Path:
+    """Write a translation to a folder, which appears whole or not at all.
+
+    Args:
+        strength: also write the scan with this share of the change.
+        overwrite: replace an earlier result; a folder with anything else in it is never replaced.
+
+    Raises:
+        InputError: the folder is in use, or cannot be written.
+    """
+    target = Path(folder)
+    check_target(target, overwrite)
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    made = _missing_parents(target)
+    finished = False
+    try:
+        part.mkdir(parents=True)
+        _write_all(translation, part)
+        if strength is not None:
+            write_volume(translation.at(strength), part / f"translated_at_{strength:+g}.nii.gz")
+        if target.is_dir() and not any(target.iterdir()):
+            target.rmdir()
+        replace_folder(part, target)
+        finished = True
+    except OSError as error:
+        reason = "the disk is full" if error.errno == errno.ENOSPC else "the place is missing or read-only"
+        raise InputError(f"The folder '{target.name}' cannot be written: {reason}.") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        if not finished:
+            for parent in made:
+                parent.rmdir()
+    return target
+
+
+def check_target(target: Path, overwrite: bool = False) -> None:
+    """Refuse a place for a result before anything is computed.
+
+    Raises:
+        InputError: a file, a folder in use, or a place that may not be written.
+    """
+    name = target.name
+    try:
+        if not name or name in (".", ".."):
+            raise InputError("The folder for the result has no name; give a new folder.")
+        if target.is_symlink() or (target.exists() and not target.is_dir()):
+            raise InputError(f"'{name}' exists and is not a folder; give a new folder for the result.")
+        if target.is_dir() and any(target.iterdir()) and not (overwrite and (target / PROVENANCE_FILE).is_file()):
+            hint = "" if overwrite else ", or replace an earlier result with --overwrite"
+            raise InputError(f"The folder '{name}' exists and is not empty; give a new folder{hint}.")
+        above = next(p for p in target.absolute().parents if p.exists())
+        if not above.is_dir() or not os.access(above, os.W_OK):
+            raise InputError(f"The folder '{name}' cannot be made: '{above.name or above}' may not be written.")
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError("The path of the folder for the result is not one that this system can open.") from error
+
+
+def read_translation(folder: str | os.PathLike[str]) -> Translation:
+    """A translation read back from its folder.
+
+    Raises:
+        InputError: not the folder of a translation, or a file of it is missing or damaged.
+    """
+    place = Path(folder)
+    raw = _read_sidecar(place)
+    try:
+        about, names = raw["SITTranslate"], raw["SITTranslate"]["files"]
+        provenance = Provenance(**{**about["provenance"], "forced": tuple(about["provenance"]["forced"])})
+        origin = FieldOrigin(about["field_origin"])
+        error = float(about["recomposition_error"])
+    except (KeyError, TypeError, ValueError) as exception:
+        raise InputError(f"'{PROVENANCE_FILE}' in '{place.name}' is not that of a translation.") from exception
+
+    def volume(part: str) -> Volume | None:
+        return read_image_as_volume(place / VOLUMES[part], names[part]["name"]) if part in names else None
+
+    def vectors(part: str) -> VectorField | None:
+        return read_field(place / FIELDS[part]) if part in names else None
+
+    source, translated = volume("source"), volume("translated")
+    if source is None or translated is None:
+        raise InputError(f"'{place.name}' lacks its source or translated scan.")
+    extras = {
+        str(name): read_image_as_volume(place / _extra_file(index), str(name))
+        for index, name in enumerate(about.get("extras", []))
+    }
+    return Translation(
+        source=source,
+        translated=translated,
+        velocity=vectors("velocity"),
+        motion=vectors("motion"),
+        sampling=vectors("sampling"),
+        jacobian=volume("jacobian"),
+        intensity_change=volume("intensity_change"),
+        field_origin=origin,
+        recomposition_error=error,
+        provenance=provenance,
+        extras=extras,
+    )
+
+
+def sidecar(translation: Translation) -> dict[str, Any]:
+    """The provenance as a BIDS-derivative-like JSON: standard keys first, all of ours below ``SITTranslate``."""
+    provenance = translation.provenance
+    present = {
+        part: {"file": file, "name": getattr(translation, part).name, "about": _ABOUT[part]}
+        for part, file in VOLUMES.items()
+        if getattr(translation, part) is not None
+    }
+    present |= {
+        part: {"file": file, "about": _ABOUT[part]}
+        for part, file in FIELDS.items()
+        if getattr(translation, part) is not None
+    }
+    return {
+        "Description": "Synthetic: a scan translated by a model. Not acquired from a person as shown.",
+        "Sources": ["source.nii.gz"],
+        "SpatialReference": "orig",
+        "GeneratedBy": [
+            {"Name": "SITTranslate", "Version": provenance.software.get("sittranslate", "unknown")},
+            {"Name": provenance.package, "Version": provenance.version},
+        ],
+        "SITTranslate": {
+            "field_origin": translation.field_origin.value,
+            "recomposition_error": translation.recomposition_error,
+            "frame": "RAS, mm; NRRD and NIfTI files say their own frame",
+            "files": present,
+            "extras": list(translation.extras),
+            "provenance": provenance.to_dict(),
+        },
+    }
+
+
+def _write_all(translation: Translation, folder: Path) -> None:
+    for part, file in VOLUMES.items():
+        if (volume := getattr(translation, part)) is not None:
+            write_volume(volume, folder / file)
+    for part, file in FIELDS.items():
+        if (vectors := getattr(translation, part)) is not None:
+            write_field(vectors, folder / file)
+    for index, volume in enumerate(translation.extras.values()):
+        write_volume(volume, folder / _extra_file(index))
+    text = json.dumps(sidecar(translation), indent=2, ensure_ascii=False) + "\n"
+    (folder / PROVENANCE_FILE).write_text(text, encoding="utf-8")
+
+
+def _extra_file(index: int) -> str:
+    return f"extra_{index}.nii.gz"
+
+
+def _read_sidecar(place: Path) -> dict[str, Any]:
+    file = place / PROVENANCE_FILE
+    try:
+        if not file.is_file() or file.stat().st_size > 1 << 22:
+            raise InputError(f"'{place.name}' is not the folder of a translation: it has no {PROVENANCE_FILE}.")
+        raw = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, RecursionError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"'{PROVENANCE_FILE}' in '{place.name}' cannot be read; it is damaged.") from error
+    if not isinstance(raw, dict):
+        raise InputError(f"'{PROVENANCE_FILE}' in '{place.name}' is not that of a translation.")
+    return raw
+
+
+def _missing_parents(target: Path) -> list[Path]:
+    """Folders above the target that do not exist yet, the deepest first."""
+    return [p for p in target.absolute().parents if not p.exists()]
