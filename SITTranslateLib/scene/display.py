@@ -1,0 +1,168 @@
+"""How results look: window and level, symmetric ranges, legends, glyphs, grid and contours scaled to the motion.
+
+Figures are robust (99th percentile inside the head), because one outlier voxel would flatten a whole map.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from SITTranslateLib.scene.colours import colour_table, transfer_function
+
+LEGEND_TEXT = (0.92, 0.92, 0.92)
+#: Below this a motion is not worth an arrow (mm).
+SMALLEST_MOTION = 0.05
+
+
+def head_mask(array: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Voxels that are not background: above a tenth of the way from the darkest to the 98th percentile."""
+    low, high = float(array.min()), float(np.percentile(array, 98))
+    return np.asarray(array > low + 0.1 * (high - low))
+
+
+def robust_peak(array: NDArray[np.floating], mask: NDArray[np.bool_], percentile: float = 99.0) -> float:
+    """Percentile of ``|array|`` inside the mask, rounded up to two significant digits; 0 where nothing changed."""
+    values = np.abs(array[mask]) if mask.any() else np.abs(array).ravel()
+    peak = float(np.percentile(values, percentile))
+    if peak <= 0:
+        peak = float(values.max())
+    return round_up(peak)
+
+
+def round_up(value: float) -> float:
+    """The next number with two significant digits: legends end on a number that can be read."""
+    if value <= 0 or not math.isfinite(value):
+        return 0.0
+    step = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return round(math.ceil(value / step - 1e-9) * step, 12)
+
+
+def show_scan(node: Any, low: float, high: float) -> None:
+    """Grey levels from ``low`` to ``high``, fixed, so that source and translation can be compared."""
+    display = node.GetDisplayNode()
+    display.SetAutoWindowLevel(0)
+    display.SetWindowLevelMinMax(low, high)
+    display.SetInterpolate(1)
+
+
+def grey_range(array: NDArray[np.floating]) -> tuple[float, float]:
+    """Grey levels that show a scan well: from the background to the 99.7th percentile of the head."""
+    mask = head_mask(array)
+    values = array[mask] if mask.any() else array.ravel()
+    low, high = float(array.min()), 1.06 * float(np.percentile(values, 99.7))
+    return (low, high) if high > low else (low, low + 1.0)
+
+
+def show_map(scene: Any, node: Any, colours: str, low: float, high: float) -> None:
+    """A map in our colours between ``low`` and ``high``."""
+    display = node.GetDisplayNode()
+    display.SetAndObserveColorNodeID(colour_table(scene, colours).GetID())
+    display.SetAutoWindowLevel(0)
+    display.SetWindowLevelMinMax(low, high)
+    display.SetInterpolate(1)
+
+
+def add_legend(node: Any, title: str, label_format: str, *, labels: int = 5) -> Any:
+    """A colour legend at the right edge, shown in every view that shows the volume."""
+    import slicer
+
+    legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
+    legend.SetTitleText(title)
+    legend.SetLabelFormat(label_format)
+    legend.SetNumberOfLabels(labels)
+    legend.SetMaxNumberOfColors(256)
+    legend.SetPosition(0.985, 0.86)
+    # Slicer fits the text to the width of the legend: this one gives a size that can be read in any view.
+    legend.SetSize(0.065, 0.36)
+    for text in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):
+        text.SetFontFamilyToArial()
+        text.SetFontSize(18)
+        text.SetColor(*LEGEND_TEXT)
+        text.BoldOff()
+        text.ItalicOff()
+        text.ShadowOn()
+    return legend
+
+
+def glyph_spacing(extent_mm: NDArray[np.floating]) -> float:
+    """About 26 arrows across the longest side of the head, in mm."""
+    return float(np.clip(np.max(extent_mm) / 26.0, 2.0, 12.0))
+
+
+def style_glyphs(node: Any, region: Any, peak_mm: float, spacing_mm: float, view_ids: Sequence[str]) -> Any:
+    """Arrows along the motion; an arrow of ``peak_mm`` is drawn 1.6 spacings long, coloured by its length in mm."""
+    display = _display_node(node, "glyphs", region, peak_mm, view_ids)
+    display.SetVisualizationMode(display.VIS_MODE_GLYPH)
+    display.SetGlyphType(display.GLYPH_TYPE_ARROW)
+    display.SetGlyphSpacingMm(spacing_mm)
+    display.SetGlyphScalePercent(100.0 * 1.6 * spacing_mm / max(peak_mm, SMALLEST_MOTION))
+    display.SetGlyphDisplayRangeMinMm(max(0.12 * peak_mm, SMALLEST_MOTION))
+    display.SetGlyphDisplayRangeMaxMm(max(50.0 * peak_mm, 1.0))
+    display.SetGlyphDiameterMm(0.45 * spacing_mm)
+    display.SetGlyphTipLengthPercent(35)
+    display.SetGlyphShaftDiameterPercent(32)
+    display.SetGlyphResolution(10)
+    display.SetSliceIntersectionThickness(2)
+    return display
+
+
+def style_grid(node: Any, region: Any, peak_mm: float, spacing_mm: float, view_ids: Sequence[str]) -> Any:
+    """A grid carried along by the motion, lines coloured by its length in mm, true to scale."""
+    display = _display_node(node, "grid", region, peak_mm, view_ids)
+    display.SetVisualizationMode(display.VIS_MODE_GRID)
+    display.SetGridScalePercent(100.0)
+    display.SetGridSpacingMm(spacing_mm)
+    display.SetGridResolutionMm(max(spacing_mm / 5.0, 1.0))
+    display.SetGridLineDiameterMm(0.3)
+    display.SetGridShowNonWarped(False)
+    display.SetSliceIntersectionThickness(1)
+    return display
+
+
+def style_contours(node: Any, region: Any, peak_mm: float, view_ids: Sequence[str]) -> Any:
+    """Lines of equal motion at a quarter, half and three quarters of the peak."""
+    display = _display_node(node, "contours", region, peak_mm, view_ids)
+    display.SetVisualizationMode(display.VIS_MODE_CONTOUR)
+    display.SetContourLevelsMmFromString(" ".join(f"{peak_mm * part:.3g}" for part in (0.25, 0.5, 0.75)))
+    display.SetContourResolutionMm(3.0)
+    display.SetContourOpacity(0.35)
+    display.SetSliceIntersectionThickness(2)
+    return display
+
+
+def _display_node(node: Any, kind: str, region: Any, peak_mm: float, view_ids: Sequence[str]) -> Any:
+    """One display node for each way of showing, so that they can be switched apart; hidden until asked for."""
+    display = transform_display(node, kind)
+    if display is None:
+        display = node.GetScene().CreateNodeByClass("vtkMRMLTransformDisplayNode")
+        display.UnRegister(None)
+        display.SetName(f"{node.GetName()} {kind}")
+        display.SetAttribute("SITTranslate.Kind", kind)
+        node.GetScene().AddNode(display)
+        display.SetDefaultColors()
+        # Before the transform node takes it: a view looks at this list once, when it first sees the display node.
+        for view in view_ids:
+            display.AddViewNodeID(view)
+        node.AddAndObserveDisplayNodeID(display.GetID())
+    high = max(peak_mm, SMALLEST_MOTION)
+    display.SetColorMap(transfer_function("how far it moved", high))
+    display.SetScalarRange(0.0, high)
+    display.SetAndObserveRegionNode(region)
+    display.SetVisibility(0)
+    display.SetVisibility2D(1)
+    display.SetVisibility3D(0)
+    return display
+
+
+def transform_display(node: Any, kind: str) -> Any:
+    """The display node of a motion node for ``glyphs``, ``grid`` or ``contours``; None if it has none."""
+    for index in range(node.GetNumberOfDisplayNodes()):
+        display = node.GetNthDisplayNode(index)
+        if display is not None and display.GetAttribute("SITTranslate.Kind") == kind:
+            return display
+    return None

@@ -1,0 +1,50 @@
+"""Where results stand in the subject hierarchy: one folder a run, under the item that the input stands under."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def subject_hierarchy(scene: Any) -> Any:
+    import slicer
+
+    return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+
+
+def run_folder(scene: Any, input_node: Any, name: str) -> int:
+    """A new folder for one run, beside the input (in its study, patient or folder; else at the top)."""
+    hierarchy = subject_hierarchy(scene)
+    parent = hierarchy.GetSceneItemID()
+    if input_node is not None:
+        item = hierarchy.GetItemByDataNode(input_node)
+        if item != hierarchy.GetInvalidItemID():
+            parent = hierarchy.GetItemParent(item)
+    return int(hierarchy.CreateFolderItem(parent, hierarchy.GenerateUniqueItemName(name)))
+
+
+def put_into(scene: Any, folder: int, node: Any) -> None:
+    """Stand a node in a folder; outside the application an item must be made for it first."""
+    hierarchy = subject_hierarchy(scene)
+    item = hierarchy.GetItemByDataNode(node)
+    if item == hierarchy.GetInvalidItemID():
+        hierarchy.CreateItem(folder, node)
+    else:
+        hierarchy.SetItemParent(item, folder)
+
+
+def nodes_in(scene: Any, folder: int) -> list[Any]:
+    """The data nodes in a folder and below."""
+    import vtk
+
+    hierarchy = subject_hierarchy(scene)
+    identifiers = vtk.vtkIdList()
+    hierarchy.GetItemChildren(folder, identifiers, True)
+    nodes = [hierarchy.GetItemDataNode(identifiers.GetId(index)) for index in range(identifiers.GetNumberOfIds())]
+    return [node for node in nodes if node is not None]
+
+
+def remove_folder(scene: Any, folder: int) -> None:
+    """Take a run's folder out of the scene, with everything in it."""
+    for node in nodes_in(scene, folder):
+        scene.RemoveNode(node)
+    subject_hierarchy(scene).RemoveItem(folder)

@@ -1,0 +1,93 @@
+"""A result put into our views: which volume where, arrows in the motion view, the slices where most changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from SITTranslateLib.scene import layout
+from SITTranslateLib.scene.display import transform_display
+from SITTranslateLib.scene.result import SceneResult
+
+ORIENTATIONS = ("Axial", "Coronal", "Sagittal")
+#: Which two RAS axes a slice shows, left to right and bottom to top.
+_AXES = {"Axial": (0, 1), "Coronal": (0, 2), "Sagittal": (1, 2)}
+OVERLAY_OPACITY = 0.85
+
+
+def show_result(scene: Any, result: SceneResult) -> None:
+    """Fill our layout's views with a result and link them; the slices go where most changed."""
+    layout.show_volumes(scene, layout.SOURCE, result.source)
+    layout.show_volumes(scene, layout.TRANSLATED, result.translated)
+    # Opacity 0: the distance is told by the arrows' colours; as a layer of the view it brings its legend.
+    layout.show_volumes(scene, layout.MOTION, result.source, result.distance, 0.0)
+    if result.change is not None:
+        layout.show_volumes(scene, layout.CHANGE, result.source, result.change, OVERLAY_OPACITY)
+    else:
+        layout.show_volumes(scene, layout.CHANGE, result.source)
+    show_motion(scene, result, "glyphs", in_3d=True)
+    style_3d_view(scene)
+    layout.jump_to(scene, result.focus)
+    layout.link_views(scene)
+
+
+def show_motion(scene: Any, result: SceneResult, kind: str | None, *, in_3d: bool = False) -> None:
+    """Show the motion as ``glyphs``, ``grid`` or ``contours`` in the motion view (and 3D), or not at all (None)."""
+    if result.motion is None:
+        return
+    for other in ("glyphs", "grid", "contours"):
+        if (display := transform_display(result.motion, other)) is not None and other != kind:
+            display.SetVisibility(0)
+    if kind is None:
+        return
+    display = transform_display(result.motion, kind)
+    display.SetVisibility(1)
+    display.SetVisibility2D(1)
+    display.SetVisibility3D(int(in_3d))
+
+
+def style_3d_view(scene: Any) -> None:
+    """A dark 3D view without box and letters, with a cube that names the sides."""
+    import slicer
+
+    view = scene.GetSingletonNode(layout.THREE_D, "vtkMRMLViewNode")
+    if view is None:
+        return
+    view.SetBoxVisible(0)
+    view.SetAxisLabelsVisible(0)
+    view.SetBackgroundColor(0.02, 0.02, 0.03)
+    view.SetBackgroundColor2(0.09, 0.10, 0.13)
+    view.SetOrientationMarkerSize(slicer.vtkMRMLAbstractViewNode.OrientationMarkerSizeSmall)
+    view.SetOrientationMarkerType(slicer.vtkMRMLAbstractViewNode.OrientationMarkerTypeCube)
+
+
+def frame(
+    slice_node: Any,
+    orientation: str,
+    point: NDArray[np.floating],
+    box: NDArray[np.floating],
+    size: Sequence[int],
+    *,
+    fill: float = 0.88,
+) -> None:
+    """Cut at ``point`` and frame a RAS box so that it fills ``fill`` of the view, centred.
+
+    Axial and coronal slices are shown from the feet and the front (the patient's right is on the left).
+    """
+    slice_node.SetOrientation(orientation)
+    across, up = _AXES[orientation]
+    extent = box[1] - box[0]
+    width, height = float(size[0]), float(size[1])
+    scale = max(extent[across] / width, extent[up] / height) / fill
+    centre = (box[0] + box[1]) / 2.0
+    middle = np.asarray(point, dtype=np.float64).copy()
+    middle[[across, up]] = centre[[across, up]]
+    matrix = slice_node.GetSliceToRAS()
+    for row in range(3):
+        matrix.SetElement(row, 3, float(middle[row]))
+    slice_node.SetXYZOrigin(0, 0, 0)
+    slice_node.SetFieldOfView(width * scale, height * scale, slice_node.GetFieldOfView()[2])
+    slice_node.UpdateMatrices()

@@ -1,0 +1,275 @@
+"""A translation added to the scene: complete and in one go, or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from SITTranslateLib.scene import display, hierarchy, transforms, volumes
+from SITTranslateLib.scene.annotation import SYNTHETIC
+from SITTranslateLib.scene.layout import MOTION, THREE_D, view_id
+from SITTranslateLib.scene.surface import add_outline_node
+from SITTranslateLib.scene.table import add_table_node
+from SITTranslateLib.scene.transaction import all_or_nothing
+from SITTranslateLib.volume import VectorField, Volume
+
+#: Node attributes of ours begin with this.
+PREFIX = "SITTranslate."
+#: A Jacobian at or below 0 is folded; in the log2 map it is shown at this bottom.
+SMALLEST_JACOBIAN = 1e-3
+
+
+class DecomposedResult(Protocol):
+    """What the scene needs of a :class:`~SITTranslateLib.translate.translation.Translation`.
+
+    A protocol, not the class: in Slicer the result comes from the worker process, and this process never loads torch.
+    """
+
+    source: Volume
+    translated: Volume
+    motion: VectorField | None
+    sampling: VectorField | None
+    jacobian: Volume | None
+    intensity_change: Volume | None
+    field_origin: Any
+    recomposition_error: float
+    provenance: Any
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """What the maps are scaled to, the same in every view.
+
+    Attributes:
+        grey: lowest and highest grey level of the scans, native units.
+        motion_mm: 99th percentile of |w| inside the head.
+        expansion: symmetric bound of log2 J.
+        change: symmetric bound of the intensity change, native units.
+    """
+
+    grey: tuple[float, float]
+    motion_mm: float
+    expansion: float
+    change: float
+
+
+@dataclass
+class SceneResult:
+    """The nodes of one run. Those that a translation has no data for are None."""
+
+    source: Any
+    translated: Any
+    sampling: Any
+    motion: Any
+    distance: Any
+    jacobian: Any
+    change: Any
+    table: Any
+    outline: Any
+    folder: int
+    ranges: Ranges
+    focus: NDArray[np.float64]
+    box: NDArray[np.float64]
+    field_origin: str
+    nodes: list[Any] = field(default_factory=list)
+
+
+def add_translation(
+    translation: DecomposedResult,
+    input_node: Any = None,
+    *,
+    scene: Any = None,
+    rows: Sequence[Mapping[str, Any]] = (),
+) -> SceneResult:
+    """Add everything a translation says about itself to the scene, in one folder beside the input.
+
+    Args:
+        translation: the result to show.
+        input_node: the volume node that was translated; without it, one is made from ``translation.source``.
+        scene: the scene, or ``slicer.mrmlScene``.
+        rows: the segment table, one mapping a segment.
+
+    Returns:
+        The nodes, and the ranges that they are shown in.
+
+    Raises:
+        Exception: whatever went wrong; the scene is then exactly as it was.
+    """
+    import slicer
+
+    scene = slicer.mrmlScene if scene is None else scene
+    ranges, focus, box = measure(translation)
+    name = input_node.GetName() if input_node is not None else translation.source.name
+    origin = str(getattr(translation.field_origin, "value", translation.field_origin))
+    with all_or_nothing(scene):
+        folder = hierarchy.run_folder(scene, input_node, f"{name} translated: {_headline(translation)}")
+        made = _Builder(scene, folder, translation, name, origin)
+        source = input_node if input_node is not None else made.scan(translation.source, name, ranges.grey, True)
+        translated = made.scan(translation.translated, f"{name} translated ({SYNTHETIC})", ranges.grey, False)
+        sampling, motion, distance = made.fields(ranges, box, source)
+        jacobian = made.expansion(ranges)
+        change = made.change(ranges)
+        table = made.table(rows)
+        outline = made.outline()
+    return SceneResult(
+        source, translated, sampling, motion, distance, jacobian, change, table, outline, folder, ranges, focus, box,
+        origin, made.nodes,
+    )  # fmt: skip
+
+
+class _Builder:
+    """Makes the nodes of one run; each carries provenance and stands in the run's folder."""
+
+    def __init__(self, scene: Any, folder: int, translation: DecomposedResult, name: str, origin: str) -> None:
+        self.scene, self.folder, self.translation = scene, folder, translation
+        self.name, self.origin = name, origin
+        self.attributes = provenance_attributes(translation, origin)
+        self.nodes: list[Any] = []
+
+    def keep(self, node: Any, role: str, meaning: str) -> Any:
+        for key, value in (self.attributes | {"Role": role}).items():
+            node.SetAttribute(PREFIX + key, value)
+        node.SetDescription(f"{meaning} {SYNTHETIC.capitalize()}. {self.attributes['Provenance']}")
+        hierarchy.put_into(self.scene, self.folder, node)
+        self.nodes.append(node)
+        return node
+
+    def scan(self, volume: Volume, name: str, grey: tuple[float, float], is_source: bool) -> Any:
+        node = volumes.add_volume_node(self.scene, volume, name)
+        display.show_scan(node, *grey)
+        if is_source:
+            hierarchy.put_into(self.scene, self.folder, node)
+            return node
+        return self.keep(node, "translated", "Translated scan.")
+
+    def fields(self, ranges: Ranges, box: NDArray[np.float64], region: Any) -> tuple[Any, Any, Any]:
+        if self.translation.sampling is None or self.translation.motion is None:
+            return None, None, None
+        sampling = transforms.add_sampling_node(
+            self.scene, self.translation.sampling, f"{self.name} sampling field ({self.origin})"
+        )
+        self.keep(sampling, "sampling", "Sampling field: where each voxel of the translated scan comes from (mm, RAS).")
+        motion = transforms.add_motion_node(
+            self.scene, self.translation.motion, f"{self.name} how the anatomy moved ({self.origin})"
+        )
+        self.keep(motion, "motion", "Motion: where each point of the source goes (mm, RAS), thinned for display.")
+        spacing = display.glyph_spacing(box[1] - box[0])
+        views = [view_id(MOTION), view_id(THREE_D)]
+        display.style_glyphs(motion, region, ranges.motion_mm, spacing, views)
+        display.style_grid(motion, region, ranges.motion_mm, spacing, views)
+        display.style_contours(motion, region, ranges.motion_mm, views)
+        thin = transforms.thinned(self.translation.motion, 2.0)
+        distance = volumes.add_volume_node(
+            self.scene, Volume(thin.magnitude(), thin.affine), f"{self.name} distance moved (mm, {self.origin})"
+        )
+        high = max(ranges.motion_mm, display.SMALLEST_MOTION)
+        display.show_map(self.scene, distance, "how far it moved", 0.0, high)
+        display.add_legend(distance, f"moved (mm)\n{_origin_words(self.origin)}", "%.2g", labels=5)
+        self.keep(distance, "distance", "How far each point of the source moved (mm).")
+        return sampling, motion, distance
+
+    def expansion(self, ranges: Ranges) -> Any:
+        if self.translation.jacobian is None:
+            return None
+        logarithm = np.log2(np.maximum(self.translation.jacobian.array, SMALLEST_JACOBIAN))
+        node = volumes.add_volume_node(
+            self.scene,
+            self.translation.jacobian.with_array(logarithm),
+            f"{self.name} shrank or expanded (log2 Jacobian, {self.origin})",
+        )
+        bound = max(ranges.expansion, 0.01)
+        display.show_map(self.scene, node, "shrank or expanded", -bound, bound)
+        display.add_legend(node, "log2 of volume\n+ expanded\n- shrank", "%.2g")
+        return self.keep(node, "jacobian", "log2 of the Jacobian of the motion: > 0 expanded, < 0 shrank.")
+
+    def change(self, ranges: Ranges) -> Any:
+        if self.translation.intensity_change is None:
+            return None
+        node = volumes.add_volume_node(
+            self.scene, self.translation.intensity_change, f"{self.name} how the intensity changed"
+        )
+        bound = max(ranges.change, 1e-6)
+        display.show_map(self.scene, node, "darker or brighter", -bound, bound)
+        display.add_legend(node, "scan units\n+ brighter\n- darker", "%.3g")
+        return self.keep(node, "change", "Intensity added to the source before the motion, in the scan's units.")
+
+    def table(self, rows: Sequence[Mapping[str, Any]]) -> Any:
+        if not rows:
+            return None
+        return self.keep(
+            add_table_node(self.scene, rows, f"{self.name} segments"), "segments", "What changed, by segment."
+        )
+
+    def outline(self) -> Any:
+        node = add_outline_node(self.scene, self.translation.source, f"{self.name} outline", [view_id(THREE_D)])
+        return self.keep(node, "outline", "Outline of the source, so that arrows in 3D have a place.")
+
+
+def measure(translation: DecomposedResult) -> tuple[Ranges, NDArray[np.float64], NDArray[np.float64]]:
+    """Ranges of the maps, the RAS point where most changed, and the head's box ``(2, 3)`` in RAS mm."""
+    source = translation.source.array
+    mask = display.head_mask(source)
+    score = np.zeros(source.shape, dtype=np.float32)
+    motion_mm = expansion = change = 0.0
+    if translation.motion is not None:
+        length = translation.motion.magnitude()
+        motion_mm = display.robust_peak(length, mask)
+        score += (length / max(motion_mm, 1e-6)) ** 2
+    if translation.jacobian is not None:
+        logarithm = np.log2(np.maximum(translation.jacobian.array, SMALLEST_JACOBIAN))
+        expansion = display.robust_peak(logarithm, mask)
+    if translation.intensity_change is not None:
+        change = display.robust_peak(translation.intensity_change.array, mask, 99.5)
+        score += (np.abs(translation.intensity_change.array) / max(change, 1e-6)) ** 2
+    ranges = Ranges(display.grey_range(source), motion_mm, expansion, change)
+    return ranges, _focus(np.minimum(score, 4.0) * mask, translation.source), head_box(translation.source, mask)
+
+
+def _focus(score: NDArray[np.floating], volume: Volume) -> NDArray[np.float64]:
+    """The point whose three slices hold most of the change; the middle where nothing changed."""
+    if not score.any():
+        return volume.grid.centre
+    k, j, i = (int(np.argmax(score.sum(axis=tuple(a for a in range(3) if a != axis)))) for axis in range(3))
+    return volume.grid.to_world(np.array([i, j, k], dtype=np.float64))
+
+
+def head_box(volume: Volume, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Lowest and highest RAS (mm) of the head, ``(2, 3)``."""
+    limits = []
+    for axis in range(3):
+        profile = np.flatnonzero(mask.sum(axis=tuple(a for a in range(3) if a != axis)) > 5)
+        limits.append((profile[0], profile[-1]) if profile.size else (0, volume.shape[axis] - 1))
+    (k0, k1), (j0, j1), (i0, i1) = limits
+    corners = np.array([[i, j, k] for i in (i0, i1) for j in (j0, j1) for k in (k0, k1)], dtype=np.float64)
+    world = volume.grid.to_world(corners)
+    return np.stack([world.min(axis=0), world.max(axis=0)])
+
+
+def provenance_attributes(translation: DecomposedResult, origin: str) -> dict[str, str]:
+    """Node attributes that say how a result was made; all text."""
+    provenance = translation.provenance
+    record = provenance.to_dict() if hasattr(provenance, "to_dict") else dict(provenance)
+    return {
+        "Synthetic": "1",
+        "Use": SYNTHETIC,
+        "FieldOrigin": origin,
+        "RecompositionError": f"{translation.recomposition_error:.6g}",
+        "Package": str(record.get("package", "")),
+        "Provenance": json.dumps(record, sort_keys=True),
+    }
+
+
+def _headline(translation: DecomposedResult) -> str:
+    provenance = translation.provenance
+    record = provenance.to_dict() if hasattr(provenance, "to_dict") else dict(provenance)
+    attributes = ", ".join(f"{key} {value:+g}" for key, value in dict(record.get("attributes", {})).items())
+    return f"{record.get('package', '')} {attributes}".strip()
+
+
+def _origin_words(origin: str) -> str:
+    return {"model": "by the model", "estimated": "ESTIMATED", "identity": "none promised"}.get(origin, origin)

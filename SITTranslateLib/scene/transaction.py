@@ -1,0 +1,47 @@
+"""All or nothing: nodes that are added together, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def all_or_nothing(scene: Any) -> Iterator[list[Any]]:
+    """Collect every node that is added inside; on any error take them all out again and let the error through.
+
+    Yields:
+        The list of nodes added so far, filled as they come.
+    """
+    import slicer
+    import vtk
+
+    added: list[Any] = []
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def on_added(_caller: Any, _event: str, node: Any) -> None:
+        added.append(node)
+
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    items_before = set(_items(hierarchy))
+    observer = scene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, on_added)
+    try:
+        yield added
+    except BaseException:
+        scene.RemoveObserver(observer)
+        for node in reversed(added):
+            if node is not hierarchy and scene.IsNodePresent(node):
+                scene.RemoveNode(node)
+        for item in set(_items(hierarchy)) - items_before:
+            hierarchy.RemoveItem(item)
+        raise
+    scene.RemoveObserver(observer)
+
+
+def _items(hierarchy: Any) -> list[int]:
+    import vtk
+
+    identifiers = vtk.vtkIdList()
+    hierarchy.GetItemChildren(hierarchy.GetSceneItemID(), identifiers, True)
+    return [identifiers.GetId(index) for index in range(identifiers.GetNumberOfIds())]

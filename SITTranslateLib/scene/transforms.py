@@ -1,0 +1,126 @@
+"""Displacement fields as transform nodes.
+
+Two conventions meet here, and both are held by a test:
+
+- A **sampling field** ``y -> y + u(y)`` is a transform *from* the parent: volumes under the node are resampled as
+  ``out(y) = in(y + u(y))``, and Slicer moves points, surfaces and glyphs by the inverse, which is the motion.
+- A **motion** ``x -> x + w(x)`` is a transform *to* the parent. Glyphs and grids sample that direction directly,
+  where the first kind must be inverted point by point at every redraw: so the motion is shown by its own coarse node.
+
+Slicer repeats the edge displacement beyond a grid, so every grid gets a border of zeros; interpolation is cubic,
+because that is what a reload makes of it anyway.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from SITTranslateLib.scene.volumes import array_to_matrix, matrix_to_array
+from SITTranslateLib.volume import Grid, VectorField
+
+BORDER = 2
+
+
+def grid_transform(field: VectorField, border: int = BORDER) -> Any:
+    """``vtkOrientedGridTransform`` of a displacement in mm RAS, on the field's own grid plus a border of zeros."""
+    import slicer
+    import vtk
+    from vtk.util.numpy_support import numpy_to_vtk
+
+    vectors = np.pad(field.array, [(border, border)] * 3 + [(0, 0)])
+    axes = field.grid.axes
+    spacing = np.asarray(field.grid.spacing)
+    image = vtk.vtkImageData()
+    image.SetDimensions(*vectors.shape[2::-1])
+    image.SetOrigin(*(field.affine[:3, 3] - axes @ np.full(3, float(border))))
+    image.SetSpacing(*spacing)
+    # SetScalars: a grid transform whose vectors are set by SetVectors is silently the identity.
+    image.GetPointData().SetScalars(numpy_to_vtk(vectors.reshape(-1, 3), deep=True))
+    directions = np.eye(4)
+    directions[:3, :3] = axes / spacing
+    transform = slicer.vtkOrientedGridTransform()
+    transform.SetGridDirectionMatrix(array_to_matrix(directions))
+    transform.SetDisplacementGridData(image)
+    transform.SetInterpolationModeToCubic()
+    return transform
+
+
+def add_sampling_node(scene: Any, sampling: VectorField, name: str) -> Any:
+    """A transform node that resamples volumes put under it as ``out(y) = in(y + u(y))``."""
+    return _add_transform_node(
+        scene, name, lambda node: node.SetAndObserveTransformFromParent(grid_transform(sampling))
+    )
+
+
+def add_motion_node(scene: Any, motion: VectorField, name: str, finest_mm: float = 3.0) -> Any:
+    """A transform node that moves points by ``x -> x + w(x)``, on a grid of about ``finest_mm``: fast to draw."""
+    coarse = thinned(motion, finest_mm)
+    return _add_transform_node(scene, name, lambda node: node.SetAndObserveTransformToParent(grid_transform(coarse)))
+
+
+def _add_transform_node(scene: Any, name: str, fill: Any) -> Any:
+    node = scene.CreateNodeByClass("vtkMRMLTransformNode")
+    node.UnRegister(None)
+    node.SetName(scene.GenerateUniqueName(name))
+    fill(node)
+    scene.AddNode(node)
+    return node
+
+
+def thinned(field: VectorField, finest_mm: float) -> VectorField:
+    """Every n-th vector along each axis, so that voxels are about ``finest_mm``; the last vectors are kept.
+
+    A plain pick, not an average: fields here are smooth, and a picked vector is exact where it lies.
+    """
+    steps = [max(1, round(finest_mm / spacing)) for spacing in reversed(field.grid.spacing)]
+    # The last plane must be covered, or the motion near the far border would be lost: repeat it as far as needed.
+    pads = [(0, (-(n - 1)) % step) for n, step in zip(field.array.shape[:3], steps, strict=True)]
+    padded = np.pad(field.array, [*pads, (0, 0)], mode="edge")
+    affine = field.affine.copy()
+    affine[:3, :3] *= np.array(steps[::-1], dtype=np.float64)
+    return VectorField(padded[:: steps[0], :: steps[1], :: steps[2]], affine)
+
+
+def field_of_node(node: Any) -> VectorField:
+    """The displacement stored in a grid transform node, border included; frame as stored (from or to the parent).
+
+    Raises:
+        ValueError: the node holds no grid transform.
+    """
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    for getter in (node.GetTransformFromParentAs, node.GetTransformToParentAs):
+        transform = getter("vtkOrientedGridTransform", False, True)
+        if transform is not None:
+            break
+    else:
+        raise ValueError(f"'{node.GetName()}' holds no grid transform")
+    image = transform.GetDisplacementGrid()
+    columns, rows, slices = image.GetDimensions()
+    array = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(slices, rows, columns, 3)
+    directions = matrix_to_array(transform.GetGridDirectionMatrix())[:3, :3]
+    affine = np.eye(4)
+    affine[:3, :3] = directions * np.asarray(image.GetSpacing())
+    affine[:3, 3] = image.GetOrigin()
+    return VectorField(array.astype(np.float32), affine)
+
+
+def moved_points(node: Any, points: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Where Slicer itself moves RAS points ``(N, 3)`` that lie under a transform node (its to-world direction)."""
+    import vtk
+
+    transform = vtk.vtkGeneralTransform()
+    node.GetTransformToWorld(transform)
+    return np.array([transform.TransformPoint(*point) for point in np.asarray(points, dtype=np.float64)])
+
+
+def grid_covers(node: Any, grid: Grid) -> bool:
+    """Whether the field of a node reaches every voxel of a grid."""
+    field = field_of_node(node).grid
+    k, j, i = grid.shape
+    corners = np.array([[a, b, c] for a in (0, i - 1) for b in (0, j - 1) for c in (0, k - 1)], dtype=np.float64)
+    indices = field.to_indices(grid.to_world(corners))
+    return bool(np.all(indices >= -1e-3) and np.all(indices <= np.array(field.shape[::-1]) - 1 + 1e-3))

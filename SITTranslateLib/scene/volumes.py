@@ -1,0 +1,138 @@
+"""Volumes in and out of the scene: ``vtkMRMLScalarVolumeNode`` to :class:`Volume` and back, geometry always with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.volume import Grid, Volume
+
+#: Classes that are scalar volumes by inheritance but not scans.
+_NOT_SCANS = {
+    "vtkMRMLLabelMapVolumeNode": "a label map",
+    "vtkMRMLVectorVolumeNode": "a vector volume",
+    "vtkMRMLDiffusionWeightedVolumeNode": "a diffusion-weighted volume",
+    "vtkMRMLDiffusionTensorVolumeNode": "a tensor volume",
+    "vtkMRMLMultiVolumeNode": "a multi-volume",
+}
+
+
+def volume_from_node(node: Any) -> Volume:
+    """The scan that a scalar volume node shows, in the world: a linear parent transform is folded into its grid.
+
+    Args:
+        node: ``vtkMRMLScalarVolumeNode``.
+
+    Returns:
+        Its values as float32 ``(K, J, I)`` in native units, affine in RAS mm.
+
+    Raises:
+        InputError: a label map, a vector or colour volume, a frame of a running sequence, no voxels, or a parent
+            transform that bends.
+    """
+    _refuse_what_is_no_scan(node)
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    image = node.GetImageData()
+    columns, rows, slices = image.GetDimensions()
+    array = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(slices, rows, columns)
+    return Volume(array.astype(np.float32), world_affine(node), node.GetName() or "volume")
+
+
+def _refuse_what_is_no_scan(node: Any) -> None:
+    if node is None:
+        raise InputError("No scan is chosen: choose a volume of the scene.")
+    name = node.GetName() or "the volume"
+    for cls, what in _NOT_SCANS.items():
+        if node.IsA(cls):
+            raise InputError(f"'{name}' is {what}: choose a scan (a scalar volume).")
+    if not node.IsA("vtkMRMLScalarVolumeNode"):
+        raise InputError(f"'{name}' is not a volume: choose a scan (a scalar volume).")
+    image = node.GetImageData()
+    if image is None or image.GetPointData().GetScalars() is None or image.GetNumberOfPoints() == 0:
+        raise InputError(f"'{name}' has no voxels: load the scan again.")
+    if image.GetNumberOfScalarComponents() != 1:
+        raise InputError(f"'{name}' is a colour image: choose a scan with one value a voxel.")
+    if _is_sequence_proxy(node):
+        raise InputError(f"'{name}' is a frame of a sequence: clone the frame you want and choose the clone.")
+
+
+def _is_sequence_proxy(node: Any) -> bool:
+    scene = node.GetScene()
+    if scene is None:
+        return False
+    for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSequenceBrowserNode")):
+        if scene.GetNthNodeByClass(index, "vtkMRMLSequenceBrowserNode").IsProxyNode(node):
+            return True
+    return False
+
+
+def world_affine(node: Any) -> NDArray[np.float64]:
+    """4x4 from voxel indices (i, j, k) to world RAS mm, parent transforms included.
+
+    Raises:
+        InputError: a parent transform that is not linear.
+    """
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    affine = matrix_to_array(matrix)
+    parent = node.GetParentTransformNode()
+    if parent is None:
+        return affine
+    to_world = vtk.vtkMatrix4x4()
+    if not parent.IsTransformToWorldLinear() or not parent.GetMatrixTransformToWorld(to_world):
+        raise InputError(
+            f"'{node.GetName()}' lies under the bending transform '{parent.GetName()}': harden it, or take it out."
+        )
+    return matrix_to_array(to_world) @ affine
+
+
+def image_from_array(array: NDArray[np.generic]) -> Any:
+    """``vtkImageData`` with unit spacing that owns a copy of ``array`` ``(K, J, I)``, as volume nodes want it."""
+    import vtk
+    from vtk.util.numpy_support import numpy_to_vtk
+
+    image = vtk.vtkImageData()
+    image.SetDimensions(*array.shape[::-1])
+    image.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(array).reshape(-1), deep=True))
+    return image
+
+
+def add_volume_node(scene: Any, volume: Volume, name: str, cls: str = "vtkMRMLScalarVolumeNode") -> Any:
+    """A volume node with the volume's own grid and its default display node, without changing any view."""
+    dtype = np.uint8 if cls == "vtkMRMLLabelMapVolumeNode" else np.float32
+    node = scene.CreateNodeByClass(cls)
+    node.UnRegister(None)
+    node.SetName(scene.GenerateUniqueName(name))
+    node.SetIJKToRASMatrix(array_to_matrix(volume.affine))
+    node.SetAndObserveImageData(image_from_array(volume.array.astype(dtype, copy=False)))
+    scene.AddNode(node)
+    node.CreateDefaultDisplayNodes()
+    return node
+
+
+def grid_of_node(node: Any) -> Grid:
+    """The grid of a volume node in the world."""
+    columns, rows, slices = node.GetImageData().GetDimensions()
+    return Grid((slices, rows, columns), world_affine(node))
+
+
+def matrix_to_array(matrix: Any) -> NDArray[np.float64]:
+    """``vtkMatrix4x4`` as a 4x4 array."""
+    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
+
+
+def array_to_matrix(array: NDArray[np.floating]) -> Any:
+    """A 4x4 array as ``vtkMatrix4x4``."""
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    for row in range(4):
+        for column in range(4):
+            matrix.SetElement(row, column, float(array[row, column]))
+    return matrix
