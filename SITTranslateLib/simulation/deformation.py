@@ -56,6 +56,10 @@ class Deformation:
     velocity: VectorField
     flipped: bool
 
+    @property
+    def affine(self) -> NDArray[np.float64]:
+        return self.velocity.affine
+
 
 def no_deformation(subject: Subject, coarse: Grid) -> Deformation:
     """The subject as it is."""
@@ -81,7 +85,7 @@ def random_deformation(
     velocity = _sample(subject.velocity, placed)
     transported = torch.linalg.solve(gradient, torch.from_numpy(velocity)[..., None])[..., 0].numpy()
     if years != 0.0:
-        flow = fields.exponential(subject.velocity, -years / 10.0, steps=4)
+        flow = fields.exponential(subject.coarse_velocity, -years / 10.0)
         placed = placed + _sample(flow, placed)
     return Deformation(
         VectorField((placed - points).astype(np.float32), coarse.affine),

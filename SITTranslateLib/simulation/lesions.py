@@ -44,7 +44,7 @@ def lesion_potential(labels: LabelMap, seed: int) -> tuple[Volume, Volume]:
     sites /= sites.std()
     potential = (
         np.exp(-distance / PERIVENTRICULAR_MM)
-        + 0.25 * sites
+        + 0.32 * sites
         + 1.5 * ndimage.gaussian_filter(drawn, [1.5 / s for s in spacing])
         - 0.8 * np.exp(-deep / 2.5)
     )

@@ -11,25 +11,21 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
-import torch.nn.functional as functional
 from numpy.typing import NDArray
 
 from SITTranslateLib import fields
-from SITTranslateLib.fields import tensors
-from SITTranslateLib.simulation.contrast import signal_table, texture_table
-from SITTranslateLib.simulation.deformation import DeformationRange, no_deformation, random_deformation
-from SITTranslateLib.simulation.labels import WHITE_MATTER, LabelMap, lookup
-from SITTranslateLib.simulation.lesions import lesion_share
+from SITTranslateLib.simulation.deformation import DeformationRange
+from SITTranslateLib.simulation.labels import LabelMap
+from SITTranslateLib.simulation.rendering import clean_images, place
 from SITTranslateLib.simulation.scanner import Scanner, draw_scanner
-from SITTranslateLib.simulation.subject import Subject, brain_mask, mirrored
+from SITTranslateLib.simulation.subject import Subject, brain_mask
 from SITTranslateLib.simulation.tissue import draw_tissues
 from SITTranslateLib.volume import Grid, VectorField, Volume
 
 NETWORK_SHAPE = (96, 112, 96)
 NETWORK_SPACING_MM = 2.0
-COARSENING = 2
 CHANGE_SHARE = 0.02
+CT_REFERENCE_HU = 100.0
 
 
 @dataclass(eq=False)
@@ -86,7 +82,7 @@ class SimulatedPair:
 
     @cached_property
     def change_mask(self) -> NDArray[np.bool_]:
-        """Where the clean images differ by more than 2 % of the white-matter signal."""
+        """Where the clean images differ by more than 2 % of the white-matter signal (2 HU)."""
         difference = np.abs(self.clean_target.array - self.clean_source.array)
         return np.asarray(difference > CHANGE_SHARE * self.reference)
 
@@ -132,42 +128,15 @@ def simulate_pair(
     if isinstance(scanner, str):
         scanner = draw_scanner(scanner, rng)
     scanner = Scanner() if scanner is None else scanner
+    scanner = scanner.for_contrast(contrast)
     grid = network_grid(subject.centre) if grid is None else grid
-    coarse = grid.coarsened(COARSENING)
-    if deform is False:
-        placed = no_deformation(subject, coarse)
-    else:
-        limits = DeformationRange() if deform is True else deform
-        placed = random_deformation(subject, coarse, rng, limits)
-    velocity = VectorField(placed.velocity.array * np.float32(age_change / 10.0), coarse.affine)
-    points = _points_in_subject(placed.displacement, grid)
-
-    labels = _read_labels(subject.labels, points, placed.flipped, grid)
+    head = place(subject, grid, rng, deform, lesions=lesion_load > 0 or lesion_change > 0)
     tissues = draw_tissues(rng if vary_tissue else None)
-    signals = signal_table(contrast, tissues)
-    signal = _read_blurred(signals[subject.labels.array], subject.labels.grid, points, grid)
-    white = _read_blurred(
-        lookup(dict.fromkeys(WHITE_MATTER, 1.0), np.float32)[subject.labels.array], subject.labels.grid, points, grid
-    )
-    potential = _read(subject.lesion_potential.array, subject.lesion_potential.grid, points)
-    before = lesion_share(potential, white, grid.voxel_volume / 1000.0, lesion_load)
-    after = lesion_share(potential, white, grid.voxel_volume / 1000.0, lesion_load + lesion_change)
-
-    is_ct = contrast == "CT"
-    texture = _texture(grid, rng) * texture_table(tissues)[labels.array]
-    contrast_of_lesion = np.float32(signals[25] - signals[2])
-    reference = float(signals[2])
-    strip = brain_mask(labels).astype(np.float32) if skull_strip else np.float32(1.0)
-
-    def native(share: NDArray[np.float32]) -> NDArray[np.float32]:
-        value = signal + contrast_of_lesion * share
-        if is_ct:
-            return np.asarray(value + 1000.0 * 0.02 * texture * (value > -200))
-        return np.asarray(scanner.transfer(value * (1 + texture), reference) * strip, dtype=np.float32)
-
-    clean_source = Volume(native(before), grid.affine, "source")
-    changed = np.where(before == after, clean_source.array, native(after))
-    change = Volume(changed - clean_source.array, grid.affine, "intensity change")
+    loads = (lesion_load, lesion_load + lesion_change)
+    before, after = clean_images(head, contrast, tissues, scanner, loads, skull_strip)
+    clean_source = Volume(before, grid.affine, "source")
+    change = Volume(after - before, grid.affine, "intensity change")
+    velocity = VectorField(head.deformation.velocity.array * np.float32(age_change / 10.0), head.deformation.affine)
     sampling = fields.resample_field(fields.exponential(velocity, -1.0), grid)
     clean_target = fields.warp(Volume(clean_source.array + change.array, grid.affine, "target"), sampling)
     return SimulatedPair(
@@ -178,66 +147,9 @@ def simulate_pair(
         velocity=velocity,
         sampling=sampling,
         intensity_change=change,
-        labels=labels,
+        labels=head.labels,
         attributes={"age": float(age_change), "lesions": float(lesion_change)},
         lesion_load=float(lesion_load),
         scanner=scanner,
-        reference=reference if is_ct else scanner.gain,
+        reference=CT_REFERENCE_HU if scanner.hounsfield else scanner.gain,
     )
-
-
-def _points_in_subject(displacement: VectorField, grid: Grid) -> NDArray[np.float32]:
-    """RAS mm in the subject of every voxel of the grid, ``(K, J, I, 3)``."""
-    k, j, i = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in grid.shape), indexing="ij")
-    points = np.stack((i, j, k), axis=-1) @ grid.axes.T.astype(np.float32) + grid.affine[:3, 3].astype(np.float32)
-    return np.asarray(points + fields.resample_field(displacement, grid).array)
-
-
-def _indices(points: NDArray[np.float32], grid: Grid) -> NDArray[np.float32]:
-    inverse = np.linalg.inv(grid.axes)
-    offset = (inverse @ grid.affine[:3, 3]).astype(np.float32)
-    return np.asarray(points @ inverse.T.astype(np.float32) - offset)
-
-
-def _read(array: NDArray[np.float32], grid: Grid, points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Linear values at points; the border is repeated outside."""
-    indices = torch.from_numpy(_indices(points, grid))[None]
-    return tensors.sample(torch.from_numpy(np.ascontiguousarray(array))[None, None], indices)[0, 0].numpy()
-
-
-def _read_blurred(
-    array: NDArray[np.float32], source: Grid, points: NDArray[np.float32], grid: Grid
-) -> NDArray[np.float32]:
-    """Values averaged over about one voxel of ``grid`` (partial volume), then read at the points."""
-    if min(grid.spacing) >= 1.5 * max(source.spacing):
-        for axis in range(3):
-            array = _three_point_mean(array, axis)
-    return _read(array, source, points)
-
-
-def _three_point_mean(array: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
-    """Weights 1/4, 1/2, 1/4: the mean over two voxels read with linear interpolation."""
-    moved = np.moveaxis(array, axis, 0)
-    out = moved.copy()
-    out[1:-1] *= np.float32(0.5)
-    out[1:-1] += np.float32(0.25) * moved[:-2]
-    out[1:-1] += np.float32(0.25) * moved[2:]
-    return np.moveaxis(out, 0, axis)
-
-
-def _read_labels(labels: LabelMap, points: NDArray[np.float32], flipped: bool, grid: Grid) -> LabelMap:
-    """Nearest labels at points; air outside the map."""
-    indices = np.rint(_indices(points, labels.grid)).astype(np.int32)
-    sizes = np.array(labels.array.shape[::-1], dtype=np.int32)
-    inside = ((indices >= 0) & (indices < sizes)).all(axis=-1)
-    i, j, k = np.moveaxis(np.clip(indices, 0, sizes - 1), -1, 0)
-    array = np.where(inside, labels.array[k, j, i], np.int16(0))
-    return LabelMap(mirrored(array) if flipped else array, grid.affine, labels.name)
-
-
-def _texture(grid: Grid, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Smooth noise of unit variance, correlated over about 5 mm, bounded."""
-    coarse = grid.coarsened(max(1, round(4.0 / grid.spacing[0])))
-    noise = torch.from_numpy(rng.standard_normal(coarse.shape, dtype=np.float32))[None, None]
-    smooth = functional.interpolate(noise, size=grid.shape, mode="trilinear", align_corners=True)[0, 0].numpy()
-    return np.asarray(np.clip(smooth / smooth.std(), -2.5, 2.5), dtype=np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ class Scanner:
         slice_mm: resolution along ``slice_axis`` (FWHM); 0 for isotropic.
         slice_axis: 0, 1 or 2 for (K, J, I).
         bias_seed: of the bias pattern; the same for scans from the same coil and position.
+        hounsfield: a CT: HU, additive Gaussian noise.
     """
 
     gamma: float = 1.0
@@ -37,6 +38,13 @@ class Scanner:
     slice_mm: float = 0.0
     slice_axis: int = 0
     bias_seed: int = 0
+    hounsfield: bool = False
+
+    def for_contrast(self, contrast: str) -> Scanner:
+        """The same resolution for a CT (HU, no bias, Gaussian noise of at most about 20 HU), unchanged for MR."""
+        if contrast != "CT":
+            return replace(self, hounsfield=False)
+        return replace(self, hounsfield=True, gamma=1.0, gain=1000.0, bias=0.0, noise=min(0.4 * self.noise, 0.02))
 
     def transfer(self, signal: NDArray[np.float32], reference: float) -> NDArray[np.float32]:
         """Native units of a signal: ``gain (signal / reference) ** gamma``."""
@@ -46,7 +54,7 @@ class Scanner:
         return np.asarray(np.float32(self.gain) * relative, dtype=np.float32)
 
     def acquire(self, volume: Volume, rng: np.random.Generator | int | None) -> Volume:
-        """Blur, bias and Rician noise; ``rng`` None leaves the noise out. Native units, the same grid."""
+        """Blur, bias and Rician noise (Gaussian for CT), native units; ``rng`` None leaves the noise out."""
         array = volume.array
         fwhm = [self.blur_mm] * 3
         fwhm[self.slice_axis] = max(self.blur_mm, self.slice_mm)
@@ -58,6 +66,9 @@ class Scanner:
         if self.noise > 0 and rng is not None:
             generator = np.random.default_rng(rng)
             sd = np.float32(self.noise * self.gain)
+            if self.hounsfield:
+                noisy = array + sd * generator.standard_normal(volume.shape, dtype=np.float32)
+                return volume.with_array(noisy)
             real = array + sd * generator.standard_normal(volume.shape, dtype=np.float32)
             imaginary = sd * generator.standard_normal(volume.shape, dtype=np.float32)
             array = np.hypot(real, imaginary)

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.simulation.ageing import Ageing, ageing
 from SITTranslateLib.simulation.labels import BRAIN_LABELS, LEFT_RIGHT, LabelMap
 from SITTranslateLib.simulation.lesions import lesion_potential
-from SITTranslateLib.volume import VectorField, Volume
+from SITTranslateLib.volume import Grid, VectorField, Volume
 
 _LESION_TO_WHITE = {25: 2, 57: 41}
 
@@ -43,14 +44,28 @@ class Subject:
         return self.labels.name
 
     @cached_property
+    def brain_box(self) -> tuple[tuple[slice, slice, slice], Grid]:
+        """The part of the labels that holds brain, with a margin, and its grid."""
+        brain = self.labels.mask(*BRAIN_LABELS)
+        box = []
+        for axis in range(3):
+            where = np.flatnonzero(brain.any(axis=tuple(a for a in range(3) if a != axis)))
+            box.append(slice(max(0, int(where[0]) - 2), int(where[-1]) + 3))
+        affine = self.labels.affine.copy()
+        affine[:3, 3] = self.labels.grid.to_world(np.array([s.start for s in reversed(box)]))
+        shape = self.labels.array[tuple(box)].shape
+        return (box[0], box[1], box[2]), Grid(shape, affine)  # type: ignore[arg-type]
+
+    @cached_property
+    def coarse_velocity(self) -> VectorField:
+        """The velocity on a 4 mm grid, for ventricles of another size."""
+        return fields.resample_field(self.velocity, self.velocity.grid.coarsened(2))
+
+    @cached_property
     def centre(self) -> np.ndarray:
         """RAS mm of the middle of the brain's bounding box."""
-        brain = self.labels.mask(*BRAIN_LABELS)
-        middle = []
-        for axis in (2, 1, 0):
-            where = np.flatnonzero(brain.any(axis=tuple(a for a in range(3) if a != axis)))
-            middle.append((where[0] + where[-1]) / 2.0)
-        return self.labels.grid.to_world(np.array(middle))
+        grid = self.brain_box[1]
+        return grid.centre
 
     def save(self, path: str | Path) -> None:
         """Write everything to one ``.npz``."""
@@ -101,6 +116,14 @@ def prepare_subject(labels: LabelMap, seed: int = 0, *, aged: Ageing | None = No
         plain[plain == lesion] = white
     healed = LabelMap(plain, labels.affine, labels.name)
     return Subject(healed, aged.velocity, potential, distance, aged.targets, aged.realised)
+
+
+def plain_subject(labels: LabelMap) -> Subject:
+    """A head as it is, its own lesions drawn: for scans without ageing; takes no time."""
+    labels = labels.cropped()
+    affine = labels.grid.coarsened(max(labels.array.shape)).affine
+    nothing = Volume(np.zeros((2, 2, 2), np.float32), affine)
+    return Subject(labels, VectorField(np.zeros((2, 2, 2, 3), np.float32), affine), nothing, nothing, {}, {})
 
 
 def brain_mask(labels: LabelMap, dilation_mm: float = 2.0) -> np.ndarray:
