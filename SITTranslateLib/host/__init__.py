@@ -1,0 +1,10 @@
+"""The model host: a worker process that keeps models warm, its JSON-lines protocol, and the client that is held.
+
+``client`` (numpy only) starts the worker, sends requests and hands out events; ``worker`` is the process; ``jobs`` what
+it can do, the only file here that imports torch. Slicer and the command line hold the same client::
+
+    from SITTranslateLib.host.client import HostClient
+
+    with HostClient() as host:
+        result = host.run("translate", volume=scan, model="brain-ageing-t1w", attributes={"age": 10})
+"""

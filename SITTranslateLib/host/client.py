@@ -1,0 +1,349 @@
+"""The client of the model host: starts the worker when needed, sends requests, hands out what it tells.
+
+No torch and no Qt. Poll it from a timer (Slicer), or wait for a job (command line)::
+
+    host = HostClient()
+    host.progress.connect(lambda job, fraction, seconds_left: ...)
+    job = host.submit("translate", volume=scan, model="brain-ageing-t1w", attributes={"age": 10})
+    timer.timeout.connect(host.poll)
+
+The worker may die, hang or end for being idle; each is an event, and the next request starts another worker. Results
+of earlier requests stay usable, because their arrays lie in the client's private folder until they are forgotten.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.host import protocol
+from SITTranslateLib.host.process import Worker, WorkerProcess
+from SITTranslateLib.host.protocol import Event, Failure, Request
+from SITTranslateLib.host.results import HostedTranslation, files_of, hosted_translation
+from SITTranslateLib.host.signals import Signal
+from SITTranslateLib.volume import VectorField, Volume
+
+#: A cancelled job has this long to stop by itself; then its process is killed (together under two seconds).
+GRACE_SECONDS = 1.0
+PREFIX = "sittranslate-host-"
+
+
+class HostError(InputError):
+    """A job that gave no result; ``str`` is one sentence for the user.
+
+    Attributes:
+        failure: what kind, so that the panel can offer what helps.
+        details: for whoever repairs it.
+        offer: a device that may do it (``cpu``), or empty.
+    """
+
+    def __init__(self, failure: Failure, sentence: str, details: str = "", offer: str = "") -> None:
+        super().__init__(sentence)
+        self.failure, self.details, self.offer = failure, details, offer
+
+
+@dataclass(eq=False)
+class Job:
+    """One request and what became of it."""
+
+    id: int
+    kind: Request
+    line: str
+    started: bool = False
+    sent_again: bool = False
+    cancel_asked: float | None = None
+    done: bool = False
+    result: Any = None
+    error: HostError | None = None
+    messages: list[str] = field(default_factory=list)
+
+
+class HostClient:
+    """Holds the worker; one for each window or command."""
+
+    def __init__(
+        self,
+        start: Callable[[Path], Worker] | None = None,
+        *,
+        idle_seconds: float = 600.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.stage = Signal()
+        self.progress = Signal()
+        self.warning = Signal()
+        self.finished = Signal()
+        self.failed = Signal()
+        self.gone = Signal()
+        self.noise: deque[str] = deque(maxlen=50)
+        self._start = start or (lambda folder: WorkerProcess(folder, idle_seconds=idle_seconds))
+        self._clock = clock
+        self._worker: Worker | None = None
+        self._folder: Path | None = None
+        self._jobs: dict[int, Job] = {}
+        self._last_id = 0
+        self._known: dict[str, dict[str, Any]] = {}
+
+    def __enter__(self) -> HostClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def alive(self) -> bool:
+        """Whether a worker process is there."""
+        return self._worker is not None and self._worker.exit_code() is None
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._jobs)
+
+    def submit(self, kind: str, **parameters: Any) -> Job:
+        """Send a request; volumes, fields and translations among the parameters are passed as files."""
+        folder = self._private_folder()
+        self._last_id += 1
+        request = {"request": Request(kind), "id": self._last_id}
+        request |= {name: self._outgoing(folder, value) for name, value in parameters.items()}
+        job = Job(self._last_id, Request(kind), protocol.encode(request))
+        self._jobs[job.id] = job
+        self._send(job)
+        return job
+
+    def poll(self) -> bool:
+        """Hand out everything the worker told since the last call; whether anything is still running."""
+        self._kill_what_does_not_stop()
+        worker = self._worker
+        while worker is not None and worker is self._worker and not worker.lines.empty():
+            line = worker.lines.get()
+            if line is None:
+                self._on_gone(worker)
+                break
+            self._on_line(line)
+        return self.busy
+
+    def wait(self, job: Job, timeout: float | None = None) -> Any:
+        """Block until a job is done; its result.
+
+        Raises:
+            HostError: it failed, was cancelled, or took longer than ``timeout`` seconds (then it is cancelled).
+        """
+        end = None if timeout is None else self._clock() + timeout
+        while not job.done:
+            self.poll()
+            if job.done:
+                break
+            if end is not None and self._clock() > end and job.cancel_asked is None:
+                self.cancel(job)
+            time.sleep(0.01)
+        if job.error is not None:
+            raise job.error
+        return job.result
+
+    def run(self, kind: str, *, timeout: float | None = None, **parameters: Any) -> Any:
+        """Submit and wait."""
+        return self.wait(self.submit(kind, **parameters), timeout)
+
+    def cancel(self, job: Job) -> None:
+        """Ask a job to stop; one that does not within a second is killed with its process (see :meth:`poll`)."""
+        if job.done or job.cancel_asked is not None:
+            return
+        job.cancel_asked = self._clock()
+        if self._worker is not None:
+            self._worker.send(protocol.encode({"request": Request.CANCEL, "id": job.id}))
+        if not job.started:
+            self._fail(job, HostError(Failure.CANCELLED, "Cancelled."))
+
+    def forget(self, translation: HostedTranslation) -> None:
+        """Remove a translation's files; it can no longer be recomposed, traced or measured."""
+        about = self._known.pop(translation.key, None)
+        if about is None or self._folder is None:
+            return
+        if self._worker is not None:
+            self._worker.send(protocol.encode({"request": Request.FORGET, "id": 0, "key": translation.key}))
+        for file in files_of(about):
+            (self._folder / file).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """End the worker and remove every file; running jobs fail as cancelled. May be called again."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.send(protocol.encode({"request": Request.QUIT, "id": 0}))
+            worker.kill()
+        for job in list(self._jobs.values()):
+            self._fail(job, HostError(Failure.CANCELLED, "Cancelled."))
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+        self._known.clear()
+
+    def _private_folder(self) -> Path:
+        if self._folder is None or not self._folder.is_dir():
+            remove_abandoned_folders()
+            # mkdtemp makes it for this user alone (0700): scans lie in it.
+            self._folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+            self._known.clear()
+        return self._folder
+
+    def _outgoing(self, folder: Path, value: Any) -> Any:
+        if isinstance(value, (Volume, VectorField)):
+            return protocol.put(folder, value)
+        if isinstance(value, HostedTranslation):
+            if value.key not in self._known:
+                raise InputError("This result is no longer held; translate the scan again.")
+            return self._known[value.key]
+        return value
+
+    def _send(self, job: Job) -> None:
+        if self._worker is None or self._worker.exit_code() is not None:
+            try:
+                self._worker = self._start(self._private_folder())
+            except OSError as error:
+                sentence = "The model process could not be started; check the installation of Python."
+                self._fail(job, HostError(Failure.FAILED, sentence, str(error)))
+                return
+        # A failed write means that it is just ending; its last line, None, will say so to poll().
+        self._worker.send(job.line)
+
+    def _on_line(self, line: str) -> None:
+        try:
+            message = protocol.decode(line, "event")
+            event = Event(message["event"])
+        except ValueError:
+            self.noise.append(line[:500])
+            return
+        if event is Event.READY:
+            if message.get("protocol") != protocol.VERSION:
+                self._on_wrong_version()
+            return
+        job = self._jobs.get(int(message.get("id", 0)))
+        if job is None:
+            return
+        job.started = True
+        if event is Event.STAGE:
+            self.stage.emit(job, str(message.get("stage", "")))
+        elif event is Event.PROGRESS:
+            left = message.get("seconds_left")
+            self.progress.emit(job, float(message.get("fraction") or 0.0), None if left is None else float(left))
+        elif event is Event.WARNING:
+            job.messages.append(str(message.get("sentence", "")))
+            self.warning.emit(job, job.messages[-1])
+        elif event is Event.RESULT:
+            self._on_result(job, message.get("result"))
+        elif event is Event.ERROR:
+            self._fail(job, _error_of(message))
+
+    def _on_result(self, job: Job, result: Any) -> None:
+        if job.cancel_asked is not None:
+            self._fail(job, HostError(Failure.CANCELLED, "Cancelled."))
+            return
+        try:
+            job.result = self._incoming(job.kind, result)
+        except (protocol.ProtocolError, KeyError, TypeError, ValueError) as error:
+            sentence = "The model process gave an answer that cannot be read; try again."
+            self._fail(job, HostError(Failure.FAILED, sentence, repr(error)))
+            return
+        job.done = True
+        self._jobs.pop(job.id, None)
+        self.finished.emit(job, job.result)
+
+    def _incoming(self, kind: Request, result: Any) -> Any:
+        folder = self._private_folder()
+        if kind in (Request.TRANSLATE, Request.ESTIMATE):
+            about = result["translation"]
+            translation = hosted_translation(folder, about)
+            self._known[translation.key] = about
+            return translation
+        if kind is Request.RECOMPOSE:
+            taken = {n: protocol.take_volume(folder, result[n], remove=True) for n in ("translated", "jacobian")
+                     if n in result}  # fmt: skip
+            motion = protocol.take_field(folder, result["motion"], remove=True) if "motion" in result else None
+            return {"strength": result["strength"], "motion": motion, "jacobian": None, **taken}
+        return result
+
+    def _fail(self, job: Job, error: HostError) -> None:
+        if job.done:
+            return
+        job.done, job.error = True, error
+        self._jobs.pop(job.id, None)
+        self.failed.emit(job, error)
+
+    def _kill_what_does_not_stop(self) -> None:
+        now = self._clock()
+        overdue = [
+            j for j in self._jobs.values() if j.cancel_asked is not None and now - j.cancel_asked > GRACE_SECONDS
+        ]
+        if not overdue:
+            return
+        if self._worker is not None:
+            self._worker.kill()
+            self._worker = None
+        for job in overdue:
+            self._fail(job, HostError(Failure.CANCELLED, "Cancelled."))
+        for job in list(self._jobs.values()):
+            self._again_or_fail(job, -9, "")
+
+    def _on_gone(self, worker: Worker) -> None:
+        code, words = worker.exit_code(), worker.words()
+        # Whatever it had started is ended too, should only the leader have died.
+        worker.kill()
+        self._worker = None
+        for job in list(self._jobs.values()):
+            if job.cancel_asked is not None:
+                self._fail(job, HostError(Failure.CANCELLED, "Cancelled."))
+            else:
+                self._again_or_fail(job, code, words)
+        self.gone.emit(code)
+
+    def _again_or_fail(self, job: Job, code: int | None, words: str) -> None:
+        """A job that had not begun is sent to a new worker, once; one that had begun has failed."""
+        if not job.started and not job.sent_again and code in (0, -9):
+            job.sent_again = True
+            self._send(job)
+            return
+        sentence = f"The model process ended unexpectedly (code {code}); try again, or choose another device."
+        self._fail(job, HostError(Failure.DIED, sentence, words))
+
+    def _on_wrong_version(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.kill()
+        sentence = "The model process is of another version of SITTranslate; restart the application."
+        for job in list(self._jobs.values()):
+            self._fail(job, HostError(Failure.FAILED, sentence))
+
+
+def _error_of(message: dict[str, Any]) -> HostError:
+    try:
+        failure = Failure(str(message.get("failure")))
+    except ValueError:
+        failure = Failure.FAILED
+    return HostError(
+        failure,
+        str(message.get("sentence", "")) or "The model could not be run.",
+        str(message.get("details", "")),
+        str(message.get("offer", "")),
+    )
+
+
+def remove_abandoned_folders() -> None:
+    """Remove private folders whose owner is no longer running: scans must not stay behind after a crash."""
+    if os.name != "posix":
+        return
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError, ValueError):
+            owner = int(folder.name.removeprefix(PREFIX).split("-")[0])
+            if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+                continue
+            try:
+                os.kill(owner, 0)
+            except ProcessLookupError:
+                shutil.rmtree(folder, ignore_errors=True)

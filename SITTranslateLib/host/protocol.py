@@ -1,0 +1,173 @@
+"""What client and worker say to each other: one JSON object a line, arrays as ``.npy`` files beside it.
+
+Requests (client to worker) are ``{"request": kind, "id": n, ...}`` with a kind of :class:`Request`; events (worker to
+client) are ``{"event": kind, "id": n, ...}`` with a kind of :class:`Event`. Arrays lie in one private folder that only
+the two can read; a line holds their names. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import secrets
+from enum import Enum, StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from SITTranslateLib.volume import VectorField, Volume
+
+VERSION = 1
+#: A line longer than this is not ours.
+LONGEST_LINE = 8 << 20
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,80}\.npy")
+
+
+class Request(StrEnum):
+    """What the worker can be asked."""
+
+    TRANSLATE = "translate"
+    RECOMPOSE = "recompose"
+    ESTIMATE = "estimate"
+    SEGMENTS = "segments"
+    TRACE = "trace"
+    EXAMINE = "examine"
+    DESCRIBE = "describe"
+    FORGET = "forget"
+    UNLOAD = "unload"
+    CANCEL = "cancel"
+    QUIT = "quit"
+
+
+class Event(StrEnum):
+    """What the worker tells."""
+
+    READY = "ready"
+    STAGE = "stage"
+    PROGRESS = "progress"
+    WARNING = "warning"
+    RESULT = "result"
+    ERROR = "error"
+    #: Of the client itself: the process is gone although nothing was running (idle timeout, or it died).
+    GONE = "gone"
+
+
+class Failure(StrEnum):
+    """Kinds of error event, so that the panel can offer what helps."""
+
+    INPUT = "input"
+    OUT_OF_MEMORY = "out_of_memory"
+    CANCELLED = "cancelled"
+    MISSING = "missing"
+    DIED = "died"
+    FAILED = "failed"
+
+
+class ProtocolError(ValueError):
+    """A line or a file that the protocol does not allow."""
+
+
+def encode(message: dict[str, Any]) -> str:
+    """A message as one line with its end; numbers that JSON lacks become null."""
+    return json.dumps(_plain(message), ensure_ascii=True, allow_nan=False, separators=(",", ":")) + "\n"
+
+
+def decode(line: str, key: str) -> dict[str, Any]:
+    """A line as a message that has ``key`` (``request`` or ``event``).
+
+    Raises:
+        ProtocolError: anything else, such as a library's own print.
+    """
+    if len(line) > LONGEST_LINE:
+        raise ProtocolError("a line is too long")
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(f"not JSON: {line[:80]!r}") from error
+    if not isinstance(message, dict) or not isinstance(message.get(key), str):
+        raise ProtocolError(f"not a message: {line[:80]!r}")
+    if not isinstance(message.get("id", 0), int):
+        raise ProtocolError("the id is not a number")
+    return message
+
+
+def put_array(folder: Path, array: NDArray[np.generic], name: str | None = None) -> str:
+    """Write an array into the private folder; returns the file's name."""
+    file = f"{name or secrets.token_hex(8)}.npy"
+    with (folder / file).open("wb") as stream:
+        np.save(stream, np.ascontiguousarray(array), allow_pickle=False)
+    return file
+
+
+def take_array(folder: Path, file: str, *, remove: bool = False) -> NDArray[Any]:
+    """Read an array of the private folder.
+
+    Raises:
+        ProtocolError: a name that leaves the folder, no such file, or not a plain array.
+    """
+    if not _FILE_NAME.fullmatch(file):
+        raise ProtocolError(f"{file[:80]!r} is not a file of the protocol")
+    path = folder / file
+    if path.is_symlink():
+        raise ProtocolError(f"{file!r} is a link")
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ProtocolError(f"{file!r} cannot be read") from error
+    if remove:
+        path.unlink(missing_ok=True)
+    return np.asarray(array)
+
+
+def put(folder: Path, data: Volume | VectorField) -> dict[str, Any]:
+    """A volume or field as what a line says of it; its array goes to the folder."""
+    about: dict[str, Any] = {"file": put_array(folder, data.array), "affine": data.affine.tolist()}
+    if isinstance(data, Volume):
+        about["name"] = data.name
+    return about
+
+
+def take_volume(folder: Path, about: dict[str, Any], *, remove: bool = False) -> Volume:
+    """The volume that :func:`put` wrote."""
+    array, affine = _array_and_affine(folder, about, remove)
+    try:
+        return Volume(array.astype(np.float32, copy=False), affine, str(about.get("name", "volume")))
+    except ValueError as error:
+        raise ProtocolError(f"not a volume: {error}") from error
+
+
+def take_field(folder: Path, about: dict[str, Any], *, remove: bool = False) -> VectorField:
+    """The field that :func:`put` wrote."""
+    array, affine = _array_and_affine(folder, about, remove)
+    try:
+        return VectorField(array.astype(np.float32, copy=False), affine)
+    except ValueError as error:
+        raise ProtocolError(f"not a field: {error}") from error
+
+
+def _array_and_affine(folder: Path, about: dict[str, Any], remove: bool) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    if not isinstance(about, dict) or "file" not in about or "affine" not in about:
+        raise ProtocolError("an array is not described")
+    try:
+        affine = np.asarray(about["affine"], dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ProtocolError("an affine is not numbers") from error
+    return take_array(folder, str(about["file"]), remove=remove), affine
+
+
+def _plain(value: Any) -> Any:
+    """Types that JSON has: enums, numpy numbers and tuples unwrapped, NaN and infinities to null."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,122 @@
+"""What the worker does when memory runs out, and what its error events say."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.host import protocol
+from SITTranslateLib.host.jobs import Jobs
+from SITTranslateLib.host.protocol import Failure, Request
+from SITTranslateLib.host.worker import Cancelled, NoRoomError, Teller, failure_of
+from SITTranslateLib.translate.pipeline import translate
+from SITTranslateLib.volume import Volume
+
+
+class Told:
+    """Collects what a job tells."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+        self.cancelled = threading.Event()
+        self.tell = Teller(self.messages.append, 1, self.cancelled)
+
+    def warnings(self) -> list[str]:
+        return [str(m["sentence"]) for m in self.messages if m["event"] == "warning"]
+
+
+def request(folder: Path, head: Volume, tiny: Path) -> dict[str, Any]:
+    return {"id": 1, "volume": protocol.put(folder, head), "model": str(tiny), "device": "cpu", "force": True}
+
+
+def test_out_of_memory_is_tried_again_with_half_precision(tmp_path: Path, head: Volume, tiny: Path) -> None:
+    calls: list[int] = []
+
+    def tight(*args: Any, **kwargs: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        return translate(*args, **kwargs)
+
+    told = Told()
+    answer = Jobs(tmp_path, tight).run(Request.TRANSLATE, request(tmp_path, head, tiny), told.tell)
+    assert answer["translation"]["field_origin"] == "model"
+    assert len(calls) == 2
+    assert "half precision" in told.warnings()[0]
+
+
+def test_when_that_is_not_enough_the_cpu_is_offered_and_not_taken(tmp_path: Path, head: Volume, tiny: Path) -> None:
+    def never(*args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("CUDA error: out of memory")
+
+    jobs = Jobs(tmp_path, never)
+    with pytest.raises(NoRoomError) as refusal:
+        jobs.run(Request.TRANSLATE, request(tmp_path, head, tiny), Told().tell)
+    said = failure_of(refusal.value)
+    assert said["failure"] is Failure.OUT_OF_MEMORY
+    assert said["offer"] == "cpu"
+
+
+def test_another_error_is_not_tried_again(tmp_path: Path, head: Volume, tiny: Path) -> None:
+    calls: list[int] = []
+
+    def broken(*args: Any, **kwargs: Any) -> Any:
+        calls.append(1)
+        raise RuntimeError("shapes differ")
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        Jobs(tmp_path, broken).run(Request.TRANSLATE, request(tmp_path, head, tiny), Told().tell)
+    assert calls == [1]
+
+
+def test_a_cancel_is_heard_at_the_next_report(tmp_path: Path, head: Volume, tiny: Path) -> None:
+    told = Told()
+
+    def heard(*args: Any, progress: Any, **kwargs: Any) -> Any:
+        told.cancelled.set()
+        progress("running the network", 0.5)
+
+    with pytest.raises(Cancelled):
+        Jobs(tmp_path, heard).run(Request.TRANSLATE, request(tmp_path, head, tiny), told.tell)
+
+
+@pytest.mark.parametrize(
+    ("error", "failure", "words"),
+    [
+        (InputError("The scan is empty; load it again."), Failure.INPUT, "The scan is empty; load it again."),
+        (ModuleNotFoundError("No module named 'monai'", name="monai"), Failure.MISSING, "'monai' is not installed"),
+        (MemoryError(), Failure.OUT_OF_MEMORY, "too little free memory"),
+        (KeyError("x"), Failure.FAILED, "could not be run (KeyError: 'x')"),
+        (Cancelled(), Failure.CANCELLED, "Cancelled."),
+    ],
+)
+def test_every_error_is_one_sentence(error: BaseException, failure: Failure, words: str) -> None:
+    said = failure_of(error)
+    assert said["failure"] is failure
+    assert words in said["sentence"]
+    assert "\n" not in said["sentence"]
+
+
+def test_lines_hold_no_numbers_that_json_lacks() -> None:
+    assert protocol.encode({"event": "result", "x": float("nan"), "y": (1, 2)}) == (
+        '{"event":"result","x":null,"y":[1,2]}\n'
+    )
+
+
+@pytest.mark.parametrize("name", ["../a.npy", "/etc/passwd", "a.npz", ".hidden.npy", "a/b.npy", ""])
+def test_names_that_leave_the_folder_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(protocol.ProtocolError):
+        protocol.take_array(tmp_path, name)
+
+
+def test_pickles_are_refused(tmp_path: Path) -> None:
+    import numpy as np
+
+    np.save(tmp_path / "bad.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(protocol.ProtocolError):
+        protocol.take_array(tmp_path, "bad.npy")

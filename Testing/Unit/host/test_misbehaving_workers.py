@@ -1,0 +1,191 @@
+"""The client with workers that hang, print nonsense, die, or speak another version: real processes, no torch."""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from SITTranslateLib.host.client import HostClient, HostError
+from SITTranslateLib.host.process import WorkerProcess
+from SITTranslateLib.host.protocol import VERSION, Failure
+
+READY = f'{{"event":"ready","protocol":{VERSION}}}'
+#: Says that it is ready, then does what ``BODY`` says for every line it gets.
+SCRIPT = """
+import json, os, subprocess, sys, time
+print('%s', flush=True)
+def say(**message): print(json.dumps(message), flush=True)
+for line in sys.stdin:
+    request = json.loads(line)
+    job = request['id']
+    {body}
+"""
+
+
+def starter(body: str, ready: str = READY) -> Callable[[Path], WorkerProcess]:
+    code = (SCRIPT % ready).replace("{body}", body.replace("\n", "\n    "))
+    return lambda folder: WorkerProcess(folder, command=[sys.executable, "-c", code])
+
+
+HANGS = """
+if request['request'] == 'translate':
+    child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])
+    say(event='stage', id=job, stage=str(child.pid))
+    time.sleep(600)
+else: say(event='result', id=job, result={})
+"""
+
+
+def test_a_worker_that_does_not_listen_is_killed_with_its_children_in_under_two_seconds() -> None:
+    with HostClient(starter(HANGS)) as client:
+        stages: list[str] = []
+        client.stage.connect(lambda _job, stage: stages.append(stage))
+        job = client.submit("translate")
+        while not stages:
+            client.poll()
+            time.sleep(0.01)
+        worker = client._worker
+        assert isinstance(worker, WorkerProcess)
+        asked = time.monotonic()
+        client.cancel(job)
+        with pytest.raises(HostError) as refusal:
+            client.wait(job)
+        assert time.monotonic() - asked < 2.0
+        assert refusal.value.failure is Failure.CANCELLED
+        assert gone(worker.pid)
+        assert gone(int(stages[0]))
+        # The next request finds another worker.
+        assert client.run("describe") == {}
+
+
+def test_what_waited_behind_a_killed_job_is_still_done() -> None:
+    with HostClient(starter(HANGS)) as client:
+        first = client.submit("translate")
+        while not first.started:
+            client.poll()
+        second = client.submit("describe")
+        client.cancel(first)
+        assert client.wait(second, timeout=10) == {}
+        assert first.error is not None
+        assert first.error.failure is Failure.CANCELLED
+
+
+def test_a_worker_that_listens_is_cancelled_and_stays() -> None:
+    polite = """
+if request['request'] == 'cancel': say(event='error', id=job, failure='cancelled', sentence='Cancelled.')
+else: say(event='progress', id=job, fraction=0.5)
+"""
+    with HostClient(starter(polite)) as client:
+        job = client.submit("translate")
+        while not job.started:
+            client.poll()
+        client.cancel(job)
+        with pytest.raises(HostError, match="Cancelled"):
+            client.wait(job)
+        assert client.alive
+
+
+def test_garbage_between_the_events_is_set_aside() -> None:
+    noisy = r"""
+print('Downloading: 100%'); print('{"event":'); print('[1, 2]'); print('{"event": "no such"}')
+sys.stdout.buffer.write(b'\xff\xfe\x00 binary\n'); sys.stdout.flush()
+print(json.dumps({'event': 'result', 'id': 999, 'result': {}}))
+print(json.dumps({'event': 'result', 'id': 'one', 'result': {}}))
+say(event='result', id=job, result={'fine': True})
+"""
+    with HostClient(starter(noisy)) as client:
+        assert client.run("describe") == {"fine": True}
+        assert any("Downloading" in line for line in client.noise)
+
+
+def test_death_in_the_middle_is_told_with_the_last_words() -> None:
+    dies = "say(event='stage', id=job, stage='x'); print('the reason', file=sys.stderr, flush=True); os._exit(7)"
+    with HostClient(starter(dies)) as client:
+        with pytest.raises(HostError, match="code 7") as refusal:
+            client.run("translate", timeout=10)
+        assert refusal.value.failure is Failure.DIED
+        assert "the reason" in refusal.value.details
+
+
+def test_an_answer_that_cannot_be_read_is_an_error_not_a_hang() -> None:
+    outside = {"key": "a", "volumes": {"source": {"file": "../secret.npy", "affine": []}}, "fields": {}, "extras": {}}
+    lies = f"say(event='result', id=job, result={{'translation': {outside!r}}})"
+    with HostClient(starter(lies)) as client, pytest.raises(HostError, match="cannot be read"):
+        client.run("translate", timeout=10)
+
+
+def test_a_worker_of_another_version_is_refused() -> None:
+    old = READY.replace(f":{VERSION}}}", ":0}")
+    with HostClient(starter("time.sleep(600)", old)) as client, pytest.raises(HostError, match="another version"):
+        client.run("translate", timeout=10)
+
+
+def test_a_python_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    missing = str(tmp_path / "no-python")
+    client = HostClient(lambda folder: WorkerProcess(folder, command=[missing]))
+    with client, pytest.raises(HostError, match="could not be started"):
+        client.run("describe")
+
+
+def test_closing_cancels_what_runs_and_leaves_no_file() -> None:
+    client = HostClient(starter(HANGS))
+    job = client.submit("translate")
+    while not job.started:
+        client.poll()
+    folder, worker = client._folder, client._worker
+    assert folder is not None
+    assert isinstance(worker, WorkerProcess)
+    client.close()
+    client.close()
+    assert job.error is not None
+    assert not folder.exists()
+    assert gone(worker.pid)
+
+
+def test_waiting_with_a_limit_cancels() -> None:
+    with HostClient(starter(HANGS)) as client, pytest.raises(HostError) as refusal:
+        client.run("translate", timeout=0.2)
+    assert refusal.value.failure is Failure.CANCELLED
+
+
+def test_a_worker_can_be_injected() -> None:
+    class Echo:
+        def __init__(self) -> None:
+            self.lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+        def send(self, line: str) -> bool:
+            self.lines.put('{"event": "result", "id": 1, "result": {}}')
+            return True
+
+        def words(self) -> str:
+            return ""
+
+        def exit_code(self) -> int | None:
+            return None
+
+        def kill(self) -> None:
+            pass
+
+    with HostClient(lambda folder: Echo()) as client:
+        assert client.run("describe") == {}
+
+
+def gone(pid: int) -> bool:
+    """Whether a process is no more (or a corpse that nobody has collected)."""
+    end = time.monotonic() + 1.0
+    while time.monotonic() < end:
+        try:
+            os.kill(pid, 0)
+            with open(f"/proc/{pid}/stat", encoding="ascii") as stream:  # noqa: PTH123
+                if stream.read().rsplit(")", 1)[1].split()[0] == "Z":
+                    return True
+        except (ProcessLookupError, FileNotFoundError):
+            return True
+        time.sleep(0.02)
+    return False
