@@ -25,6 +25,7 @@ from scipy import ndimage, sparse
 from scipy.sparse.linalg import cg
 
 from SITTranslateLib import fields
+from SITTranslateLib.errors import InputError
 from SITTranslateLib.simulation.labels import BRAIN_LABELS, OUTER_CSF, LabelMap
 from SITTranslateLib.volume import Grid, VectorField
 
@@ -33,7 +34,7 @@ BAND_LIMIT_MM = 3.0
 MARGIN_MM = 12.0
 NEIGHBOURHOOD_MM = 12.0
 """How far, as a Gaussian sigma, the outer CSF reaches for the volume that structures give."""
-LARGEST_CORRECTION = 0.35
+LARGEST_CORRECTION = 0.6
 """How far sources may be from their targets (log volume per decade) to make up for the smoothing; at least twice."""
 
 
@@ -111,7 +112,11 @@ def solver_box(labels: LabelMap) -> tuple[LabelMap, int]:
     factor = max(1, round(SOLVER_SPACING_MM / max(spacing)))
     margin = [int(np.ceil(MARGIN_MM / s)) for s in reversed(spacing)]
     array, affine = labels.array, labels.affine.copy()
-    brain = labels.mask(*BRAIN_LABELS, OUTER_CSF) & (labels.array >= 0)
+    brain = labels.mask(*BRAIN_LABELS, OUTER_CSF)
+    if not labels.mask(*BRAIN_LABELS).any():
+        raise InputError(
+            "The label map holds no brain: give a head with FreeSurfer's brain labels (2, 3, 41, 42, ...)."
+        )
     low, size = [], []
     for axis in range(3):
         where = np.flatnonzero(brain.any(axis=tuple(a for a in range(3) if a != axis)))

@@ -21,9 +21,9 @@ Point = tuple[float, float, float]
 _EXTENT = ((-88.0, 88.0), (-112.0, 112.0), (-116.0, 96.0))
 """Bounds in R, A, S."""
 _CSF_RIM_MM = 2.0
-_CORTEX_MM = 2.8
-_SULCUS_DEPTH_MM = 13.0
-_FOLD_SPACING_MM = 11.0
+_CORTEX_MM = 3.0
+_SULCUS_DEPTH_MM = 15.0
+_FOLD_SPACING_MM = 8.5
 
 
 def procedural_head(
@@ -68,7 +68,7 @@ class _Space:
         )
         self.x, self.y, self.z = self.x[None, None, :], self.y[None, :, None], self.z[:, None, None]
         self.side = np.abs(self.x)
-        self._folds = rng.standard_normal((20, 20, 20)).astype(np.float32)
+        self._folds = rng.standard_normal((28, 28, 28)).astype(np.float32)
 
     def ellipsoid(self, centre: Point, radii: Point, *, paired: bool = True) -> Mask:
         """Inside an ellipsoid; ``paired`` puts one on each side."""
@@ -93,8 +93,8 @@ class _Space:
         return inside
 
     def depth(self, mask: Mask) -> Array:
-        """Distance in mm from inside a mask to its outside."""
-        return np.asarray(ndimage.distance_transform_edt(mask) * self.spacing, dtype=np.float32)
+        """Distance in mm from the middle of a voxel inside a mask to the mask's surface."""
+        return np.asarray((ndimage.distance_transform_edt(mask) - 0.5) * self.spacing, dtype=np.float32)
 
     def folds(self, centre: Point) -> Array:
         """A random field that is constant along rays from a point: its zero sheets run inwards, as sulci do."""
@@ -123,11 +123,16 @@ _SHELLS = (_Shell(515, 1.8), _Shell(516, 3.2), _Shell(515, 1.8), _Shell(507, 4.0
 def _cavity(space: _Space) -> Mask:
     """The inside of the skull."""
     cerebrum = _cerebrum_room(space)
-    fossa = space.ellipsoid((0, -46, -38), (54, 38, 28), paired=False)
+    fossa = _fossa(space)
     canal = space.tube([(0, -16, -10), (0, -22, -32), (0, -34, -64)], [17, 17, 12], paired=False)
     base = space.ellipsoid((0, -2, -16), (26, 26, 14), paired=False)
-    closed = ndimage.binary_closing(cerebrum | fossa | canal | base, iterations=max(1, round(3 / space.spacing)))
-    return np.asarray(closed)
+    joined = cerebrum | fossa | canal | base
+    away = ndimage.distance_transform_edt(~joined) * space.spacing
+    return np.asarray(ndimage.distance_transform_edt(away < 9.0) * space.spacing > 9.0)
+
+
+def _fossa(space: _Space) -> Mask:
+    return space.ellipsoid((0, -48, -34), (56, 38, 29), paired=False)
 
 
 def _cerebrum_room(space: _Space) -> Mask:
@@ -199,12 +204,12 @@ def _hind_brain(space: _Space, labels: NDArray[np.int16], cavity: Mask) -> None:
     """Cerebellum with folia, brain stem."""
     right = np.broadcast_to(space.x > 0, space.shape)
     free = cavity & np.isin(labels, (24,))
-    body = space.ellipsoid((22, -52, -37), (27, 27, 20)) | space.ellipsoid((0, -56, -34), (12, 24, 20), paired=False)
-    body &= free
+    body = (space.depth(_fossa(space) & cavity) > 3.0) & (space.y < -28) & (space.z < -12) & free
+    body &= ~space.ellipsoid((0, -90, -50), (4, 22, 30), paired=False)
     depth = space.depth(body)
     folia = np.sin(2 * np.pi * (space.z + 0.35 * np.sqrt(space.side**2 + (space.y + 30) ** 2)) / 7.0)
     labels[body] = np.where(right, 47, 8)[body]
-    core = body & (depth > 6.5 - 2.5 * np.maximum(folia, 0))
+    core = body & (depth > 9.0 - 4.5 * np.maximum(folia, 0))
     labels[core] = np.where(right, 46, 7)[core]
     stem = space.tube(
         [(0, -16, -4), (0, -17, -16), (0, -20, -30), (0, -30, -48), (0, -35, -62)], [11, 12, 14, 8, 6], paired=False
@@ -224,6 +229,7 @@ def _deep_structures(space: _Space, labels: NDArray[np.int16], ventricles: float
 
     # White matter fills the middle first: the deep structures lie in it, not in sulci.
     put(space.ellipsoid((15, -6, 8), (27, 40, 20)), 2, 41)
+    put(space.ellipsoid((8, 6, -9), (13, 16, 6)), 2, 41)
     put(space.tube([(24, -4, -19), (27, -22, -13), (22, -38, 2)], [8, 8, 6]), 2, 41)
     put(space.ellipsoid((11, -17, 7), (9, 15, 9)), 10, 49)
     put(space.ellipsoid((8, -13, -5), (7, 8, 5)), 28, 60)
@@ -240,8 +246,7 @@ def _deep_structures(space: _Space, labels: NDArray[np.int16], ventricles: float
     put(body & (space.side > 0.9), 4, 43)
     horn = space.tube([(25, -38, 4), (31, -26, -8), (31, -12, -15)], [3 * wide, 2.2 * wide, 1.8 * wide])
     put(horn & ~body & ~np.isin(labels, (17, 53)), 5, 44)
-    third = (space.side < 1.6 * wide) & (np.abs(space.y + 8) < 14) & (np.abs(space.z - 1) < 9)
-    labels[np.broadcast_to(third, space.shape) & inside] = 14
+    labels[space.ellipsoid((0, -8, 0), (2.2 * wide, 15, 10), paired=False) & inside] = 14
     aqueduct = space.tube([(0, -21, -6), (0, -29, -22)], [1.3, 1.5], paired=False)
     fourth = space.ellipsoid((0, -35, -32), (6 * wide, 4.5 * wide, 8), paired=False)
     labels[(aqueduct | fourth) & np.isin(labels, (16, 7, 46, 8, 47, 24))] = 15

@@ -138,7 +138,9 @@ def simulate_pair(
     change = Volume(after - before, grid.affine, "intensity change")
     velocity = VectorField(head.deformation.velocity.array * np.float32(age_change / 10.0), head.deformation.affine)
     sampling = fields.resample_field(fields.exponential(velocity, -1.0), grid)
-    clean_target = fields.warp(Volume(clean_source.array + change.array, grid.affine, "target"), sampling)
+    clean_target = Volume(clean_source.array + change.array, grid.affine, "target")
+    if age_change != 0:
+        clean_target = fields.warp(clean_target, sampling)
     return SimulatedPair(
         source=scanner.acquire(clean_source, rng),
         target=scanner.acquire(clean_target, rng),

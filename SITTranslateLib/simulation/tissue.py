@@ -60,10 +60,10 @@ TISSUES: dict[str, Tissue] = {
     "vessel": Tissue((1932, 85), (275, 50), (60, 10), (0.85, 0.05), (42, 4), 0.10, "stanisz; CT chosen"),
     "nerve_cord": Tissue((1040, 60), (78, 5), (48, 4), (0.74, 0.02), (32, 3), 0.03, "stanisz; CT chosen"),
     "eye": Tissue((3900, 300), (1000, 200), (500, 100), (0.99, 0.01), (8, 3), 0.01, "chosen near csf"),
-    "soft": Tissue((700, 150), (55, 8), (25, 4), (0.85, 0.05), (0, 15), 0.18, "debazelaire (fat with muscle), data"),
+    "soft": Tissue((700, 150), (55, 8), (25, 4), (0.85, 0.05), (0, 15), 0.10, "debazelaire (fat with muscle), data"),
     "muscle": Tissue((1412, 40), (45, 5), (28, 4), (0.79, 0.03), (55, 5), 0.08, "stanisz; CT chosen"),
     "mucosa": Tissue((1500, 150), (90, 15), (30, 5), (0.85, 0.04), (40, 8), 0.15, "chosen"),
-    "skin": Tissue((600, 90), (50, 8), (22, 4), (0.75, 0.05), (-20, 20), 0.10, "chosen (skin with fat), data"),
+    "skin": Tissue((600, 90), (50, 8), (22, 4), (0.75, 0.05), (-20, 20), 0.06, "chosen (skin with fat), data"),
     "bone_cortical": Tissue((223, 20), (0.6, 0.1), (0.4, 0.1), (0.20, 0.02), (1300, 120), 0.10, "du, data"),
     "bone_cancellous": Tissue((586, 73), (49, 5), (8, 2), (0.45, 0.06), (500, 70), 0.15, "debazelaire, data"),
 }
