@@ -55,8 +55,10 @@ def translate_scan(
         folder = save_translation(result, out, overwrite=overwrite, strength=strength)
     asked = ", ".join(f"{name} {value:+g}" for name, value in request.items()) or "no attributes"
     typer.echo(f"{package.card.title} ({package.name} {package.card.version}): {asked}")
-    for warning in result.provenance.forced:
-        typer.echo(f"Forced although: {warning}", err=True)
+    for sentence in result.provenance.forced:
+        typer.echo(f"Forced although: {sentence}", err=True)
+    for sentence in result.provenance.warnings:
+        typer.echo(f"Warning: {sentence}", err=True)
     typer.echo(f"Field: {result.field_origin.value}; recomposition error {result.recomposition_error:.3g} native units")
     for file in sorted(folder.iterdir()):
         typer.echo(f"  {file}")

@@ -26,7 +26,7 @@ from SITTranslateLib.files import check_volume, read_volume
 from SITTranslateLib.packages import Package
 from SITTranslateLib.systems import NetworkOutput
 from SITTranslateLib.translate.anatomy import look_at
-from SITTranslateLib.translate.gate import examine, refusal
+from SITTranslateLib.translate.gate import Severity, examine, refusal
 from SITTranslateLib.translate.model import LoadedModel, load_model
 from SITTranslateLib.translate.preparation import Prepared, prepare
 from SITTranslateLib.translate.request import checked_request
@@ -125,6 +125,7 @@ def translate(
         seconds=round(time.perf_counter() - started, 3),
         software=software_versions(),
         forced=forced,
+        warnings=tuple(f.sentence for f in findings if f.severity is Severity.WARN),
     )
     return Translation(
         source=volume, field_origin=parts.origin, recomposition_error=error, provenance=provenance, **restored

@@ -110,7 +110,9 @@ def read_translation(folder: str | os.PathLike[str]) -> Translation:
     raw = _read_sidecar(place)
     try:
         about, names = raw["SITTranslate"], raw["SITTranslate"]["files"]
-        provenance = Provenance(**{**about["provenance"], "forced": tuple(about["provenance"]["forced"])})
+        made = about["provenance"]
+        sentences = {key: tuple(made.get(key, ())) for key in ("forced", "warnings")}
+        provenance = Provenance(**{**made, **sentences})
         origin = FieldOrigin(about["field_origin"])
         error = float(about["recomposition_error"])
     except (KeyError, TypeError, ValueError) as exception:

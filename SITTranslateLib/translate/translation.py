@@ -37,10 +37,11 @@ class Provenance:
     seconds: float
     software: dict[str, str] = field(default_factory=dict)
     forced: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON."""
-        return asdict(self) | {"forced": list(self.forced)}
+        return asdict(self) | {"forced": list(self.forced), "warnings": list(self.warnings)}
 
 
 @dataclass(frozen=True, eq=False)

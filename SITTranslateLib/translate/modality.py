@@ -1,0 +1,127 @@
+"""Which kind of scan is it? CT by its units; T1w, T2w, FLAIR and PD by where the brain is bright and dark.
+
+The MR classifier is a logistic regression on percentiles in three shells of an ellipsoid about the brain's middle,
+relative to the brain's median; it was fitted to simulated scans only (``modality.json`` says how) and looks at
+nothing that depends on the scanner's units.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from SITTranslateLib.translate.anatomy import Anatomy
+
+MODEL_FILE = Path(__file__).with_name("modality.json")
+#: Half axes (R, A, S) of the ellipsoid, mm: the inside of an adult brain.
+HALF_AXES_MM = np.array([56.0, 70.0, 56.0])
+#: Shells by relative radius, and the percentiles taken in each.
+SHELLS = ((0.0, 0.45), (0.45, 0.8), (0.8, 1.05))
+INSIDE, PERCENTILES = 0.9, (3, 10, 25, 50, 75, 90, 97)
+SHELL_PERCENTILES = (10, 50, 90)
+
+
+@dataclass(frozen=True)
+class Modality:
+    """The likeliest modality and how likely it is; ``offset_hu`` is what a CT's values are off by."""
+
+    name: str
+    probability: float
+    probabilities: dict[str, float]
+    offset_hu: float = 0.0
+
+
+def guess(anatomy: Anatomy) -> Modality | None:
+    """The modality of a scan; None where there is too little of a brain to tell."""
+    offset = ct_offset(anatomy)
+    if offset is not None:
+        return Modality("CT", 1.0, {"CT": 1.0}, offset)
+    values = features(anatomy)
+    if values is None:
+        return None
+    model = _model()
+    scores = (values - model["mean"]) / model["scale"] @ model["weights"] + model["bias"]
+    odds = np.exp(scores - scores.max())
+    shares = odds / odds.sum()
+    best = int(shares.argmax())
+    return Modality(
+        model["classes"][best], float(shares[best]), dict(zip(model["classes"], shares.tolist(), strict=True))
+    )
+
+
+def ct_offset(anatomy: Anatomy) -> float | None:
+    """0 if the values are HU, 1024 or 1000 if they are HU plus that, None if it is no CT.
+
+    Air lies 1000 HU below water, brain at 20 to 45 HU in a narrow peak, bone far above.
+    """
+    inside = _inside(anatomy)
+    if inside is None or np.ptp(inside) == 0:
+        return None
+    counts, edges = np.histogram(inside, bins=np.arange(-100, 1300, 20))
+    peak = float(edges[counts.argmax()]) + 10.0
+    if not anatomy.skull:
+        spread = float(np.subtract(*np.percentile(inside, (75, 25))))
+        narrow = spread < 35 and float(np.percentile(inside, 99)) < 120
+        return 0.0 if narrow and 15 <= float(np.median(inside)) <= 50 else None
+    air = float(np.percentile(anatomy.coarse.array, 2))
+    if air < -800:
+        return 0.0 if -20 <= peak <= 100 else None
+    # HU stored with an offset could also be an MR scan in those units by chance: the peak must be narrow, with bone.
+    share = float(np.mean(np.abs(inside - peak) < 45))
+    bone = float(np.percentile(anatomy.coarse.array[anatomy.mask], 98)) > peak + 500
+    for offset in (1024.0, 1000.0):
+        if -10 <= peak - offset <= 90 and -1100 <= air - offset <= -850 and share > 0.35 and bone:
+            return offset
+    return None
+
+
+def features(anatomy: Anatomy) -> NDArray[np.float64] | None:
+    """Percentiles inside the brain and in its shells over the brain's median; None without enough brain."""
+    radius, array = _radius(anatomy), anatomy.coarse.array
+    inside = array[(radius < INSIDE) & anatomy.mask]
+    if inside.size < 2000 or np.ptp(inside) == 0:
+        return None
+    middle = float(np.median(inside)) - _floor(anatomy)
+    if middle <= 0:
+        return None
+    found = [np.percentile(inside, [p for p in PERCENTILES if p != 50])]
+    for low, high in SHELLS:
+        shell = array[(radius >= low) & (radius < high) & anatomy.mask]
+        if shell.size < 200:
+            return None
+        found.append(np.percentile(shell, SHELL_PERCENTILES))
+    return np.clip((np.concatenate(found) - _floor(anatomy)) / middle, 0.0, 4.0)
+
+
+def _floor(anatomy: Anatomy) -> float:
+    """Air: scans with an offset still compare."""
+    outside = anatomy.coarse.array[~anatomy.mask]
+    return float(np.median(outside)) if outside.size > 1000 else float(anatomy.coarse.array.min())
+
+
+def _inside(anatomy: Anatomy) -> NDArray[np.float32] | None:
+    inside = anatomy.coarse.array[(_radius(anatomy) < INSIDE) & anatomy.mask]
+    return inside if inside.size >= 500 else None
+
+
+def _radius(anatomy: Anatomy) -> NDArray[np.float64]:
+    grid = anatomy.coarse.grid
+    squared = np.zeros(grid.shape)
+    for axis, (count, dim) in enumerate(zip(grid.shape[::-1], (2, 1, 0), strict=True)):
+        position = grid.affine[axis, 3] + grid.affine[axis, axis] * np.arange(count) - anatomy.centre[axis]
+        shape = [1, 1, 1]
+        shape[dim] = -1
+        squared = squared + ((position / HALF_AXES_MM[axis]) ** 2).reshape(shape)
+    return np.sqrt(squared)
+
+
+@cache
+def _model() -> dict[str, Any]:
+    raw = json.loads(MODEL_FILE.read_text(encoding="utf-8"))
+    return {k: v if k == "classes" else np.array(v) for k, v in raw["model"].items()}
