@@ -91,17 +91,23 @@ def read_config(path: str | Path, **overrides: Any) -> TrainingConfig:
         raise InputError(f"There is no training config '{path}'; give a .toml file or one of {known}.")
     try:
         raw = tomllib.loads(file.read_text(encoding="utf-8"))
-        data: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw["data"].items()}
-        schedule: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in raw.get("schedule", {}).items()
-        }
-        return TrainingConfig(
-            name=raw["name"],
-            system=raw["system"],
-            network=raw["network"],
-            data=Data(**data),
-            losses=Losses(**raw.get("losses", {})),
-            schedule=Schedule(**{**schedule, **{k: v for k, v in overrides.items() if v is not None}}),
-        )
+        return config_from_dict(raw, **overrides)
     except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise InputError(f"The training config '{file.name}' is not understood: {error}.") from error
+
+
+def config_from_dict(raw: dict[str, Any], **overrides: Any) -> TrainingConfig:
+    """A config from plain types; ``overrides`` that are not None replace fields of the schedule."""
+
+    def plain(part: dict[str, Any]) -> dict[str, Any]:
+        return {key: tuple(value) if isinstance(value, list) else value for key, value in part.items()}
+
+    given = {key: value for key, value in overrides.items() if value is not None}
+    return TrainingConfig(
+        name=raw["name"],
+        system=raw["system"],
+        network=raw["network"],
+        data=Data(**plain(raw["data"])),
+        losses=Losses(**raw.get("losses", {})),
+        schedule=Schedule(**(plain(raw.get("schedule", {})) | given)),
+    )

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
 from lightning.fabric import Fabric
+from torch import Tensor
 
+from SITTranslateLib import systems
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.simulation import Subject, load_subject, prepare_subject, read_label_map
-from SITTranslateLib.training.config import TrainingConfig
+from SITTranslateLib.systems.sit.network import SITNetwork
+from SITTranslateLib.training.config import TrainingConfig, config_from_dict
 from SITTranslateLib.training.pairs import SimulatedPairs, batches, training_axes
 from SITTranslateLib.training.progress import steps_with_progress
-from SITTranslateLib.training.sit import SITTrainer, train
+from SITTranslateLib.training.sit import CHECKPOINT, SITTrainer, train
 
 
 def prepared_subjects(folder: Path, names: tuple[str, ...], cache: Path) -> list[Subject]:
@@ -80,3 +84,31 @@ def run(
     )
     moved = ({name: value.to(fabric.device) for name, value in batch.items()} for batch in endless)
     return train(config, moved, training_axes(), folder, fabric=fabric)
+
+
+def finished_run(folder: Path) -> tuple[TrainingConfig, dict[str, Tensor]]:
+    """Config and averaged weights of a run.
+
+    Raises:
+        InputError: the folder holds no finished run.
+    """
+    if not (folder / CHECKPOINT).exists() or not (folder / "config.json").exists():
+        raise InputError(f"There is no training run in {folder}; train one first.")
+    config = config_from_dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    state = torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)
+    if state["step"] < config.schedule.steps:
+        raise InputError(
+            f"The run in {folder} stopped at step {state['step']} of {config.schedule.steps}; go on first."
+        )
+    prefix = "module."
+    weights = {name.removeprefix(prefix): v for name, v in state["average"].items() if name.startswith(prefix)}
+    return config, weights
+
+
+def finished_network(folder: Path) -> SITNetwork:
+    """The network of a finished run with its averaged weights, ready to translate."""
+    config, weights = finished_run(folder)
+    network = systems.create(config.system, config.network)
+    network.load_state_dict(weights)
+    assert isinstance(network, SITNetwork)
+    return network.eval()
