@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -12,20 +13,27 @@ from SITTranslateLib.errors import InputError
 
 def evaluate(
     system: Annotated[str, typer.Argument(help="The system whose tables to make: sit.")],
-    labels: Annotated[Path, typer.Option(help="Folder of head label maps; those held out of training are used.")],
-    out: Annotated[Path, typer.Option(help="Folder for the table.")],
-    run: Annotated[list[str], typer.Option(help="NAME=FOLDER of a finished run; may be repeated.")],
+    out: Annotated[Path, typer.Option(help="Folder for the tables.")],
+    labels: Annotated[Path | None, typer.Option(help="Folder of head label maps; the held-out ones are used.")] = None,
+    run: Annotated[list[str] | None, typer.Option(help="NAME=FOLDER of a finished run; may be repeated.")] = None,
     pairs: Annotated[int, typer.Option(help="Pairs a label map and scanner.")] = 4,
     cache: Annotated[Path | None, typer.Option(help="Where prepared label maps are kept.")] = None,
+    scans: Annotated[Path | None, typer.Option(help="Folder of real scans *_T1w with *_labels (OASIS-30).")] = None,
+    model: Annotated[str, typer.Option(help="Model package for the real scans.")] = "brain-ageing-t1w",
 ) -> None:
-    """Tables of a system on held-out simulated scans, on a known and on an unseen scanner."""
+    """Tables of a system: held-out simulated scans (--labels, --run), real scans (--scans, --model)."""
     if system != "sit":
         raise InputError(f"There are no tables for the system '{system}' yet; use: sit.")
-    import json
+    if (labels is None or not run) and scans is None:
+        raise InputError("There is nothing to evaluate: give --labels and --run, or --scans.")
+    if labels is not None and run:
+        _on_simulated_scans(labels, out, run, pairs, cache)
+    if scans is not None:
+        _on_real_scans(scans, out, model)
+    typer.echo(f"Written to {out}")
 
-    from rich.console import Console
-    from rich.markdown import Markdown
 
+def _on_simulated_scans(labels: Path, out: Path, run: list[str], pairs: int, cache: Path | None) -> None:
     from SITTranslateLib.evaluation import sit_report, sit_table
     from SITTranslateLib.training.pairs import SHAPE
     from SITTranslateLib.training.runs import finished_network, prepared_subjects
@@ -36,5 +44,23 @@ def evaluate(
     for name in networks:
         figures = json.dumps(sit_report.card_figures(summary, name), indent=1)
         (out / f"figures-{name}.json").write_text(figures, encoding="utf-8")
-    Console().print(Markdown(sit_table.as_markdown(summary)))
-    typer.echo(f"Written to {out}")
+    typer.echo(sit_table.as_markdown(summary))
+
+
+def _on_real_scans(scans: Path, out: Path, model: str) -> None:
+    from rich.progress import track
+
+    from SITTranslateLib.evaluation import ageing_on_real_scans as ageing
+    from SITTranslateLib.translate.model import load_model
+
+    loaded = load_model(model)
+    files = sorted(scans.glob("*_T1w.nii.gz"))
+    jobs = [(file, years) for file in files for years in (-20.0, 20.0)]
+    rows = [
+        ageing.age_scan(
+            loaded, file.name.split("_")[0], file, file.with_name(file.name.replace("T1w", "labels")), years
+        )
+        for file, years in track(jobs, "Ageing real scans")
+    ]
+    ageing.write(rows, out)
+    typer.echo(ageing.as_markdown(rows))
