@@ -35,8 +35,9 @@ def add_text(
     colour: tuple[float, float, float] = _WHITE,
     *,
     bold: bool = False,
+    backing: bool = False,
 ) -> Any:
-    """A line of text at a corner or side of a renderer; ``size`` in points. Returns the actor."""
+    """A line of text at a corner or side of a renderer; ``size`` in points, ``backing`` darkens behind it."""
     import vtk
 
     position, horizontal, vertical = _CORNERS[corner]
@@ -50,6 +51,9 @@ def add_text(
     style.SetColor(*colour)
     style.SetBold(bold)
     style.ShadowOn()
+    if backing:
+        style.SetBackgroundColor(0.0, 0.0, 0.0)
+        style.SetBackgroundOpacity(0.55)
     getattr(style, f"SetJustificationTo{horizontal}")()
     getattr(style, f"SetVerticalJustificationTo{vertical}")()
     style.SetLineSpacing(1.15)
@@ -59,9 +63,10 @@ def add_text(
 
 def annotate(renderer: Any, title: str, *, synthetic: bool, size: int = 20) -> list[Any]:
     """Title at the top, and the mark at the bottom of a view that shows anything synthetic."""
-    actors = [add_text(renderer, title, "top left", size, bold=True)]
+    actors = [add_text(renderer, title, "top left", size, bold=True, backing=True)]
     if synthetic:
-        actors.append(add_text(renderer, SYNTHETIC, "bottom left", max(12, round(0.8 * size)), SYNTHETIC_COLOUR))
+        mark = max(12, round(0.8 * size))
+        actors.append(add_text(renderer, SYNTHETIC, "bottom left", mark, SYNTHETIC_COLOUR, backing=True))
     return actors
 
 

@@ -42,6 +42,11 @@ def round_up(value: float) -> float:
     return round(math.ceil(value / step - 1e-9) * step, 12)
 
 
+def decimals(bound: float) -> int:
+    """Decimals that tell the quarters of a range apart."""
+    return max(0, 1 - math.floor(math.log10(bound))) if 0 < bound < 20 else 0
+
+
 def show_scan(node: Any, low: float, high: float) -> None:
     """Grey levels from ``low`` to ``high``, fixed, so that source and translation can be compared."""
     display = node.GetDisplayNode()
@@ -150,7 +155,8 @@ def _display_node(node: Any, kind: str, region: Any, peak_mm: float, view_ids: S
             display.AddViewNodeID(view)
         node.AddAndObserveDisplayNodeID(display.GetID())
     high = max(peak_mm, SMALLEST_MOTION)
-    display.SetColorMap(transfer_function("how far it moved", high))
+    colours = "how far the grid moved" if kind == "grid" else "how far it moved"
+    display.SetColorMap(transfer_function(colours, high))
     display.SetScalarRange(0.0, high)
     display.SetAndObserveRegionNode(region)
     display.SetVisibility(0)

@@ -45,6 +45,22 @@ def nodes_in(scene: Any, folder: int) -> list[Any]:
 
 def remove_folder(scene: Any, folder: int) -> None:
     """Take a run's folder out of the scene, with everything in it."""
-    for node in nodes_in(scene, folder):
-        scene.RemoveNode(node)
-    subject_hierarchy(scene).RemoveItem(folder)
+    nodes = nodes_in(scene, folder)
+    nodes += [owned for node in nodes for owned in _owned(node)]
+    # Items apart from nodes: outside the application nothing tells the hierarchy that a node is gone.
+    subject_hierarchy(scene).RemoveItem(folder, False, True)
+    for node in nodes:
+        if scene.IsNodePresent(node):
+            scene.RemoveNode(node)
+
+
+def _owned(node: Any) -> list[Any]:
+    """What goes with a node: its display nodes, and the colours that each transform display makes for itself."""
+    if not hasattr(node, "GetNumberOfDisplayNodes"):
+        return []
+    displays = [node.GetNthDisplayNode(index) for index in range(node.GetNumberOfDisplayNodes())]
+    colours = [display.GetColorNode() for display in displays if display is not None]
+    return [
+        *(display for display in displays if display is not None),
+        *(colour for colour in colours if colour is not None and colour.IsA("vtkMRMLProceduralColorNode")),
+    ]

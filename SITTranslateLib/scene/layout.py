@@ -74,6 +74,10 @@ def enter_layout(scene: Any, *, table: bool = True) -> int:
     else:
         node.SetLayoutDescription(LAYOUT_ID, description)
     node.SetViewArrangement(LAYOUT_ID)
+    # Closing a scene keeps the views but forgets their group, and the layout sets it on new views only.
+    for name in SLICES:
+        if (view := slice_node(scene, name)) is not None:
+            view.SetViewGroup(VIEW_GROUP)
     return previous
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from SITTranslateLib.scene import layout
 from SITTranslateLib.scene.display import transform_display
+from SITTranslateLib.scene.hierarchy import put_into
 from SITTranslateLib.scene.result import SceneResult
 
 ORIENTATIONS = ("Axial", "Coronal", "Sagittal")
@@ -47,6 +48,12 @@ def show_motion(scene: Any, result: SceneResult, kind: str | None, *, in_3d: boo
     display.SetVisibility(1)
     display.SetVisibility2D(1)
     display.SetVisibility3D(int(in_3d))
+
+
+def put_with(scene: Any, result: SceneResult, node: Any) -> None:
+    """Stand another node in the folder of a result."""
+    put_into(scene, result.folder, node)
+    result.nodes.append(node)
 
 
 def style_3d_view(scene: Any) -> None:

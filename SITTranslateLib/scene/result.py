@@ -85,6 +85,7 @@ def add_translation(
     *,
     scene: Any = None,
     rows: Sequence[Mapping[str, Any]] = (),
+    sampling_mm: float | None = None,
 ) -> SceneResult:
     """Add everything a translation says about itself to the scene, in one folder beside the input.
 
@@ -93,6 +94,8 @@ def add_translation(
         input_node: the volume node that was translated; without it, one is made from ``translation.source``.
         scene: the scene, or ``slicer.mrmlScene``.
         rows: the segment table, one mapping a segment.
+        sampling_mm: thin the sampling field to about this spacing; None keeps every vector. Slicer saves fields
+            uncompressed in double precision, 220 MB for a 1 mm head.
 
     Returns:
         The nodes, and the ranges that they are shown in.
@@ -111,7 +114,7 @@ def add_translation(
         made = _Builder(scene, folder, translation, name, origin)
         source = input_node if input_node is not None else made.scan(translation.source, name, ranges.grey, True)
         translated = made.scan(translation.translated, f"{name} translated ({SYNTHETIC})", ranges.grey, False)
-        sampling, motion, distance = made.fields(ranges, box, source)
+        sampling, motion, distance = made.fields(ranges, box, source, sampling_mm)
         jacobian = made.expansion(ranges)
         change = made.change(ranges)
         table = made.table(rows)
@@ -147,13 +150,16 @@ class _Builder:
             return node
         return self.keep(node, "translated", "Translated scan.")
 
-    def fields(self, ranges: Ranges, box: NDArray[np.float64], region: Any) -> tuple[Any, Any, Any]:
+    def fields(
+        self, ranges: Ranges, box: NDArray[np.float64], region: Any, sampling_mm: float | None
+    ) -> tuple[Any, Any, Any]:
         if self.translation.sampling is None or self.translation.motion is None:
             return None, None, None
         sampling = transforms.add_sampling_node(
-            self.scene, self.translation.sampling, f"{self.name} sampling field ({self.origin})"
+            self.scene, self.translation.sampling, f"{self.name} sampling field ({self.origin})", sampling_mm
         )
-        self.keep(sampling, "sampling", "Sampling field: where each voxel of the translated scan comes from (mm, RAS).")
+        thinned = "" if sampling_mm is None else f" Thinned to about {sampling_mm:g} mm."
+        self.keep(sampling, "sampling", f"Sampling field: where each translated voxel comes from (mm, RAS).{thinned}")
         motion = transforms.add_motion_node(
             self.scene, self.translation.motion, f"{self.name} how the anatomy moved ({self.origin})"
         )
@@ -161,7 +167,7 @@ class _Builder:
         spacing = display.glyph_spacing(box[1] - box[0])
         views = [view_id(MOTION), view_id(THREE_D)]
         display.style_glyphs(motion, region, ranges.motion_mm, spacing, views)
-        display.style_grid(motion, region, ranges.motion_mm, spacing, views)
+        display.style_grid(motion, region, ranges.motion_mm, 0.7 * spacing, views)
         display.style_contours(motion, region, ranges.motion_mm, views)
         thin = transforms.thinned(self.translation.motion, 2.0)
         distance = volumes.add_volume_node(
@@ -169,7 +175,7 @@ class _Builder:
         )
         high = max(ranges.motion_mm, display.SMALLEST_MOTION)
         display.show_map(self.scene, distance, "how far it moved", 0.0, high)
-        display.add_legend(distance, f"moved (mm)\n{_origin_words(self.origin)}", "%.2g", labels=5)
+        display.add_legend(distance, f"moved (mm)\n{_origin_words(self.origin)}", "%5.2f")
         self.keep(distance, "distance", "How far each point of the source moved (mm).")
         return sampling, motion, distance
 
@@ -184,7 +190,7 @@ class _Builder:
         )
         bound = max(ranges.expansion, 0.01)
         display.show_map(self.scene, node, "shrank or expanded", -bound, bound)
-        display.add_legend(node, "log2 of volume\n+ expanded\n- shrank", "%.2g")
+        display.add_legend(node, "log2 of volume\n+ expanded\n- shrank", "%5.2f")
         return self.keep(node, "jacobian", "log2 of the Jacobian of the motion: > 0 expanded, < 0 shrank.")
 
     def change(self, ranges: Ranges) -> Any:
@@ -195,7 +201,7 @@ class _Builder:
         )
         bound = max(ranges.change, 1e-6)
         display.show_map(self.scene, node, "darker or brighter", -bound, bound)
-        display.add_legend(node, "scan units\n+ brighter\n- darker", "%.3g")
+        display.add_legend(node, "scan units\n+ brighter\n- darker", f"%5.{display.decimals(bound)}f")
         return self.keep(node, "change", "Intensity added to the source before the motion, in the scan's units.")
 
     def table(self, rows: Sequence[Mapping[str, Any]]) -> Any:
@@ -252,8 +258,7 @@ def head_box(volume: Volume, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 def provenance_attributes(translation: DecomposedResult, origin: str) -> dict[str, str]:
     """Node attributes that say how a result was made; all text."""
-    provenance = translation.provenance
-    record = provenance.to_dict() if hasattr(provenance, "to_dict") else dict(provenance)
+    record = _record(translation)
     return {
         "Synthetic": "1",
         "Use": SYNTHETIC,
@@ -264,11 +269,19 @@ def provenance_attributes(translation: DecomposedResult, origin: str) -> dict[st
     }
 
 
+def request_text(translation: DecomposedResult) -> str:
+    """What was asked for, as a person would say it: ``age +20``."""
+    asked = dict(_record(translation).get("attributes", {}))
+    return ", ".join(f"{key.replace('_', ' ')} {value:+g}" for key, value in asked.items())
+
+
 def _headline(translation: DecomposedResult) -> str:
+    return f"{_record(translation).get('package', '')} {request_text(translation)}".strip()
+
+
+def _record(translation: DecomposedResult) -> dict[str, Any]:
     provenance = translation.provenance
-    record = provenance.to_dict() if hasattr(provenance, "to_dict") else dict(provenance)
-    attributes = ", ".join(f"{key} {value:+g}" for key, value in dict(record.get("attributes", {})).items())
-    return f"{record.get('package', '')} {attributes}".strip()
+    return dict(provenance.to_dict() if hasattr(provenance, "to_dict") else provenance)
 
 
 def _origin_words(origin: str) -> str:

@@ -31,7 +31,9 @@ def add_table_node(scene: Any, rows: Sequence[Mapping[str, Any]], name: str) -> 
                 column.InsertNextValue("" if value is None else str(value))
         table.AddColumn(column)
     node.SetAndObserveTable(table)
-    node.SetUseColumnNameAsColumnHeader(True)
+    # Renamed in Slicer 5.12; the old name warns there.
+    use_titles = getattr(node, "SetUseColumnTitleAsColumnHeader", None) or node.SetUseColumnNameAsColumnHeader
+    use_titles(True)
     return scene.AddNode(node)
 
 

@@ -30,11 +30,12 @@ def all_or_nothing(scene: Any) -> Iterator[list[Any]]:
         yield added
     except BaseException:
         scene.RemoveObserver(observer)
+        # Items apart from nodes: outside the application nothing tells the hierarchy that a node is gone.
+        for item in sorted(set(_items(hierarchy)) - items_before, reverse=True):
+            hierarchy.RemoveItem(item, False, False)
         for node in reversed(added):
             if node is not hierarchy and scene.IsNodePresent(node):
                 scene.RemoveNode(node)
-        for item in set(_items(hierarchy)) - items_before:
-            hierarchy.RemoveItem(item)
         raise
     scene.RemoveObserver(observer)
 

@@ -48,11 +48,13 @@ def grid_transform(field: VectorField, border: int = BORDER) -> Any:
     return transform
 
 
-def add_sampling_node(scene: Any, sampling: VectorField, name: str) -> Any:
-    """A transform node that resamples volumes put under it as ``out(y) = in(y + u(y))``."""
-    return _add_transform_node(
-        scene, name, lambda node: node.SetAndObserveTransformFromParent(grid_transform(sampling))
-    )
+def add_sampling_node(scene: Any, sampling: VectorField, name: str, finest_mm: float | None = None) -> Any:
+    """A transform node that resamples volumes put under it as ``out(y) = in(y + u(y))``.
+
+    ``finest_mm`` thins the field first (cubic interpolation fills in between); None keeps every vector.
+    """
+    transform = grid_transform(sampling if finest_mm is None else thinned(sampling, finest_mm))
+    return _add_transform_node(scene, name, lambda node: node.SetAndObserveTransformFromParent(transform))
 
 
 def add_motion_node(scene: Any, motion: VectorField, name: str, finest_mm: float = 3.0) -> Any:

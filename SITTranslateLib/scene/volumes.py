@@ -65,7 +65,7 @@ def _is_sequence_proxy(node: Any) -> bool:
     if scene is None:
         return False
     for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSequenceBrowserNode")):
-        if scene.GetNthNodeByClass(index, "vtkMRMLSequenceBrowserNode").IsProxyNode(node):
+        if scene.GetNthNodeByClass(index, "vtkMRMLSequenceBrowserNode").IsProxyNode(node.GetID()):
             return True
     return False
 

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from SITTranslateLib.scene.headless.opengl import choose_offscreen_window
+from SITTranslateLib.scene.layout import enter_layout
 
 LOGICS = {
     "Colors": "vtkSlicerColorLogic",
@@ -57,11 +58,22 @@ class Application:
                 self._add_logic(name, getattr(slicer, cls)())
         self._keep_bundle_reader()
         slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(self.scene, True)
+        self._layout_logic: Any = None
         self._publish()
 
     def clear(self) -> None:
         """Empty the scene, as closing it does; views, crosshair and colours stay."""
         self.scene.Clear(False)
+
+    def show_layout(self, *, table: bool = False) -> None:
+        """Make the view nodes of our layout; Slicer's layout manager does it in the application."""
+        import slicer
+
+        if self._layout_logic is None:
+            self._layout_logic = slicer.vtkMRMLLayoutLogic()
+            self._layout_logic.SetMRMLApplicationLogic(self.logic)
+            self._layout_logic.SetMRMLScene(self.scene)
+        enter_layout(self.scene, table=table)
 
     def _application_logic(self) -> Any:
         import slicer

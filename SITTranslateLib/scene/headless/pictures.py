@@ -1,0 +1,364 @@
+"""The pictures of a translation, drawn by Slicer's own displayable managers off-screen.
+
+A :class:`Studio` holds a scene with one translation and views to photograph it in; it can also save that scene.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.scene import annotation, layout, presentation
+from SITTranslateLib.scene.headless.application import application
+from SITTranslateLib.scene.headless.views import Pixels, SliceView, ThreeDView
+from SITTranslateLib.scene.result import DecomposedResult, SceneResult, add_translation, request_text
+from SITTranslateLib.scene.segmentation import CARRIED_COLOUR, SOURCE_COLOUR, add_segmentation_node, show_only
+from SITTranslateLib.volume import Volume
+
+VIEW_SIZE = (800, 680)
+GUTTER = 6
+_GUTTER_GREY = 34
+#: Millimetres shown around the segment that is looked at closely.
+CLOSE_MARGIN = 14.0
+
+
+#: Spacing of the sampling field in a saved scene: Slicer writes fields uncompressed, 220 MB for a 1 mm head.
+SAVED_FIELD_MM = 2.0
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture: its file, what it shows, and how to read it."""
+
+    name: str
+    path: Path
+    title: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """Segments of the source to draw, and the one to look at closely.
+
+    Attributes:
+        labels: label map on the source's grid.
+        names: name of each label.
+        closely: the label that the close-up is about.
+    """
+
+    labels: Volume
+    names: Mapping[int, str]
+    closely: int
+
+
+class Studio:
+    """A scene with one translation, ready to be photographed and saved.
+
+    Raises:
+        InputError: off-screen OpenGL is missing here; the sentence says what to install.
+    """
+
+    def __init__(
+        self,
+        translation: DecomposedResult,
+        outlines: Outlines | None = None,
+        rows: Sequence[Mapping[str, Any]] = (),
+        size: tuple[int, int] = VIEW_SIZE,
+    ) -> None:
+        self.app = application()
+        self.app.clear()
+        self.app.show_layout()
+        self.views = {name: SliceView(self.app, name, size) for name in layout.SLICES}
+        self.space = ThreeDView(self.app, layout.THREE_D, size)
+        self.translation, self.outlines = translation, outlines
+        self.result: SceneResult = add_translation(
+            translation, scene=self.app.scene, rows=rows, sampling_mm=SAVED_FIELD_MM
+        )
+        self._segments: list[Any] = []
+        if outlines is not None:
+            self._draw_outlines(outlines)
+        presentation.show_result(self.app.scene, self.result)
+
+    def __enter__(self) -> Studio:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for view in (*self.views.values(), self.space):
+            view.close()
+
+    def draw(self, folder: Path, progress: Callable[[str, float], None] | None = None) -> list[Picture]:
+        """Draw every picture that this translation has data for into a folder."""
+        makers = [self._overview]
+        if self.result.motion is not None:
+            makers += [self._close_up, self._motion_planes, self._grid, self._space]
+        if self.result.jacobian is not None:
+            makers.append(self._jacobian)
+        if self.result.change is not None:
+            makers.append(self._change_planes)
+        drawn = []
+        for index, make in enumerate(makers):
+            name, title, caption, pixels = make()
+            if progress is not None:
+                progress(f"drawing {title.lower()}", (index + 1) / len(makers))
+            path = folder / f"{name}.png"
+            write_png(pixels, path)
+            drawn.append(Picture(name, path, title, caption))
+        presentation.show_result(self.app.scene, self.result)
+        return drawn
+
+    def save_scene(self, path: Path) -> None:
+        """Save the scene with everything in it as a bundle that Slicer opens (``.mrb``).
+
+        Raises:
+            InputError: it cannot be written there.
+        """
+        compress(self.result.nodes)
+        if not self.app.scene.WriteToMRB(str(path)):
+            raise InputError(
+                f"The scene cannot be saved as '{path.name}': is there room, and may the folder be written?"
+            )
+
+    # The pictures: each returns name, title, caption and pixels.
+
+    def _overview(self) -> tuple[str, str, str, Pixels]:
+        shots = [
+            self._slice(layout.SOURCE, "Axial", self.result.source),
+            self._slice(layout.TRANSLATED, "Axial", self.result.translated),
+            self._slice(layout.MOTION, "Axial", self.result.source, self.result.distance, 0.0),
+            self._slice(layout.CHANGE, "Axial", self.result.source, self.result.change),
+        ]
+        caption = (
+            "The same slice four times. Arrows point from where the anatomy was to where it went and are drawn longer "
+            f"than the motion; their colour gives the distance in mm. {CHANGE_COLOURS} Where there is no colour, the "
+            "scan's values were kept. The patient's right is on the left."
+        )
+        return "overview", "Overview", caption, mosaic([shots[:2], shots[2:]])
+
+    def _motion_planes(self) -> tuple[str, str, str, Pixels]:
+        presentation.show_motion(self.app.scene, self.result, "glyphs")
+        shots = [
+            self._slice(layout.MOTION, plane, self.result.source, self.result.distance, 0.0)
+            for plane in ("Coronal", "Sagittal")
+        ]
+        caption = "Arrows of the motion from the front and from the side, coloured by the distance in mm."
+        return "motion", "How the anatomy moved", caption, mosaic([shots])
+
+    def _grid(self) -> tuple[str, str, str, Pixels]:
+        presentation.show_motion(self.app.scene, self.result, "grid")
+        shots = [
+            self._slice(layout.MOTION, plane, self.result.source, self.result.distance, 0.0, "Grid carried along")
+            for plane in ("Axial", "Coronal")
+        ]
+        presentation.show_motion(self.app.scene, self.result, "glyphs")
+        caption = (
+            "A square grid carried along by the motion, true to scale. Where meshes get wider the anatomy expanded, "
+            "where they get narrower it shrank; lines that cross would be a fold."
+        )
+        return "grid", "Deformation grid", caption, mosaic([shots])
+
+    def _jacobian(self) -> tuple[str, str, str, Pixels]:
+        title = "Where it shrank or expanded"
+        shots = [
+            self._slice(layout.CHANGE, plane, self.result.source, self.result.jacobian, None, title)
+            for plane in ("Axial", "Coronal")
+        ]
+        caption = (
+            "Local change of volume of the source's anatomy: the Jacobian of the motion, as log2. Orange: expanded "
+            "(+1 is twice the volume); blue: shrank (-1 is half). No colour: volume kept."
+        )
+        return "jacobian", title, caption, mosaic([shots])
+
+    def _change_planes(self) -> tuple[str, str, str, Pixels]:
+        shots = [
+            self._slice(layout.CHANGE, plane, self.result.source, self.result.change)
+            for plane in ("Coronal", "Sagittal")
+        ]
+        caption = f"What was added to the source's values before the motion, in the scan's own units. {CHANGE_COLOURS}"
+        return "change", "How the intensity changed", caption, mosaic([shots])
+
+    def _space(self) -> tuple[str, str, str, Pixels]:
+        presentation.show_motion(self.app.scene, self.result, "glyphs", in_3d=True)
+        shots = []
+        for azimuth, side in ((35.0, "from the front left"), (-90.0, "from the right")):
+            self.space.look(azimuth, 12.0, 1.45)
+            self._write_on(self.space, f"{motion_title(self.result)}, {side}", synthetic=True)
+            shots.append(self.space.grab())
+        presentation.show_motion(self.app.scene, self.result, "glyphs")
+        caption = "The same arrows in 3D inside the outline of the head; the cube names the sides."
+        return "space", "How the anatomy moved, in 3D", caption, mosaic([shots])
+
+    def _close_up(self) -> tuple[str, str, str, Pixels]:
+        point, box, words = self._closely()
+        for node in self._segments:
+            node.GetDisplayNode().SetVisibility(1)
+        rows = []
+        for plane in ("Axial", "Coronal"):
+            before = self._slice(layout.SOURCE, plane, self.result.source, point=point, box=box, title="Before")
+            after = self._slice(layout.TRANSLATED, plane, self.result.translated, point=point, box=box, title="After")
+            rows.append([before, after])
+        for node in self._segments:
+            node.GetDisplayNode().SetVisibility(0)
+        return "close_up", "Before and after, closely", words, mosaic(rows)
+
+    # How a picture is made.
+
+    def _slice(
+        self,
+        name: str,
+        plane: str,
+        background: Any,
+        foreground: Any = None,
+        opacity: float | None = presentation.OVERLAY_OPACITY,
+        title: str | None = None,
+        *,
+        point: NDArray[np.floating] | None = None,
+        box: NDArray[np.floating] | None = None,
+    ) -> Pixels:
+        import slicer
+
+        view = self.views[name]
+        shown = presentation.OVERLAY_OPACITY if opacity is None else opacity
+        # Alone, or the linked views would turn with it.
+        layout.link_views(self.app.scene, False)
+        layout.show_volumes(self.app.scene, name, background, foreground, shown)
+        presentation.frame(
+            view.node,
+            plane,
+            self.result.focus if point is None else point,
+            self.result.box if box is None else box,
+            view.size,
+            fill=0.86,
+        )
+        view.node.SetRulerType(slicer.vtkMRMLAbstractViewNode.RulerTypeThin)
+        if title is None:
+            title = {layout.MOTION: motion_title(self.result), layout.CHANGE: change_title(self.result)}.get(
+                name, layout.TITLES[name]
+            )
+        if name == layout.TRANSLATED and (asked := request_text(self.translation)):
+            title = f"{title} ({asked})"
+        self._write_on(view, title, synthetic=name != layout.SOURCE)
+        annotation.add_sides(view.annotations, view.node)
+        return view.grab()
+
+    def _write_on(self, view: SliceView | ThreeDView, title: str, *, synthetic: bool) -> None:
+        view.annotations.RemoveAllViewProps()
+        annotation.annotate(view.annotations, title, synthetic=synthetic)
+
+    def _draw_outlines(self, outlines: Outlines) -> None:
+        scene, closely = self.app.scene, outlines.names[outlines.closely]
+        places = {
+            "source": (SOURCE_COLOUR, [layout.view_id(layout.SOURCE), layout.view_id(layout.TRANSLATED)]),
+            "carried over": (CARRIED_COLOUR, [layout.view_id(layout.TRANSLATED)]),
+        }
+        for role, (colour, views) in places.items():
+            if role == "carried over" and self.result.motion is None:
+                continue
+            node = add_segmentation_node(
+                scene, outlines.labels, outlines.names, f"Segments, {role}", colour=colour, view_ids=views
+            )
+            show_only(node, [closely])
+            node.GetDisplayNode().SetVisibility(0)
+            if role == "carried over":
+                node.SetAndObserveTransformNodeID(self.result.motion.GetID())
+            self._segments.append(node)
+            presentation.put_with(scene, self.result, node)
+
+    def _closely(self) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
+        """Where to look, the RAS box to show, and the caption."""
+        if self.outlines is None:
+            half = np.array([40.0, 40.0, 34.0])
+            box = np.stack([self.result.focus - half, self.result.focus + half])
+            return self.result.focus, box, "The part of the scan where most changed, before and after."
+        labels = self.outlines.labels
+        mask = labels.array == self.outlines.closely
+        if not mask.any():
+            raise InputError(
+                f"The label {self.outlines.closely} to look at closely does not occur in the segmentation."
+            )
+        weight = mask.astype(np.float32)
+        if self.translation.motion is not None:
+            weight *= 0.1 + self.translation.motion.magnitude()
+        k, j, i = (int(np.argmax(weight.sum(axis=tuple(a for a in range(3) if a != axis)))) for axis in range(3))
+        voxels = np.argwhere(mask)[:, ::-1]
+        world = labels.grid.to_world(np.stack([voxels.min(axis=0), voxels.max(axis=0)]).astype(np.float64))
+        box = np.stack([world.min(axis=0) - CLOSE_MARGIN, world.max(axis=0) + CLOSE_MARGIN])
+        name = self.outlines.names[self.outlines.closely].lower()
+        words = (
+            f"Blue: the {name} as drawn on the source. Orange: the same outline carried over by the motion; it should "
+            "lie on the edge that the translated scan shows."
+        )
+        return labels.grid.to_world(np.array([i, j, k], dtype=np.float64)), box, words
+
+
+CHANGE_COLOURS = "Yellow: brighter; violet: darker."
+
+
+def compress(nodes: Sequence[Any]) -> None:
+    """Have these nodes written compressed: a scene of fields is five times smaller so."""
+    for node in nodes:
+        if node.IsA("vtkMRMLStorableNode"):
+            node.AddDefaultStorageNode()
+            if (storage := node.GetStorageNode()) is not None:
+                storage.SetUseCompression(1)
+                if node.IsA("vtkMRMLTransformNode"):
+                    # The default, HDF5, is not compressed.
+                    storage.SetDefaultWriteFileExtension("nrrd")
+
+
+def motion_title(result: SceneResult) -> str:
+    """What the motion view shows, and where the field is from."""
+    if result.field_origin == "none":
+        return "Motion not known (no field)"
+    if result.motion is None or result.ranges.motion_mm == 0:
+        return "The anatomy did not move"
+    estimated = " (estimated)" if result.field_origin == "estimated" else ""
+    return f"{layout.TITLES[layout.MOTION]}{estimated}"
+
+
+def change_title(result: SceneResult) -> str:
+    """What the change view shows."""
+    if result.change is None:
+        return "Intensity change not known"
+    return layout.TITLES[layout.CHANGE]
+
+
+def mosaic(rows: Sequence[Sequence[Pixels]]) -> Pixels:
+    """Pictures of one size beside and below each other, with a thin gutter."""
+    height, width = rows[0][0].shape[:2]
+    columns = max(len(row) for row in rows)
+    canvas = np.full(
+        (len(rows) * (height + GUTTER) - GUTTER, columns * (width + GUTTER) - GUTTER, 3), _GUTTER_GREY, dtype=np.uint8
+    )
+    for r, row in enumerate(rows):
+        for c, picture in enumerate(row):
+            top, left = r * (height + GUTTER), c * (width + GUTTER)
+            canvas[top : top + height, left : left + width] = picture
+    return canvas
+
+
+def write_png(pixels: Pixels, path: Path) -> None:
+    """Write ``(height, width, 3)`` as PNG.
+
+    Raises:
+        InputError: it cannot be written there.
+    """
+    import vtk
+    from vtk.util.numpy_support import numpy_to_vtk
+
+    image = vtk.vtkImageData()
+    image.SetDimensions(pixels.shape[1], pixels.shape[0], 1)
+    image.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(pixels[::-1]).reshape(-1, 3), deep=True))
+    writer = vtk.vtkPNGWriter()
+    writer.WriteToMemoryOn()
+    writer.SetInputData(image)
+    writer.Write()
+    try:
+        path.write_bytes(bytes(writer.GetResult()))
+    except OSError as error:
+        raise InputError(f"The picture '{path.name}' cannot be written: {error.strerror}.") from error

@@ -1,0 +1,73 @@
+"""Segments as outlines: as drawn on the source, and carried over to the translation by the motion.
+
+Display only. Volumes are never measured on a segmentation that Slicer has transformed: it clips them on oblique grids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from SITTranslateLib.scene.volumes import add_volume_node
+from SITTranslateLib.volume import Volume
+
+SOURCE_COLOUR = (0.25, 0.85, 1.0)
+CARRIED_COLOUR = (1.0, 0.62, 0.15)
+
+
+def add_segmentation_node(
+    scene: Any,
+    labels: Volume,
+    names: Mapping[int, str],
+    name: str,
+    *,
+    colour: tuple[float, float, float] | None = None,
+    view_ids: Sequence[str] = (),
+) -> Any:
+    """A ``vtkMRMLSegmentationNode`` from a label map; every label of ``names`` that occurs becomes a segment.
+
+    Args:
+        labels: integer labels, 0 background.
+        names: name of each label that is wanted.
+        colour: one colour for all segments; by default each has its own.
+        view_ids: MRML IDs of the views it is shown in; all views if empty.
+    """
+    import slicer
+
+    kept = np.where(np.isin(labels.array, list(names)), labels.array, 0).astype(np.uint8)
+    label_node = add_volume_node(scene, labels.with_array(kept), name, "vtkMRMLLabelMapVolumeNode")
+    node = scene.CreateNodeByClass("vtkMRMLSegmentationNode")
+    node.UnRegister(None)
+    node.SetName(scene.GenerateUniqueName(name))
+    scene.AddNode(node)
+    node.CreateDefaultDisplayNodes()
+    node.SetReferenceImageGeometryParameterFromVolumeNode(label_node)
+    slicer.vtkSlicerSegmentationsModuleLogic.ImportLabelmapToSegmentationNode(label_node, node)
+    scene.RemoveNode(label_node)
+    segmentation = node.GetSegmentation()
+    present = [int(value) for value in np.unique(kept) if value]
+    for index, value in enumerate(present):
+        segment = segmentation.GetNthSegment(index)
+        segment.SetName(names[value])
+        if colour is not None:
+            segment.SetColor(*colour)
+    node.CreateClosedSurfaceRepresentation()
+    display = node.GetDisplayNode()
+    display.SetPreferredDisplayRepresentationName2D("Closed surface")
+    display.SetVisibility2DFill(0)
+    display.SetVisibility2DOutline(1)
+    display.SetVisibility3D(0)
+    display.SetSliceIntersectionThickness(2)
+    for view in view_ids:
+        display.AddViewNodeID(view)
+    return node
+
+
+def show_only(node: Any, names: Sequence[str]) -> None:
+    """Show these segments of a segmentation and hide the others."""
+    segmentation, display = node.GetSegmentation(), node.GetDisplayNode()
+    for index in range(segmentation.GetNumberOfSegments()):
+        shown = segmentation.GetNthSegment(index).GetName() in names
+        display.SetSegmentVisibility(segmentation.GetNthSegmentID(index), shown)

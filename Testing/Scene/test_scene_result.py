@@ -1,0 +1,234 @@
+"""A translation in the scene: complete, in one folder, with provenance; on failure nothing; and it survives a save."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic_translation import CENTRE
+
+from SITTranslateLib.scene import hierarchy, layout, presentation, result
+from SITTranslateLib.scene.annotation import SYNTHETIC, side_letter
+from SITTranslateLib.scene.display import decimals, round_up, transform_display
+from SITTranslateLib.scene.headless.application import Application
+from SITTranslateLib.scene.headless.pictures import compress
+from SITTranslateLib.scene.result import add_translation
+from SITTranslateLib.scene.table import add_table_node, rows_of_node
+from SITTranslateLib.scene.transforms import field_of_node, moved_points
+from SITTranslateLib.scene.volumes import add_volume_node, volume_from_node
+from SITTranslateLib.translate.translation import FieldOrigin, Translation
+
+ROWS = [
+    {"name": "Ventricles", "change_percent": 12.5, "dice": None},
+    {"name": "Brain", "change_percent": -1.0, "dice": 0.9},
+]
+
+
+def everything(app: Application) -> list[tuple[str, str]]:
+    nodes = [app.scene.GetNthNode(index) for index in range(app.scene.GetNumberOfNodes())]
+    return [(node.GetID(), node.GetName()) for node in nodes]
+
+
+def items(app: Application) -> int:
+    return int(hierarchy.subject_hierarchy(app.scene).GetNumberOfItems())
+
+
+def test_everything_stands_in_one_folder_beside_the_input(app: Application, translation: Translation) -> None:
+    tree = hierarchy.subject_hierarchy(app.scene)
+    source = add_volume_node(app.scene, translation.source, "MR head")
+    study = tree.CreateStudyItem(tree.CreateSubjectItem(tree.GetSceneItemID(), "Patient"), "Study")
+    tree.CreateItem(study, source)
+    made = add_translation(translation, source, rows=ROWS)
+    assert made.source is source
+    assert tree.GetItemParent(made.folder) == study
+    inside = hierarchy.nodes_in(app.scene, made.folder)
+    assert {node.GetID() for node in inside} == {node.GetID() for node in made.nodes}
+    for node in (made.translated, made.sampling, made.motion, made.distance, made.jacobian, made.change, made.table):
+        assert node in inside
+
+
+def test_two_runs_have_two_folders_and_can_be_removed_apart(app: Application, translation: Translation) -> None:
+    source = add_volume_node(app.scene, translation.source, "MR head")
+    first, before = add_translation(translation, source), everything(app)
+    second = add_translation(translation, source)
+    assert first.folder != second.folder
+    assert first.translated.GetName() != second.translated.GetName()
+    hierarchy.remove_folder(app.scene, second.folder)
+    left = everything(app)
+    assert set(left) - set(before) <= {(source.GetID(), "MR head")}
+    assert {node.GetID() for node in first.nodes} <= {identifier for identifier, _ in left}
+
+
+def test_results_say_that_they_are_synthetic_and_where_they_are_from(
+    app: Application, translation: Translation
+) -> None:
+    made = add_translation(translation)
+    assert SYNTHETIC in made.translated.GetName()
+    for node in made.nodes:
+        assert node.GetAttribute("SITTranslate.Synthetic") == "1"
+        assert node.GetAttribute("SITTranslate.FieldOrigin") == "model"
+        assert SYNTHETIC in node.GetDescription().lower()
+        assert json.loads(node.GetAttribute("SITTranslate.Provenance"))["attributes"] == {"age": 20.0}
+    assert made.source.GetAttribute("SITTranslate.Synthetic") is None
+
+
+@pytest.mark.parametrize("step", ["fields", "expansion", "change", "table", "outline"])
+def test_a_failure_leaves_the_scene_as_it_was(
+    app: Application, translation: Translation, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    add_volume_node(app.scene, translation.source, "MR head")
+    add_translation(translation)  # tables of colours are there already, as in a second run
+    nodes, count = everything(app), items(app)
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(result._Builder, step, fail)
+    with pytest.raises(RuntimeError, match="no memory"):
+        add_translation(translation, rows=ROWS)
+    assert everything(app) == nodes
+    assert items(app) == count
+
+
+def test_a_failure_in_an_empty_scene_leaves_it_empty(
+    app: Application, translation: Translation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hierarchy.subject_hierarchy(app.scene)
+    nodes = everything(app)
+    monkeypatch.setattr(result._Builder, "outline", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        add_translation(translation)
+    assert everything(app) == nodes
+
+
+def test_values_in_the_scene_are_the_translations(app: Application, translation: Translation) -> None:
+    made = add_translation(translation)
+    assert np.array_equal(volume_from_node(made.translated).array, translation.translated.array)
+    assert np.allclose(volume_from_node(made.jacobian).array, np.log2(translation.jacobian.array), atol=1e-5)
+    assert np.array_equal(volume_from_node(made.change).array, translation.intensity_change.array)
+    moved = moved_points(made.motion, CENTRE[None] + [[14.0, 0.0, 0.0]])[0]
+    assert moved[0] > CENTRE[0] + 15.5, "the ventricles' outer side must go outwards"
+
+
+def test_ranges_are_symmetric_shared_and_readable(app: Application, translation: Translation) -> None:
+    made = add_translation(translation)
+    for node, bound in ((made.jacobian, made.ranges.expansion), (made.change, made.ranges.change)):
+        display = node.GetDisplayNode()
+        assert display.GetAutoWindowLevel() == 0
+        assert display.GetWindowLevelMin() == pytest.approx(-bound)
+        assert display.GetWindowLevelMax() == pytest.approx(bound)
+    grey = [(n.GetDisplayNode().GetWindow(), n.GetDisplayNode().GetLevel()) for n in (made.source, made.translated)]
+    assert grey[0] == grey[1]
+    glyphs = transform_display(made.motion, "glyphs")
+    assert glyphs.GetScalarRange()[1] == pytest.approx(made.ranges.motion_mm)
+    assert glyphs.GetGlyphScalePercent() * made.ranges.motion_mm == pytest.approx(160 * glyphs.GetGlyphSpacingMm())
+    assert made.distance.GetDisplayNode().GetWindowLevelMax() == pytest.approx(made.ranges.motion_mm)
+
+
+def test_the_focus_is_where_most_changed(app: Application, translation: Translation) -> None:
+    made = add_translation(translation)
+    assert np.linalg.norm(made.focus - CENTRE) < 45
+    low, high = made.box
+    assert np.all(low < CENTRE - 45)
+    assert np.all(high > CENTRE + 45)
+
+
+@pytest.mark.parametrize("origin", [FieldOrigin.IDENTITY, FieldOrigin.NONE])
+def test_a_translation_without_motion_is_shown_without_one(
+    app: Application, translation: Translation, origin: FieldOrigin
+) -> None:
+    bare = replace(
+        translation, velocity=None, motion=None, sampling=None, jacobian=None, field_origin=origin,
+        intensity_change=None if origin is FieldOrigin.NONE else translation.intensity_change,
+    )  # fmt: skip
+    made = add_translation(bare)
+    assert made.motion is made.sampling is made.jacobian is made.distance is None
+    assert (made.change is None) == (origin is FieldOrigin.NONE)
+    presentation.show_motion(app.scene, made, "glyphs")
+
+
+def test_a_translation_that_changed_nothing_is_shown(app: Application, translation: Translation) -> None:
+    still = replace(
+        translation,
+        motion=replace(translation.motion, array=0 * translation.motion.array),
+        sampling=replace(translation.sampling, array=0 * translation.sampling.array),
+        jacobian=translation.jacobian.with_array(np.ones_like(translation.jacobian.array)),
+        intensity_change=translation.intensity_change.with_array(0 * translation.intensity_change.array),
+    )
+    made = add_translation(still)
+    assert made.ranges.motion_mm == made.ranges.expansion == made.ranges.change == 0
+
+
+def test_everything_survives_a_saved_bundle(app: Application, translation: Translation, tmp_path: Path) -> None:
+    app.show_layout()
+    made = add_translation(translation, rows=ROWS)
+    names = {role: getattr(made, role).GetName() for role in ("translated", "sampling", "motion", "jacobian", "change")}
+    table_name, folder = made.table.GetName(), hierarchy.subject_hierarchy(app.scene).GetItemName(made.folder)
+    compress(made.nodes)
+    bundle = tmp_path / "scene.mrb"
+    assert app.scene.WriteToMRB(str(bundle))
+    app.clear()
+    assert app.scene.GetFirstNodeByName(names["translated"]) is None
+    assert app.scene.ReadFromMRB(str(bundle), True)
+    back = {role: app.scene.GetFirstNodeByName(name) for role, name in names.items()}
+    assert all(back.values())
+    assert np.array_equal(volume_from_node(back["translated"]).array, translation.translated.array)
+    inner = (slice(2, -2),) * 3
+    assert np.allclose(field_of_node(back["sampling"]).array[inner], translation.sampling.array, atol=1e-6)
+    assert back["sampling"].GetTransformFromParentAs("vtkOrientedGridTransform", False, True) is not None
+    assert back["motion"].GetTransformToParentAs("vtkOrientedGridTransform", False, True) is not None
+    assert back["motion"].GetAttribute("SITTranslate.FieldOrigin") == "model"
+    assert SYNTHETIC in back["translated"].GetDescription().lower()
+    assert rows_of_node(app.scene.GetFirstNodeByName(table_name))[0]["name"] == "Ventricles"
+    display = back["jacobian"].GetDisplayNode()
+    assert display.GetColorNode().GetName() == "SITTranslate shrank or expanded"
+    rgba = [0.0] * 4
+    display.GetColorNode().GetColor(128, rgba)
+    assert rgba[3] < 0.05, "around zero the map must stay transparent"
+    assert transform_display(back["motion"], "glyphs").GetScalarRange()[1] == pytest.approx(made.ranges.motion_mm)
+    tree = hierarchy.subject_hierarchy(app.scene)
+    assert tree.GetItemByName(folder) != tree.GetInvalidItemID()
+
+
+def test_the_layout_is_entered_and_left(app: Application) -> None:
+    app.show_layout()
+    node = layout.layout_node(app.scene)
+    node.SetViewArrangement(3)
+    before = layout.enter_layout(app.scene)
+    assert before == 3
+    assert node.GetViewArrangement() == layout.LAYOUT_ID
+    for name in layout.SLICES:
+        view = layout.slice_node(app.scene, name)
+        assert view.GetID() == layout.view_id(name)
+        assert view.GetViewGroup() == layout.VIEW_GROUP
+    layout.leave_layout(app.scene, before)
+    assert node.GetViewArrangement() == 3
+    layout.leave_layout(app.scene, 1)
+    assert node.GetViewArrangement() == 3, "the user's own choice is kept"
+
+
+def test_tables_keep_text_numbers_and_gaps(app: Application) -> None:
+    rows = rows_of_node(add_table_node(app.scene, ROWS, "t"))
+    assert rows[0]["name"] == "Ventricles"
+    assert rows[1]["change_percent"] == -1.0
+    assert np.isnan(rows[0]["dice"])
+    assert rows[1]["dice"] == 0.9
+    assert add_table_node(app.scene, [], "empty").GetTable().GetNumberOfRows() == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(1.541, 1.6), (0.0432, 0.044), (110.0, 110.0), (0.0, 0.0), (99.5, 100.0)]
+)
+def test_legends_end_on_a_readable_number(value: float, expected: float) -> None:
+    assert round_up(value) == pytest.approx(expected)
+    assert decimals(110) == 0
+    assert decimals(0.5) == 2
+
+
+def test_sides_are_named_as_patients_have_them() -> None:
+    assert [
+        side_letter(np.array(v)) for v in ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1))
+    ] == list("RLAPSI")
