@@ -250,7 +250,7 @@ class _Poisson:
         """Components along (i, j, k) in mm, each ``(K, J, I)``, zero outside the mask."""
         right = source[self._mask].astype(np.float64)
         right -= right.mean()
-        solution, _ = cg(self._matrix, -right, x0=self._last, rtol=1e-5, maxiter=3000, M=self._inverse_diagonal)
+        solution, _ = cg(self._matrix, -right, x0=self._last, rtol=1e-4, maxiter=3000, M=self._inverse_diagonal)
         self._last = solution
         potential = np.zeros(self._mask.shape)
         potential[self._mask] = solution
