@@ -1,7 +1,8 @@
 """The field engine: exponential, inverse, composition, warp, Jacobian; in mm, RAS, on any affine.
 
 ``tensors`` holds the differentiable, batched form that networks train through; ``operations`` the form on
-:class:`~SITTranslateLib.volume.VectorField` that everything else uses.
+:class:`~SITTranslateLib.volume.VectorField` that everything else uses, by compiled kernels (``compiled``) where numba
+is installed. Loading this room loads neither torch nor numba.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from SITTranslateLib.fields.operations import (
     resample_volume,
     sample_field,
     soft_bound,
+    sums_by_label,
     warp,
 )
+from SITTranslateLib.fields.threads import set_threads, thread_count
 
 __all__ = [
     "band_limit",
@@ -28,6 +31,9 @@ __all__ = [
     "resample_field",
     "resample_volume",
     "sample_field",
+    "set_threads",
     "soft_bound",
+    "sums_by_label",
+    "thread_count",
     "warp",
 ]

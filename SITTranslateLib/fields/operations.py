@@ -1,106 +1,179 @@
 """Field algebra on :class:`VectorField` and :class:`Volume`: arrays in, arrays out.
 
-Every function keeps the grid with the values, so that millimetres and RAS never get lost.
+Every function keeps the grid with the values, so that millimetres and RAS never get lost. The work is done by the
+compiled kernels where numba is installed, otherwise by torch, with the same results to rounding
+(:mod:`SITTranslateLib.fields.engine`).
 """
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
+import math
 
-from SITTranslateLib.fields import tensors
+import numpy as np
+from numpy.typing import NDArray
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.fields.engine import engine
 from SITTranslateLib.volume import Grid, VectorField, Volume
 
-
-def _as_tensor(field: VectorField) -> Tensor:
-    return torch.from_numpy(field.array).permute(3, 0, 1, 2)[None]
-
-
-def _as_field(tensor: Tensor, affine: NDArray[np.float64]) -> VectorField:
-    return VectorField(tensor[0].permute(1, 2, 3, 0).contiguous().numpy(), affine)
+#: The first step of scaling and squaring moves no point by more than this many voxels.
+LARGEST_FIRST_STEP = 0.25
 
 
-@torch.no_grad()
 def exponential(velocity: VectorField, time: float = 1.0, steps: int | None = None) -> VectorField:
-    """Displacement (mm) of the flow of a stationary velocity (mm per unit time) after ``time``; -1 gives the inverse."""
-    tensor, axes = _as_tensor(velocity), velocity.grid.axes
-    count = tensors.squarings(tensor, axes, time) if steps is None else steps
-    return _as_field(tensors.exponential(tensor, axes, time, count), velocity.affine)
+    """Displacement (mm) of the flow of a stationary velocity (mm per unit time) after ``time``.
+
+    Time -1 gives the inverse. Without ``steps`` (the number of squarings) the speed decides it.
+
+    Arsigny et al., "A log-Euclidean framework for statistics on diffeomorphisms", MICCAI 2006.
+
+    Raises:
+        InputError: the velocity holds NaN or infinite values.
+    """
+    axes = velocity.grid.axes
+    in_steps, longest = engine().to_steps(velocity.array, axes)
+    if not math.isfinite(longest * time):
+        raise InputError("The velocity field holds NaN or infinite values; make it again from a finite one.")
+    count = squarings(longest * abs(time)) if steps is None else steps
+    return VectorField(engine().exponential(in_steps, axes, longest, time, count), velocity.affine)
+
+
+def squarings(longest: float) -> int:
+    """Squarings for a displacement whose longest step along an axis is ``longest`` voxels."""
+    return max(0, math.ceil(math.log2(longest / LARGEST_FIRST_STEP))) if longest > LARGEST_FIRST_STEP else 0
 
 
 def resample_field(field: VectorField, grid: Grid) -> VectorField:
     """The field read at the voxels of another grid (linear; the border vector is repeated outside)."""
     if field.grid.matches(grid, 1e-6):
         return field
-    return _as_field(tensors.sample(_as_tensor(field), _indices_between(grid, field.grid)), grid.affine)
+    return VectorField(engine().resample_vectors(field.array, _places(grid, field.grid), grid.shape), grid.affine)
 
 
 def resample_volume(volume: Volume, grid: Grid, mode: str = "bilinear") -> Volume:
     """The volume read at the voxels of another grid; outside, the border value is repeated."""
-    image = torch.from_numpy(volume.array)[None, None]
-    values = tensors.sample(image, _indices_between(grid, volume.grid), mode)
-    return Volume(values[0, 0].numpy(), grid.affine, volume.name)
+    values = engine().resample(volume.array, _places(grid, volume.grid), grid.shape, _is_nearest(mode))
+    return Volume(values, grid.affine, volume.name)
 
 
-def warp(volume: Volume, sampling: VectorField, mode: str = "bilinear") -> Volume:
-    """``out(y) = volume(y + u(y))`` on the sampling field's grid; the volume may lie on any other grid."""
-    points = _world(sampling.grid) + torch.from_numpy(sampling.array).double()
-    indices = _world_to_indices(points, volume.grid)
-    values = tensors.sample(torch.from_numpy(volume.array)[None, None], indices[None].float(), mode)
-    return Volume(values[0, 0].numpy(), sampling.affine, volume.name)
+def warp(volume: Volume, sampling: VectorField, mode: str = "bilinear", grid: Grid | None = None) -> Volume:
+    """``out(y) = volume(y + u(y))`` on the sampling field's grid; the volume may lie on any other grid.
+
+    With ``grid`` the output lies there, and a coarser sampling field is read (linear) on the way: the same as warping
+    by ``resample_field(sampling, grid)``, without making that field.
+    """
+    nearest, matrix = _is_nearest(mode), np.linalg.inv(volume.grid.axes)
+    if grid is None or sampling.grid.matches(grid, 1e-6):
+        places = _places(sampling.grid, volume.grid)
+        return Volume(
+            engine().warp(volume.array, places, sampling.array, matrix, nearest), sampling.affine, volume.name
+        )
+    places, field_places = _places(grid, volume.grid), _places(grid, sampling.grid)
+    values = engine().warp_through(volume.array, places, grid.shape, sampling.array, field_places, matrix, nearest)
+    return Volume(values, grid.affine, volume.name)
 
 
 def compose(outer: VectorField, inner: VectorField) -> VectorField:
     """Displacement of ``outer`` after ``inner``, on the grid of ``inner``."""
-    points = _world(inner.grid) + torch.from_numpy(inner.array).double()
-    indices = _world_to_indices(points, outer.grid)
-    moved = tensors.sample(_as_tensor(outer), indices[None].float())
-    return _as_field(_as_tensor(inner) + moved, inner.affine)
+    places, matrix = _places(inner.grid, outer.grid), np.linalg.inv(outer.grid.axes)
+    return VectorField(engine().compose(outer.array, places, inner.array, matrix), inner.affine)
 
 
 def jacobian(motion: VectorField) -> Volume:
     """``det D(x + w(x))`` of a motion: > 1 the anatomy expands, < 1 it shrinks, <= 0 folded."""
-    determinant = tensors.jacobian(_as_tensor(motion), motion.grid.axes)
-    return Volume(determinant[0, 0].numpy(), motion.affine, "Jacobian")
+    return Volume(engine().jacobian(motion.array, motion.grid.axes), motion.affine, "Jacobian")
 
 
-def invert(displacement: VectorField, iterations: int = 30) -> VectorField:
-    """Inverse displacement by fixed-point iteration ``w <- -u(y + w)``; for fields that have no velocity."""
-    inverse = VectorField(-displacement.array, displacement.affine)
+def invert(
+    displacement: VectorField, iterations: int = 30, tolerance_mm: float = 1e-4, start: VectorField | None = None
+) -> VectorField:
+    """Inverse displacement by fixed-point iteration ``w <- -u(y + w)``; for fields that have no velocity.
+
+    Ends when no vector changes by more than ``tolerance_mm``. A ``start`` near the answer, such as ``exp(-v)``, needs
+    one or two iterations only.
+    """
+    grid = displacement.grid
+    inverse = VectorField(-displacement.array, grid.affine) if start is None else resample_field(start, grid)
+    places, matrix = np.eye(4)[:3], np.linalg.inv(grid.axes)
     for _ in range(iterations):
-        moved = compose(displacement, inverse).array - inverse.array
-        inverse = VectorField(-moved, displacement.affine)
+        better = engine().compose(displacement.array, places, inverse.array, matrix, -1.0)
+        change = float(np.abs(better - inverse.array).max())
+        inverse = VectorField(better, grid.affine)
+        if change <= tolerance_mm:
+            break
     return inverse
 
 
 def band_limit(field: VectorField, sigma_mm: float) -> VectorField:
     """Gaussian smoothing with ``sigma_mm`` along every axis."""
+    import torch
+
+    from SITTranslateLib.fields import tensors
+
     sigma = tuple(sigma_mm / s for s in reversed(field.grid.spacing))
-    return _as_field(tensors.gaussian(_as_tensor(field), sigma), field.affine)  # type: ignore[arg-type]
+    with torch.no_grad():
+        channels = torch.tensor(field.array).permute(3, 0, 1, 2)[None]
+        smooth = tensors.gaussian(channels, sigma)[0]  # type: ignore[arg-type]
+    return VectorField(smooth.permute(1, 2, 3, 0).contiguous().numpy(), field.affine)
 
 
 def soft_bound(field: VectorField, limit_mm: float) -> VectorField:
-    """The field with every vector brought smoothly below ``limit_mm``."""
-    return _as_field(tensors.soft_bound(_as_tensor(field), limit_mm), field.affine)
+    """The field with every vector ``v`` brought smoothly below ``limit_mm``: ``v tanh(|v|/b) / (|v|/b)``."""
+    length = np.maximum(field.magnitude(), np.float32(1e-6)) / np.float32(limit_mm)
+    bounded = field.array * (np.tanh(length) / length)[..., None]
+    return VectorField(bounded.astype(np.float32, copy=False), field.affine)
 
 
 def sample_field(field: VectorField, points: NDArray[np.floating]) -> NDArray[np.float64]:
     """Vectors (mm RAS) at RAS points ``(N, 3)`` in mm, linear."""
-    indices = torch.from_numpy(field.grid.to_indices(points)).float().view(1, 1, 1, -1, 3)
-    return tensors.sample(_as_tensor(field), indices)[0, :, 0, 0].T.double().numpy()
+    flat = field.array.reshape(-1, 3)
+    size = np.array(field.grid.shape[::-1])
+    places = np.clip(field.grid.to_indices(points), 0, size - 1)
+    low = np.minimum(places.astype(np.int64), np.maximum(size - 2, 0))
+    share, strides = places - low, np.array([1, size[0], size[0] * size[1]])
+    vectors = np.zeros((len(low), 3))
+    for corner in np.ndindex(2, 2, 2):
+        weight = np.prod(np.where(corner, share, 1.0 - share), axis=1)
+        vectors += weight[:, None] * flat[np.minimum(low + corner, size - 1) @ strides]
+    return vectors
 
 
-def _world(grid: Grid) -> Tensor:
-    indices = tensors.identity_indices(grid.shape, torch.device("cpu")).double()
-    return indices @ torch.from_numpy(grid.axes.T.copy()) + torch.from_numpy(grid.affine[:3, 3].copy())
+def sums_by_label(
+    labels: NDArray[np.integer], *arrays: NDArray[np.floating], count: int | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Voxels of every label, and the sum of each array over them, in one pass.
+
+    Args:
+        labels: whole numbers from 0, of any shape.
+        arrays: values at the same voxels.
+        count: one more than the highest label; found by another pass if not given.
+
+    Returns:
+        voxels ``(count,)`` and sums ``(count, len(arrays))`` in float64.
+
+    Raises:
+        InputError: the labels are no whole numbers from 0 to below ``count``, or an array has another size.
+    """
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise InputError(f"Labels must be whole numbers, not {labels.dtype}; convert the label map first.")
+    if any(array.size != labels.size for array in arrays):
+        raise InputError("The label map and the values differ in size; bring them to the same grid.")
+    flat = np.ascontiguousarray(labels).reshape(-1)
+    total = count if count is not None else (int(flat.max()) + 1 if flat.size else 0)
+    values = tuple(np.ascontiguousarray(array, dtype=np.float32).reshape(-1) for array in arrays)
+    found = engine().label_sums(flat, values, total)
+    if found is None:
+        raise InputError(f"A label lies outside 0 to {total - 1}; give the number of labels, counted from 0.")
+    voxels, sums = found
+    return voxels, sums
 
 
-def _world_to_indices(points: Tensor, grid: Grid) -> Tensor:
-    inverse = np.linalg.inv(grid.axes)
-    return (points - torch.from_numpy(grid.affine[:3, 3].copy())) @ torch.from_numpy(inverse.T.copy())
+def _is_nearest(mode: str) -> bool:
+    if mode not in ("bilinear", "nearest"):
+        raise ValueError(f"mode must be 'bilinear' or 'nearest', got {mode!r}")
+    return mode == "nearest"
 
 
-def _indices_between(grid: Grid, other: Grid) -> Tensor:
-    return _world_to_indices(_world(grid), other).float()[None]
+def _places(grid: Grid, other: Grid) -> NDArray[np.float64]:
+    """3x4 from the voxel indices of a grid to those of another."""
+    return np.ascontiguousarray((np.linalg.inv(other.affine) @ grid.affine)[:3])

@@ -42,9 +42,7 @@ def sample(image: Tensor, indices: Tensor, mode: str = "bilinear") -> Tensor:
     scale = torch.where(sizes > 1, 2.0 / (sizes - 1).clamp(min=1), torch.zeros_like(sizes))
     normalised = indices.float() * scale - (sizes > 1).float()
     with torch.autocast(image.device.type, enabled=False):
-        return functional.grid_sample(
-            image.float(), normalised, mode=mode, padding_mode="border", align_corners=True
-        )
+        return functional.grid_sample(image.float(), normalised, mode=mode, padding_mode="border", align_corners=True)
 
 
 def warp(image: Tensor, sampling: Tensor, axes: Axes, mode: str = "bilinear") -> Tensor:
@@ -89,8 +87,7 @@ def jacobian(displacement: Tensor, axes: Axes) -> Tensor:
     """``det D(x + w(x))`` ``(B, 1, K, J, I)`` of a displacement in mm."""
     matrix = gradient(displacement, axes)
     a, b, c = (matrix[:, r] + _unit(r, matrix) for r in range(3))
-    determinant = (a * torch.linalg.cross(b, c, dim=1)).sum(dim=1, keepdim=True)
-    return determinant
+    return (a * torch.linalg.cross(b, c, dim=1)).sum(dim=1, keepdim=True)
 
 
 def _unit(row: int, like: Tensor) -> Tensor:
