@@ -12,7 +12,7 @@ import re
 import struct
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
 
@@ -23,6 +23,8 @@ LARGEST_SCAN = 1024 * 1024 * 512
 #: zlib cannot compress further than about this; a header that promises more lies.
 LARGEST_COMPRESSION = 1100
 _CHUNK = 1 << 20
+#: NIfTI codes of floating-point voxels.
+_FLOATS = {16: "f4", 64: "f8"}
 
 
 class Promise(NamedTuple):
@@ -66,7 +68,8 @@ def check_nifti(path: Path) -> None:
     name = f"'{path.name}'"
     opener = gzip.open if _is_gzip(path) else open
     try:
-        with opener(path, "rb") as file:
+        with opener(path, "rb") as opened:
+            file = cast(BinaryIO, opened)
             head = file.read(348)
             if len(head) < 348:
                 raise InputError(f"{name} is truncated: it ends inside its header.")
@@ -77,25 +80,38 @@ def check_nifti(path: Path) -> None:
             bits = struct.unpack(order + "h", head[72:74])[0]
             offset = int(struct.unpack(order + "f", head[108:112])[0])
             _check_sform(head, order, name)
-            if head[344:347] == b"ni1" or not 1 <= dims[0] <= 7 or min(dims[1 : dims[0] + 1]) < 1:
+            if not 1 <= dims[0] <= 7 or min(dims[1 : dims[0] + 1]) < 1:
+                # ITK would take a size of 0 or less for 1.
+                raise InputError(f"{name} is empty or damaged: its header gives the size {dims[1:4]}.")
+            if head[344:347] == b"ni1":
                 return
             voxels = math.prod(dims[1 : dims[0] + 1])
             check_promise(Promise(dims[1 : dims[0] + 1], 1, max(1, bits // 8)), path)
-            _check_length(file, offset + voxels * max(1, bits // 8) - 348, name)
+            file.read(max(0, min(offset, _CHUNK) - 348))
+            code = struct.unpack(order + "h", head[70:72])[0]
+            _check_data(file, voxels * max(1, bits // 8), _FLOATS.get(code, ""), order, name)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{name} is truncated or damaged: its compressed data ends or breaks early.") from error
 
 
-def _check_length(file: object, expected: int, name: str) -> None:
-    """Read on in chunks as far as the image should reach, and never further: a bomb stays packed."""
-    left = expected
+def _check_data(file: BinaryIO, expected: int, kind: str, order: str, name: str) -> None:
+    """Read on in chunks as far as the image should reach, and never further: a bomb stays packed.
+
+    ITK reads NaN and infinite values of NIfTI files as 0, so they are looked for here.
+    """
+    left, bad = expected, 0
     while left > 0:
-        chunk = file.read(min(_CHUNK, left))  # type: ignore[attr-defined]
+        chunk = file.read(min(_CHUNK, left))
         if not chunk:
             raise InputError(f"{name} is truncated: {left} bytes of the image are missing.")
         left -= len(chunk)
+        if kind:
+            values = np.frombuffer(chunk[: len(chunk) // 8 * 8], dtype=np.dtype(kind).newbyteorder(order))
+            bad += int(values.size - np.count_nonzero(np.isfinite(values)))
+    if bad:
+        raise InputError(f"{name} has {bad} voxels that are not numbers (NaN or infinite); repair the scan first.")
     # Up to a megabyte beyond (extensions, checksum), so that a broken end shows.
-    file.read(_CHUNK)  # type: ignore[attr-defined]
+    file.read(_CHUNK)
 
 
 def _check_sform(head: bytes, order: str, name: str) -> None:

@@ -103,6 +103,8 @@ def affine_of(image: sitk.Image) -> NDArray[np.float64]:
 def _existing(path: str | os.PathLike[str]) -> Path:
     location = Path(path)
     try:
+        if "\0" in str(location):
+            raise ValueError
         if not location.exists():
             raise InputError(f"There is no file or folder '{location.name}' at the place given; check the path.")
         if location.is_dir():
@@ -115,6 +117,8 @@ def _existing(path: str | os.PathLike[str]) -> Path:
                 raise InputError(f"'{location.name}' is empty (0 bytes).")
             with location.open("rb"):
                 pass
+    except InputError:
+        raise
     except PermissionError as error:
         raise InputError(f"'{location.name}' may not be read by this user.") from error
     except (OSError, ValueError) as error:
@@ -174,10 +178,10 @@ def _inspect(location: Path) -> None:
     pixel = reader.GetPixelID()
     if pixel == sitk.sitkUnknown:
         raise InputError(f"'{location.name}' has voxels of a type that is not known.")
-    bytes_each = sitk.Image([1, 1], pixel, reader.GetNumberOfComponents()).GetSizeOfPixelComponent()
-    headers.check_promise(
-        headers.Promise(tuple(reader.GetSize()), reader.GetNumberOfComponents(), bytes_each), location
-    )
+    components = reader.GetNumberOfComponents()
+    kind = sitk.GetPixelIDValueAsString(pixel)
+    bytes_each = 8 if "64" in kind else 4 if "32" in kind else 2 if "16" in kind else 1
+    headers.check_promise(headers.Promise(tuple(reader.GetSize()), components, bytes_each), location)
 
 
 def _execute(location: Path) -> sitk.Image:
