@@ -28,6 +28,11 @@ def to_full_resolution(field: Tensor) -> Tensor:
     return nn.functional.interpolate(field.float(), scale_factor=2.0, mode="trilinear", align_corners=False)
 
 
+def to_full_resolution_smoothly(field: Tensor) -> Tensor:
+    """As :func:`to_full_resolution`, without the kinks of linear interpolation (Gaussian of one full-grid voxel)."""
+    return tensors.gaussian(to_full_resolution(field), (1.0, 1.0, 1.0))
+
+
 def sampling_of(velocity: Tensor, axes: NDArray[np.float64], steps: int) -> Tensor:
     """Sampling field (mm) on the full grid of a velocity on the half grid; ``axes`` are the full grid's."""
     with torch.autocast(velocity.device.type, enabled=False):

@@ -161,13 +161,19 @@ class SITNetwork(nn.Module):
     ) -> NetworkOutput:
         """See :class:`SITTranslateLib.systems.network.TranslationNetwork`."""
         parts = self(image, self.code(request), affine[:3, :3])
+        if parts.velocity is not None:
+            # Training integrates at half resolution, which is fast; here the inverse has to hold to 0.1 mm.
+            velocity = layer.to_full_resolution_smoothly(parts.velocity)
+            sampling = tensors.exponential(velocity, affine[:3, :3], time=-1.0, steps=self.steps + 1)
+            translated = layer.spatial_intensity_transform(image, parts.intensity_change, sampling, affine[:3, :3])
+            parts = SITParts(translated, parts.intensity_change, velocity, sampling)
         if progress is not None:
             progress(1.0)
         return NetworkOutput(
             translated=parts.translated,
             intensity_change=parts.intensity_change,
             velocity=parts.velocity,
-            velocity_affine=layer.half_resolution_affine(affine) if parts.velocity is not None else None,
+            velocity_affine=affine if parts.velocity is not None else None,
             displacement=parts.sampling if parts.velocity is None else None,
             keeps_geometry=self.variant == "it",
         )
