@@ -41,6 +41,7 @@ class Command:
 
 #: Every command. A room adds its own here: name, where its function is, one line for the list.
 COMMANDS: tuple[Command, ...] = (
+    Command("demo", "SITTranslateLib.app.demo:run_demo", "Translate a brain that comes along, and show all there is."),
     Command("translate", "SITTranslateLib.app.translating:translate_scan", "Translate a scan with an installed model."),
     Command("models", "SITTranslateLib.app.listing:list_models", "List the installed models."),
     Command("check", "SITTranslateLib.app.checking:check_result", "Check a result: recomposition, folding, inverse."),

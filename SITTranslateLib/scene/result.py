@@ -30,15 +30,32 @@ class DecomposedResult(Protocol):
     A protocol, not the class: in Slicer the result comes from the worker process, and this process never loads torch.
     """
 
-    source: Volume
-    translated: Volume
-    motion: VectorField | None
-    sampling: VectorField | None
-    jacobian: Volume | None
-    intensity_change: Volume | None
-    field_origin: Any
-    recomposition_error: float
-    provenance: Any
+    @property
+    def source(self) -> Volume: ...
+
+    @property
+    def translated(self) -> Volume: ...
+
+    @property
+    def motion(self) -> VectorField | None: ...
+
+    @property
+    def sampling(self) -> VectorField | None: ...
+
+    @property
+    def jacobian(self) -> Volume | None: ...
+
+    @property
+    def intensity_change(self) -> Volume | None: ...
+
+    @property
+    def field_origin(self) -> Any: ...
+
+    @property
+    def recomposition_error(self) -> float: ...
+
+    @property
+    def provenance(self) -> Any: ...
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,112 @@
+"""``sittranslate demo``: the bundled model on a real average brain, with everything there is to see."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from SITTranslateLib.app.terminal import Stopwatch, progress_bar, without_library_noise
+
+if TYPE_CHECKING:
+    from SITTranslateLib.packages import Package
+
+MODEL = "brain-ageing-t1w"
+SETTINGS = ("age=+20",)
+PICTURES = "pictures"
+
+
+def run_demo(
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for the result; an earlier demo is replaced.")
+    ] = Path("demo"),
+    model: Annotated[str, typer.Option("--model", "-m", help="Name of an installed model, or the folder of one.")] = "",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", "-s", help="Attribute to ask for; by default age=+20.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    force: Annotated[
+        bool, typer.Option("--force", help="Translate although the brain does not suit the model.")
+    ] = False,
+) -> None:
+    """Translate the brain that comes with nilearn: scans, fields, segment table, scene, pictures and a report."""
+    watch = Stopwatch.start()
+    from SITTranslateLib.translate.request import checked_request, parse_settings
+    from SITTranslateLib.translate.saving import check_target, save_translation
+
+    check_target(out, overwrite=True)
+    package = _package(model)
+    request = checked_request(package.card, parse_settings(_asked(package, settings)))
+
+    from SITTranslateLib.app import demo_brain
+    from SITTranslateLib.report.page import write_report
+    from SITTranslateLib.scene.headless.opengl import opengl_missing
+    from SITTranslateLib.scene.headless.pictures import Outlines, Studio
+    from SITTranslateLib.traceability.segments import segment_table
+    from SITTranslateLib.translate.pipeline import translate
+    from SITTranslateLib.translate.verification import verify
+
+    with progress_bar("Loading the brain") as report:
+        brain, labels = demo_brain.load_brain()
+        translation = translate(
+            brain,
+            package,
+            device=device,
+            force=force,
+            progress=lambda stage, fraction: report(stage, 0.05 + 0.3 * fraction),
+            attributes=dict(request),
+        )
+        report("checking", 0.37)
+        found = verify(translation)
+        report("measuring segments", 0.42)
+        table = segment_table(translation, labels, demo_brain.NAMES)
+        report("writing the scans and fields", 0.5)
+        folder = save_translation(translation, out, overwrite=True)
+        table.to_csv(folder / "segments.csv")
+        missing, pictures = opengl_missing(), []
+        if not missing:
+            report("building the scene", 0.68)
+            (folder / PICTURES).mkdir()
+            rows = [row.to_dict() for row in table.rows]
+            outlines = Outlines(labels, demo_brain.NAMES, demo_brain.VENTRICLES)
+            with without_library_noise(), Studio(translation, outlines, rows) as studio:
+                pictures = studio.draw(folder / PICTURES, lambda stage, fraction: report(stage, 0.72 + 0.18 * fraction))
+                report("saving the scene", 0.9)
+                studio.save_scene(folder / "scene.mrb")
+        report("writing the report", 0.98)
+        write_report(folder / "report.html", translation, found, pictures, table, package.card)
+
+    asked = ", ".join(f"{name} {value:+g}" for name, value in request.items()) or "no attributes"
+    typer.echo(f"{package.card.title} ({package.name} {package.card.version}): {asked}")
+    typer.echo(found.verdict)
+    ventricles = table.row(demo_brain.VENTRICLES)
+    if ventricles.change_percent is not None:
+        typer.echo(f"Lateral ventricles: {ventricles.change_percent:+.1f} % of their volume")
+    if missing:
+        typer.echo(f"No pictures and no scene: {missing}", err=True)
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        typer.echo(f"  {file}")
+    typer.echo(f"Open {folder / 'report.html'} in a browser" + ("" if missing else ", scene.mrb in 3D Slicer") + ".")
+    typer.echo(watch.report(), err=True)
+
+
+def _package(name: str) -> Package:
+    """The named package, else the one for the demo, else the first there is."""
+    from SITTranslateLib.errors import PackageError
+    from SITTranslateLib.packages import available, find
+
+    if name:
+        return find(name)
+    installed = available()
+    chosen = next((p for p in installed if p.name == MODEL), installed[0] if installed else None)
+    if chosen is None:
+        raise PackageError(f"No model is installed, so there is nothing to show: the demo needs '{MODEL}'.")
+    return chosen
+
+
+def _asked(package: Package, settings: list[str] | None) -> list[str]:
+    """What the user asks for, else the demo's own settings as far as the model knows them."""
+    if settings:
+        return settings
+    return [setting for setting in SETTINGS if package.card.attribute(setting.partition("=")[0]) is not None]

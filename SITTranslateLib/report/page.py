@@ -1,0 +1,142 @@
+"""The report as one HTML file: pictures embedded, nothing fetched, readable on a phone and on paper."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.packages.card import ModelCard
+from SITTranslateLib.report.figures import expansion_extremes, field_words, figures
+from SITTranslateLib.scene.annotation import SYNTHETIC
+from SITTranslateLib.scene.headless.pictures import Picture
+from SITTranslateLib.traceability.table import SegmentTable
+from SITTranslateLib.translate.translation import Translation
+from SITTranslateLib.translate.verification import Verification
+
+TEMPLATE = Path(__file__).with_name("report.html")
+#: Columns of the segment table: heading, attribute of a row, format, factor.
+COLUMNS: tuple[tuple[str, str, str, float], ...] = (
+    ("Volume before (ml)", "volume_before_mm3", ".2f", 1e-3),
+    ("Volume after (ml)", "volume_after_mm3", ".2f", 1e-3),
+    ("Change (%)", "change_percent", "+.1f", 1.0),
+    ("Change by J (%)", "jacobian_change_percent", "+.1f", 1.0),
+    ("Mean motion (mm)", "motion_mean_mm", ".2f", 1.0),
+    ("95 % below (mm)", "motion_p95_mm", ".2f", 1.0),
+    ("Farthest (mm)", "motion_max_mm", ".2f", 1.0),
+    ("Intensity before", "intensity_before", ".4g", 1.0),
+    ("Intensity after", "intensity_after", ".4g", 1.0),
+    ("Added intensity", "intensity_change", "+.3g", 1.0),
+)
+
+
+def write_report(
+    path: Path,
+    translation: Translation,
+    verification: Verification,
+    pictures: Sequence[Picture] = (),
+    table: SegmentTable | None = None,
+    card: ModelCard | None = None,
+) -> None:
+    """Write the report.
+
+    Args:
+        path: the HTML file.
+        translation: what it is about.
+        verification: what a second computation found.
+        pictures: shown in this order, embedded.
+        table: the segment table, if there are segments.
+        card: of the model, for its intended use and limits.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    try:
+        path.write_text(report_html(translation, verification, pictures, table, card), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"The report '{path.name}' cannot be written: {error.strerror}.") from error
+
+
+def report_html(
+    translation: Translation,
+    verification: Verification,
+    pictures: Sequence[Picture] = (),
+    table: SegmentTable | None = None,
+    card: ModelCard | None = None,
+) -> str:
+    """The page as text; the same inputs give the same text."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    provenance = translation.provenance
+    asked = [f"{name.replace('_', ' ')} {value:+g}" for name, value in provenance.attributes.items()]
+    return page.render(
+        synthetic=SYNTHETIC,
+        source=translation.source.name,
+        model=card.title if card is not None else provenance.package,
+        asked=", ".join(asked) or "nothing in particular (the model's defaults)",
+        field=field_words(translation.field_origin),
+        origin=translation.field_origin.value,
+        passed=verification.passed,
+        verdict=verification.verdict.partition(": ")[2],
+        figures=figures(translation, verification),
+        extremes=expansion_extremes(translation),
+        pictures=[(picture, _embedded(picture.path)) for picture in pictures],
+        headings=[heading for heading, *_ in COLUMNS],
+        segments=_segments(table),
+        trace=None if table is None else (table.verdict, table.reasons),
+        provenance=_provenance(translation),
+        forced=provenance.forced,
+        intended_use=card.intended_use if card is not None else "",
+        limits=list(card.limits) if card is not None else [],
+    )
+
+
+def _segments(table: SegmentTable | None) -> list[dict[str, Any]]:
+    if table is None:
+        return []
+    rows = []
+    for row in table.rows:
+        cells = []
+        for heading, name, shape, factor in COLUMNS:
+            value = getattr(row, name)
+            cells.append((heading, "-" if value is None else format(value * factor, shape)))
+        rows.append(
+            {
+                "name": row.name or f"Label {row.label}",
+                "cells": cells,
+                "verdict": row.verdict,
+                "reason": row.note or row.reason,
+            }
+        )
+    return rows
+
+
+def _provenance(translation: Translation) -> list[tuple[str, str]]:
+    provenance = translation.provenance
+    source = translation.source
+    spacing = " x ".join(f"{s:.3g}" for s in source.spacing)
+    listed = [
+        ("Scan", f"{source.name}: {' x '.join(str(n) for n in source.shape[::-1])} voxels of {spacing} mm"),
+        ("Scan, SHA-256", provenance.source_sha256),
+        ("Model", f"{provenance.package} {provenance.version} (system {provenance.system})"),
+        ("Model, SHA-256", provenance.sha256),
+        ("Asked for", ", ".join(f"{k} = {v:g}" for k, v in provenance.attributes.items()) or "defaults"),
+        ("Field", translation.field_origin.value),
+        ("Seed", str(provenance.seed)),
+        ("Computed on", f"{provenance.device}, {provenance.seconds:.1f} s"),
+        ("Made", provenance.created),
+    ]
+    if provenance.software:
+        listed.append(("Software", ", ".join(f"{name} {v}" for name, v in sorted(provenance.software.items()))))
+    return listed
+
+
+def _embedded(path: Path) -> str:
+    try:
+        return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+    except OSError as error:
+        raise InputError(f"The picture '{path.name}' for the report cannot be read: {error.strerror}.") from error
