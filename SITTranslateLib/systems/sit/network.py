@@ -164,7 +164,8 @@ class SITNetwork(nn.Module):
         if parts.velocity is not None:
             # Training integrates at half resolution, which is fast; here the inverse has to hold to 0.1 mm.
             velocity = layer.to_full_resolution_smoothly(parts.velocity)
-            sampling = tensors.exponential(velocity, affine[:3, :3], time=-1.0, steps=self.steps + 1)
+            steps = tensors.squarings(velocity, affine[:3, :3])
+            sampling = tensors.exponential(velocity, affine[:3, :3], time=-1.0, steps=steps)
             translated = layer.spatial_intensity_transform(image, parts.intensity_change, sampling, affine[:3, :3])
             parts = SITParts(translated, parts.intensity_change, velocity, sampling)
         if progress is not None:
