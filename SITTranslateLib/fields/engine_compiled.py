@@ -101,14 +101,24 @@ def warp_through(
     return target
 
 
-def compose(outer: Array, places: Matrix, inner: Array, matrix: Matrix, sign: float = 1.0) -> Array:
-    """``inner(x) + outer(x + inner(x))`` on the inner field's grid; with ``sign`` -1 only ``-outer(x + inner(x))``."""
+def compose(outer: Array, places: Matrix, inner: Array, matrix: Matrix) -> Array:
+    """``inner(x) + outer(x + inner(x))`` on the inner field's grid."""
     target = np.empty_like(inner)
-    steps, way = np.ascontiguousarray(matrix, dtype=np.float32), np.float32(sign)
-    over_slabs(
-        lambda a, b: resampling.compose(a, b, outer, places, inner, steps, way, target), len(inner), inner.size // 3
-    )
+    steps = np.ascontiguousarray(matrix, dtype=np.float32)
+    over_slabs(lambda a, b: resampling.compose(a, b, outer, places, inner, steps, target), len(inner), inner.size // 3)
     return target
+
+
+def improve_inverse(field: Array, inverse: Array, matrix: Matrix) -> tuple[Array, float]:
+    """A Newton step towards the inverse of a displacement on the same grid, and its longest correction in mm."""
+    target, change = np.empty_like(inverse), np.empty(len(inverse), np.float32)
+    steps, places = np.ascontiguousarray(matrix, dtype=np.float32), np.eye(4)[:3].copy()
+    over_slabs(
+        lambda a, b: resampling.improve_inverse(a, b, field, places, inverse, steps, target, change),
+        len(inverse),
+        inverse.size // 3,
+    )
+    return target, float(np.sqrt(change.max()))
 
 
 def jacobian(motion: Array, axes: Matrix) -> Array:

@@ -74,15 +74,24 @@ def warp_through(
     return target
 
 
-def compose(outer: Array, places: Matrix, inner: Array, matrix: Matrix, sign: float = 1.0) -> Array:
-    """``inner(x) + outer(x + inner(x))`` on the inner field's grid; with ``sign`` -1 only ``-outer(x + inner(x))``."""
+def compose(outer: Array, places: Matrix, inner: Array, matrix: Matrix) -> Array:
+    """``inner(x) + outer(x + inner(x))`` on the inner field's grid."""
     shape: Shape = inner.shape[:3]  # type: ignore[assignment]
     source, vectors, target = _channels(outer), _tensor(inner), np.empty_like(inner)
     for part in _slabs(shape):
         positions = _positions(places, part, shape) + (vectors[part] @ _float(matrix).T)[None]
         moved = _sampled(source, positions)[0].permute(1, 2, 3, 0).numpy()
-        target[part] = inner[part] + moved if sign > 0 else -moved
+        target[part] = inner[part] + moved
     return target
+
+
+def improve_inverse(field: Array, inverse: Array, matrix: Matrix) -> tuple[Array, float]:
+    """A Newton step towards the inverse of a displacement on the same grid, and its longest correction in mm."""
+    residual = _channels(compose(field, np.eye(4)[:3], inverse, matrix))
+    steps = tensors.gradient(_channels(inverse), np.linalg.inv(matrix))
+    correction = residual + torch.einsum("bcrkji,brkji->bckji", steps, residual)
+    longest = float(correction.norm(dim=1).max())
+    return (_channels(inverse) - correction)[0].permute(1, 2, 3, 0).contiguous().numpy(), longest
 
 
 def jacobian(motion: Array, axes: Matrix) -> Array:

@@ -77,9 +77,17 @@ class Translation:
             return self.source.with_array(blend, name)
         changed = self.source
         if intensity and self.intensity_change is not None:
-            changed = changed.with_array(changed.array + np.float32(strength) * self.intensity_change.array)
-        if not spatial or (sampling := self.sampling_at(strength)) is None:
+            array = np.multiply(self.intensity_change.array, np.float32(strength))
+            array += changed.array
+            changed = changed.with_array(array)
+        if not spatial or self.sampling is None or strength == 0:
             return changed.with_array(changed.array, name)
+        if self.velocity is not None and strength != 1:
+            # The coarse field is read on the way: for one picture, the full field need not exist.
+            coarse = fields.exponential(self.velocity, -strength)
+            return changed.with_array(fields.warp(changed, coarse, grid=self.source.grid).array, name)
+        sampling = self.sampling_at(strength)
+        assert sampling is not None
         return changed.with_array(fields.warp(changed, sampling).array, name)
 
     def sampling_at(self, strength: float) -> VectorField | None:

@@ -87,10 +87,8 @@ def warp_through(
 
 
 @kernel
-def compose(
-    first: int, last: int, outer: Image, places: Places, inner: Image, matrix: Matrix, sign: np.float32, target: Image
-) -> None:
-    """Layers of ``inner(x) + outer(x + inner(x))``; with ``sign`` -1, of ``-outer(x + inner(x))`` alone."""
+def compose(first: int, last: int, outer: Image, places: Places, inner: Image, matrix: Matrix, target: Image) -> None:
+    """Layers of ``inner(x) + outer(x + inner(x))``."""
     _, rows, columns, _ = target.shape
     scratch, cells = np.empty((3, columns), F), np.empty(columns, np.uint32)
     for k in range(first, last):
@@ -100,7 +98,48 @@ def compose(
             _read_vectors(outer, scratch, cells, target[k, j])
             here, moved = inner[k, j].reshape(-1), target[k, j].reshape(-1)
             for n in range(moved.size):
-                moved[n] = here[n] + moved[n] if sign > 0 else -moved[n]
+                moved[n] += here[n]
+
+
+@kernel
+def improve_inverse(
+    first: int, last: int, field: Image, places: Places, inverse: Image, matrix: Matrix, target: Image, change: Row
+) -> None:
+    """Layers of a Newton step ``u - (1 + Du) (u + w(y + u))`` for the inverse ``u`` of ``w``, on one grid.
+
+    ``(1 + Du)`` stands for the inverse of ``1 + Dw`` at ``y + u``, which it equals in the end. ``change[k]`` receives
+    the longest squared correction of a layer.
+    """
+    layers, rows, columns, _ = target.shape
+    scratch, cells = np.empty((3, columns), F), np.empty(columns, np.uint32)
+    for k in range(first, last):
+        k0, k2 = max(k - 1, 0), min(k + 1, layers - 1)
+        hk = F(1) / F(max(k2 - k0, 1))
+        change[k] = F(0)
+        for j in range(rows):
+            j0, j2 = max(j - 1, 0), min(j + 1, rows - 1)
+            hj = F(1) / F(max(j2 - j0, 1))
+            _place_row(places, k, j, scratch)
+            _add_steps(inverse[k, j], matrix, scratch)
+            _read_vectors(field, scratch, cells, target[k, j])
+            for i in range(columns):
+                i0, i2 = max(i - 1, 0), min(i + 1, columns - 1)
+                hi = F(1) / F(max(i2 - i0, 1))
+                r = target[k, j, i, 0] + inverse[k, j, i, 0]
+                a = target[k, j, i, 1] + inverse[k, j, i, 1]
+                s = target[k, j, i, 2] + inverse[k, j, i, 2]
+                x = hi * (matrix[0, 0] * r + matrix[0, 1] * a + matrix[0, 2] * s)
+                y = hj * (matrix[1, 0] * r + matrix[1, 1] * a + matrix[1, 2] * s)
+                z = hk * (matrix[2, 0] * r + matrix[2, 1] * a + matrix[2, 2] * s)
+                length = F(0)
+                for n in range(3):
+                    step = r if n == 0 else (a if n == 1 else s)
+                    step += x * (inverse[k, j, i2, n] - inverse[k, j, i0, n])
+                    step += y * (inverse[k, j2, i, n] - inverse[k, j0, i, n])
+                    step += z * (inverse[k2, j, i, n] - inverse[k0, j, i, n])
+                    target[k, j, i, n] = inverse[k, j, i, n] - step
+                    length += step * step
+                change[k] = max(change[k], length)
 
 
 @kernel
