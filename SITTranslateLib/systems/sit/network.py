@@ -115,7 +115,7 @@ class SITNetwork(nn.Module):
         change = velocity = sampling = None
         if hasattr(self, "intensity_head") and use_intensity:
             maps = self.intensity_head(features, image).float()
-            total = torch.einsum("ba,bakji->bkji", values, maps)[:, None]
+            total = (values[:, :, None, None, None] * maps).sum(dim=1, keepdim=True)
             change = self.intensity_bound * torch.tanh(total / self.intensity_bound)
         if hasattr(self, "field_head"):
             field = self._field(self.field_head(features).float(), values, axes)
