@@ -267,6 +267,8 @@ class HostClient:
                      if n in result}  # fmt: skip
             motion = protocol.take_field(folder, result["motion"], remove=True) if "motion" in result else None
             return {"strength": result["strength"], "motion": motion, "jacobian": None, **taken}
+        if kind is Request.SAMPLE:
+            return {name: protocol.take_volume(folder, result[name], remove=True) for name in ("scan", "labels")}
         return result
 
     def _fail(self, job: Job, error: HostError) -> None:

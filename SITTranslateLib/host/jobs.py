@@ -23,9 +23,11 @@ from SITTranslateLib.host.worker import NoRoomError, Teller
 from SITTranslateLib.packages import find
 from SITTranslateLib.translate.anatomy import look_at
 from SITTranslateLib.translate.gate import examine
+from SITTranslateLib.translate.modality import guess
 from SITTranslateLib.translate.model import LoadedModel, choose_device, load_model
 from SITTranslateLib.translate.pipeline import software_versions, translate
 from SITTranslateLib.translate.translation import FieldOrigin, Provenance, Translation
+from SITTranslateLib.volume import Volume
 
 #: Models kept warm, and translations kept ready for the slider; older ones are read from the folder again.
 WARM_MODELS, READY_TRANSLATIONS = 2, 1
@@ -63,7 +65,13 @@ class Jobs:
         tell.check()
         findings = [{"severity": str(f.severity.value), "code": f.code, "sentence": f.sentence}
                     for f in examine(volume, anatomy, card)]  # fmt: skip
-        return {"findings": findings, "skull": anatomy.skull, "extent_mm": list(anatomy.extent_mm)}
+        seen = guess(anatomy)
+        return {
+            "findings": findings,
+            "modality": None if seen is None else seen.name,
+            "probability": None if seen is None else seen.probability,
+            "skull": anatomy.skull,
+        }
 
     def _translate(self, request: dict[str, Any], tell: Teller) -> dict[str, Any]:
         volume = protocol.take_volume(self._folder, request["volume"], remove=True)
@@ -131,6 +139,24 @@ class Jobs:
         key = f"{request.get('id', 0)}-{self._count}"
         self._keep(key, translation)
         return {"translation": describe_translation(self._folder, key, translation)}
+
+    def _sample(self, request: dict[str, Any], tell: Teller) -> dict[str, Any]:
+        """A simulated scan of the procedural head with its labels: data that needs no download."""
+        from SITTranslateLib.simulation.head import procedural_head
+        from SITTranslateLib.simulation.scan import simulate_contrasts
+
+        contrast, spacing = str(request.get("contrast", "T1w")), float(request.get("spacing", 2.0))
+        if not 0.7 <= spacing <= 5.0:
+            raise InputError(f"The sample's voxels may be 0.7 to 5 mm, not {spacing:g} mm.")
+        tell.progress("making the head", 0.1)
+        labels = procedural_head(int(request.get("seed", 0)), spacing=spacing)
+        tell.progress("making the scan", 0.5)
+        simulated = simulate_contrasts(labels, [contrast], 0, grid=labels.grid)
+        head = simulated.labels
+        return {
+            "scan": protocol.put(self._folder, simulated.scans[contrast]),
+            "labels": protocol.put(self._folder, Volume(head.array.astype(np.float32), head.affine, head.name)),
+        }
 
     def _forget(self, request: dict[str, Any], tell: Teller) -> dict[str, Any]:
         self._ready.pop(str(request.get("key", "")), None)

@@ -36,6 +36,7 @@ class Request(StrEnum):
     TRACE = "trace"
     EXAMINE = "examine"
     DESCRIBE = "describe"
+    SAMPLE = "sample"
     FORGET = "forget"
     UNLOAD = "unload"
     CANCEL = "cancel"

@@ -1,0 +1,232 @@
+"""SITTranslate for 3D Slicer: this file wires, SITTranslateLib does the work."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+MODULE_FOLDER = Path(__file__).resolve().parent
+
+
+def findLibrary() -> None:
+    """Make SITTranslateLib importable: installed it stands beside this file, in a checkout one folder up."""
+    for folder in (MODULE_FOLDER, MODULE_FOLDER.parent):
+        if (folder / "SITTranslateLib" / "__init__.py").is_file() and str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
+            return
+
+
+def resourceFile(name: str) -> str:
+    """Full path of a file in Resources, which stands where SITTranslateLib does."""
+    for folder in (MODULE_FOLDER, MODULE_FOLDER.parent):
+        if (folder / "Resources" / name).exists():
+            return str(folder / "Resources" / name)
+    return str(MODULE_FOLDER / "Resources" / name)
+
+
+findLibrary()
+
+
+class SITTranslate(ScriptedLoadableModule):
+    """What Slicer shows of the module before it is opened."""
+
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        parent.title = _("SIT Translate")
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Image Synthesis")]
+        parent.dependencies = []
+        parent.contributors = ["SITTranslate contributors"]
+        parent.helpText = _(
+            "Translates a scan with a pretrained model and shows where every change came from: how the anatomy moved, "
+            "how the intensity changed, and for any point or segment its way from the source to the translation and "
+            "back. Synthetic images, for research use only."
+        )
+        parent.acknowledgementText = _(
+            "After C. Wang, N. S. Rost and P. Golland, Spatial-Intensity Transforms for Medical Image-to-Image "
+            "Translation, IEEE Transactions on Medical Imaging, 2023."
+        )
+        import qt
+
+        parent.icon = qt.QIcon(resourceFile("Icons/SITTranslate.png"))
+        slicer.app.connect("startupCompleted()", registerSampleData)
+
+
+def registerSampleData() -> None:
+    """Offer the procedural head in the Sample Data module; nothing is downloaded."""
+    try:
+        import SampleData
+    except ImportError:
+        return
+    from SITTranslateLib.ui.samples import register
+
+    register(SampleData, resourceFile("Icons/SITTranslate.png"))
+
+
+class SITTranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """Follows the life of the scene and of the application; everything visible is in ``SITTranslateLib.ui``."""
+
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = None
+        self.panel = None
+
+    def resourcePath(self, filename):
+        return resourceFile(filename)
+
+    def setup(self):
+        ScriptedLoadableModuleWidget.setup(self)
+        from SITTranslateLib.ui.panel import Panel
+
+        self.logic = SITTranslateLogic()
+        self.panel = Panel(self.layout, self.logic.session, resourceFile)
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.EndImportEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved)
+        slicer.app.connect("aboutToQuit()", self.cleanup)
+        self.useParameterNode()
+
+    def cleanup(self):
+        """The application ends, or the module is reloaded: no process and no file stays behind."""
+        self.removeObservers()
+        if self.panel is not None:
+            self.panel.close()
+            self.panel = None
+
+    def enter(self):
+        from SITTranslateLib.ui.parameters import Parameters
+
+        self.panel.enter(Parameters(self.logic.getParameterNode()))
+
+    def exit(self):
+        if self.panel is not None:
+            self.panel.exit()
+
+    def onSceneStartClose(self, _caller, _event):
+        self.panel.use(None)
+        self.panel.session.on_scene_closing()
+
+    def onSceneEndClose(self, _caller, _event):
+        self.useParameterNode()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def onNodeAboutToBeRemoved(self, _caller, _event, node):
+        self.panel.session.on_node_removed(node)
+
+    def useParameterNode(self):
+        from SITTranslateLib.ui.parameters import Parameters
+
+        self.panel.use(Parameters(self.logic.getParameterNode()))
+
+    def onReload(self):
+        """Slicer runs this file again, but not the packages it imports: forget them first."""
+        self.cleanup()
+        for name in [name for name in sys.modules if name.split(".")[0] == "SITTranslateLib"]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+
+class SITTranslateLogic(ScriptedLoadableModuleLogic):
+    """Translating from a script, with or without the panel.
+
+    Example:
+        >>> logic = slicer.util.getModuleLogic("SITTranslate")  # doctest: +SKIP
+        >>> result = logic.translate(volumeNode, model="brain-ageing-t1w", attributes={"age": 10})  # doctest: +SKIP
+        >>> result.translated.GetName()  # doctest: +SKIP
+    """
+
+    def __init__(self):
+        ScriptedLoadableModuleLogic.__init__(self)
+        from SITTranslateLib.ui.session import Session
+
+        self.session = Session()
+
+    def translate(self, volumeNode, model, attributes=None, *, device="auto", seed=0, force=False, show=False):
+        """Translate a volume node and put everything about it into the scene; waits until it is done.
+
+        Args:
+            volumeNode: the scan.
+            model: name of an installed package, or its folder.
+            attributes: what to ask for, in each attribute's own unit; the model's defaults if left out.
+            device: "auto", "cpu", "cuda", "cuda:1".
+            seed: of models that draw random numbers.
+            force: translate although the scan does not suit the model.
+            show: also show our layout.
+
+        Returns:
+            The nodes: translated, motion, sampling, jacobian, change, table, and the folder that they stand in.
+
+        Raises:
+            InputError: one sentence that says what is wrong and what to do; the scene is as it was.
+        """
+        from SITTranslateLib.scene.volumes import volume_from_node
+
+        translation = self.session.host.run(
+            "translate", volume=volume_from_node(volumeNode), model=str(model), attributes=dict(attributes or {}),
+            device=device, seed=seed, force=force,
+        )  # fmt: skip
+        return self.session.show(translation, volumeNode, views=show)
+
+    def models(self):
+        """Names of the models on this computer."""
+        from SITTranslateLib import packages
+
+        return [package.name for package in packages.available()]
+
+    def close(self):
+        """End the worker process."""
+        self.session.close()
+
+
+class SITTranslateTest(ScriptedLoadableModuleTest):
+    """Runs in Slicer (ctest) on the procedural head."""
+
+    def setUp(self):
+        slicer.mrmlScene.Clear()
+
+    def runTest(self):
+        self.setUp()
+        self.test_procedural_head_is_translated_and_traced()
+        self.setUp()
+        self.test_a_volume_without_voxels_is_refused()
+
+    def test_procedural_head_is_translated_and_traced(self):
+        from SITTranslateLib.ui.samples import add_procedural_head
+
+        logic = SITTranslateLogic()
+        try:
+            if not logic.models():
+                self.skipTest("no model is installed")
+            head = add_procedural_head(spacing=3.0)
+            result = logic.translate(head, logic.models()[0], device="cpu", force=True)
+            self.assertIsNotNone(result.translated)
+            self.assertEqual(result.translated.GetImageData().GetDimensions(), head.GetImageData().GetDimensions())
+            self.assertEqual(result.translated.GetAttribute("SITTranslate.Synthetic"), "1")
+        finally:
+            logic.close()
+        self.delayDisplay("The procedural head was translated")
+
+    def test_a_volume_without_voxels_is_refused(self):
+        from SITTranslateLib.errors import InputError
+
+        empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty")
+        logic = SITTranslateLogic()
+        before = slicer.mrmlScene.GetNumberOfNodes()
+        with self.assertRaises(InputError):
+            logic.translate(empty, "any-model")
+        self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), before)
+        logic.close()

@@ -1,0 +1,71 @@
+"""What to ask of the model: one slider an attribute, built from the card."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ctk
+import qt
+from slicer.i18n import tr as _
+
+from SITTranslateLib.host.signals import Signal
+from SITTranslateLib.ui.section import Resource, Section
+from SITTranslateLib.ui.session import Session
+
+
+class AttributeSection(Section):
+    """Sliders with unit, range and default of each attribute.
+
+    Attributes:
+        changed: emitted with the values by name.
+    """
+
+    UI = "AttributeSection"
+
+    def __init__(self, session: Session, resource: Resource) -> None:
+        super().__init__(session, resource)
+        self.changed = Signal()
+        self._sliders: dict[str, Any] = {}
+        self._labels: list[Any] = []
+        self._defaults: dict[str, float] = {}
+
+    def values(self) -> dict[str, float]:
+        return {name: float(slider.value) for name, slider in self._sliders.items()}
+
+    def set_card(self, card: Any, values: dict[str, float]) -> None:
+        """Build the sliders of a model; ``values`` as they were left, else the card's defaults."""
+        form = self.ui.attributeArea.layout()
+        for widget in [*self._labels, *self._sliders.values()]:
+            form.removeWidget(widget)
+            widget.setParent(None)
+            widget.deleteLater()
+        self._sliders, self._labels = {}, []
+        attributes = card.attributes if card is not None else ()
+        self._defaults = {a.name: float(a.default) for a in attributes}
+        for attribute in attributes:
+            label, slider = qt.QLabel(f"{attribute.title}:"), ctk.ctkSliderWidget()
+            label.setToolTip(attribute.description)
+            slider.setToolTip(attribute.description)
+            whole = attribute.maximum - attribute.minimum >= 10
+            slider.decimals = 0 if whole else 2
+            slider.minimum, slider.maximum = float(attribute.minimum), float(attribute.maximum)
+            slider.singleStep = 1.0 if whole else 0.05
+            slider.suffix = f" {attribute.unit}"
+            wanted = float(values.get(attribute.name, attribute.default))
+            slider.value = min(max(wanted, slider.minimum), slider.maximum)
+            slider.valueChanged.connect(self._on_value)
+            form.addRow(label, slider)
+            self._labels.append(label)
+            self._sliders[attribute.name] = slider
+        self.ui.hintLabel.setText("" if attributes else _("This model has nothing to choose."))
+
+    def set_values(self, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            if name in self._sliders:
+                self._sliders[name].value = value
+
+    def set_enabled(self, enabled: bool) -> None:
+        self.ui.attributeArea.setEnabled(enabled)
+
+    def _on_value(self, *_value: Any) -> None:
+        self.changed.emit(self.values())

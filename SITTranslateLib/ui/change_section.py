@@ -1,0 +1,184 @@
+"""What changed: strength, its two parts, and how motion and change are drawn; the network is not run again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from SITTranslateLib.scene import layout, presentation
+from SITTranslateLib.scene.display import transform_display
+from SITTranslateLib.scene.result import SceneResult
+from SITTranslateLib.ui.section import Resource, Section
+from SITTranslateLib.ui.session import Session
+
+_ORIGINS = {
+    "model": "The motion is the model's own.",
+    "identity": "This model promises not to move anything.",
+    "estimated": "The motion was ESTIMATED afterwards by registration; it is not the model's own.",
+    "none": "This model gives no motion.",
+}
+
+
+class ChangeSection(Section):
+    """Live controls of the result that is shown."""
+
+    UI = "ChangeSection"
+
+    def __init__(self, session: Session, resource: Resource) -> None:
+        super().__init__(session, resource)
+        self._updating = False
+        # Motion and volume change are redone when the slider rests, the scan itself while it moves.
+        self._rest = qt.QTimer()
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(300)
+        self._rest.timeout.connect(self._on_rest)
+        self.ui.strengthSlider.valueChanged.connect(self._on_strength)
+        for button in (self.ui.bothButton, self.ui.anatomyButton, self.ui.intensityButton):
+            button.clicked.connect(self._on_rest)
+        for box in (self.ui.glyphsCheckBox, self.ui.gridCheckBox, self.ui.contoursCheckBox):
+            box.toggled.connect(self._on_motion)
+        self.ui.spacingSlider.valueChanged.connect(self._on_glyphs)
+        self.ui.scaleSlider.valueChanged.connect(self._on_glyphs)
+        for button in (self.ui.changeMapButton, self.ui.jacobianMapButton, self.ui.noMapButton):
+            button.clicked.connect(self._on_map)
+        self.ui.rangeSlider.valueChanged.connect(self._on_range)
+        self.ui.layoutButton.clicked.connect(self._on_layout)
+        self.ui.removeButton.clicked.connect(self._on_remove)
+        session.shown_changed.connect(self.update)
+        self.update()
+
+    @property
+    def nodes(self) -> SceneResult | None:
+        return self.session.shown.nodes if self.session.shown is not None else None
+
+    def update(self) -> None:
+        """Show the state of the result in the views; nothing is enabled without one."""
+        nodes = self.nodes
+        self._rest.stop()
+        for name in ("strengthSlider", "bothButton", "anatomyButton", "intensityButton", "motionBox", "mapBox",
+                     "layoutButton", "removeButton"):  # fmt: skip
+            getattr(self.ui, name).setEnabled(nodes is not None)
+        if nodes is None:
+            self.ui.summaryLabel.setText(_("Translate a scan to see what changed."))
+            return
+        self._updating = True
+        self.ui.strengthSlider.value = 100.0
+        self.ui.bothButton.setChecked(True)
+        moved = nodes.motion is not None
+        self.ui.motionBox.setEnabled(moved)
+        self.ui.anatomyButton.setEnabled(moved)
+        self.ui.intensityButton.setEnabled(nodes.change is not None)
+        self.ui.jacobianMapButton.setEnabled(nodes.jacobian is not None)
+        self.ui.changeMapButton.setEnabled(nodes.change is not None)
+        self.ui.rangeSlider.value = 100.0
+        self.ui.glyphsCheckBox.setChecked(moved)
+        self.ui.gridCheckBox.setChecked(False)
+        self.ui.contoursCheckBox.setChecked(False)
+        (self.ui.changeMapButton if nodes.change is not None else self.ui.jacobianMapButton).setChecked(True)
+        if moved:
+            glyphs = transform_display(nodes.motion, "glyphs")
+            self.ui.spacingSlider.value = glyphs.GetGlyphSpacingMm()
+            self.ui.scaleSlider.maximum = max(2000.0, 2.0 * glyphs.GetGlyphScalePercent())
+            self.ui.scaleSlider.value = glyphs.GetGlyphScalePercent()
+        self._updating = False
+        self.ui.summaryLabel.setText(self.summary())
+
+    def summary(self) -> str:
+        """The result in a few plain words."""
+        shown = self.session.shown
+        if shown is None:
+            return ""
+        ranges, translation = shown.nodes.ranges, shown.translation
+        parts = []
+        if translation.motion is not None:
+            parts.append(_("Moved by up to {distance:.2g} mm.").format(distance=ranges.motion_mm))
+        if translation.intensity_change is not None:
+            parts.append(_("Intensity changed by up to {change:.3g} (scan units).").format(change=ranges.change))
+        parts.append(_(_ORIGINS.get(translation.field_origin, "")))
+        low, high = ranges.grey
+        percent = 100.0 * translation.recomposition_error / max(high - low, 1e-9)
+        parts.append(_("These parts give the model's own output to {percent:.2g} %.").format(percent=percent))
+        return " ".join(parts)
+
+    def set_strength(self, percent: float) -> None:
+        self.ui.strengthSlider.value = float(percent)
+
+    def _ask(self, final: bool) -> None:
+        self.session.set_strength(
+            float(self.ui.strengthSlider.value) / 100.0,
+            spatial=not self.ui.intensityButton.checked,
+            intensity=not self.ui.anatomyButton.checked,
+            final=final,
+        )
+
+    def _on_strength(self, *_value: Any) -> None:
+        if not self._updating:
+            self._ask(False)
+            self._rest.start()
+
+    def _on_rest(self, *_checked: Any) -> None:
+        self._ask(True)
+        self._on_motion()
+
+    def _on_motion(self, *_checked: Any) -> None:
+        nodes = self.nodes
+        if self._updating or nodes is None or nodes.motion is None:
+            return
+        moves = not self.ui.intensityButton.checked
+        for kind, box in (
+            ("glyphs", self.ui.glyphsCheckBox),
+            ("grid", self.ui.gridCheckBox),
+            ("contours", self.ui.contoursCheckBox),
+        ):
+            shown = bool(moves and box.checked)
+            display = transform_display(nodes.motion, kind)
+            if display is not None:
+                display.SetVisibility(int(shown))
+                display.SetVisibility2D(int(shown))
+                display.SetVisibility3D(int(shown and kind == "glyphs"))
+
+    def _on_glyphs(self, *_value: Any) -> None:
+        nodes = self.nodes
+        if self._updating or nodes is None or nodes.motion is None:
+            return
+        display = transform_display(nodes.motion, "glyphs")
+        display.SetGlyphSpacingMm(float(self.ui.spacingSlider.value))
+        display.SetGlyphScalePercent(float(self.ui.scaleSlider.value))
+
+    def _on_map(self, *_checked: Any) -> None:
+        nodes = self.nodes
+        if nodes is None:
+            return
+        chosen = None
+        if self.ui.changeMapButton.checked:
+            chosen = nodes.change
+        elif self.ui.jacobianMapButton.checked:
+            chosen = nodes.jacobian
+        opacity = presentation.OVERLAY_OPACITY if chosen is not None else 0.0
+        layout.show_volumes(slicer.mrmlScene, layout.CHANGE, nodes.source, chosen, opacity)
+        self.session.view_changed.emit()
+
+    def map_title(self) -> str:
+        """The title of the view that shows the colour map."""
+        if self.ui.jacobianMapButton.checked:
+            return _("What expanded, what shrank")
+        return _("Source") if self.ui.noMapButton.checked else _("How the intensity changed")
+
+    def _on_range(self, *_value: Any) -> None:
+        nodes = self.nodes
+        if self._updating or nodes is None:
+            return
+        factor = float(self.ui.rangeSlider.value) / 100.0
+        for node, bound in ((nodes.jacobian, nodes.ranges.expansion), (nodes.change, nodes.ranges.change)):
+            if node is not None and bound > 0:
+                node.GetDisplayNode().SetWindowLevelMinMax(-bound * factor, bound * factor)
+        layout.refresh_legends(slicer.mrmlScene)
+
+    def _on_layout(self, *_checked: Any) -> None:
+        self.session.show_views()
+
+    def _on_remove(self, *_checked: Any) -> None:
+        self.session.remove_shown()

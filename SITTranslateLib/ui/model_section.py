@@ -1,0 +1,257 @@
+"""The model: a searchable list of packages, what each is for, its licence, and where it runs."""
+
+from __future__ import annotations
+
+import html
+import shutil
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.host.client import HostError
+from SITTranslateLib.host.signals import Signal
+from SITTranslateLib.ui.licences import accept, is_accepted, needs_acceptance
+from SITTranslateLib.ui.section import Resource, Section
+from SITTranslateLib.ui.session import Session
+
+_NAME_ROLE = 256  # Qt.UserRole: an int, because enums differ between Qt 5 and Qt 6
+
+
+class ModelSection(Section):
+    """Lists the packages on this computer.
+
+    Attributes:
+        changed: emitted when another model is selected, or it may now be used.
+    """
+
+    UI = "ModelSection"
+
+    def __init__(self, session: Session, resource: Resource) -> None:
+        super().__init__(session, resource)
+        self.changed = Signal()
+        self.packages: dict[str, Any] = {}
+        self._updating = False
+        self.ui.detailsLabel.setVisible(False)
+        self.ui.licenceCheckBox.setVisible(False)
+        self.ui.deviceSelector.addItem(_("The fastest there is"), "auto")
+        self.ui.deviceSelector.addItem(_("CPU"), "cpu")
+        self.ui.searchEdit.textChanged.connect(self._on_search)
+        self.ui.modelList.currentRowChanged.connect(self._on_row)
+        self.ui.licenceCheckBox.toggled.connect(self._on_licence)
+        self.ui.detailsButton.toggled.connect(self.ui.detailsLabel.setVisible)
+        self.ui.addButton.clicked.connect(self._on_add)
+        self.ui.removeButton.clicked.connect(self._on_remove)
+        self._show_package()
+
+    @property
+    def package(self) -> Any:
+        """The selected package; None without one."""
+        item = self.ui.modelList.currentItem()
+        return self.packages.get(str(item.data(_NAME_ROLE))) if item is not None else None
+
+    @property
+    def device(self) -> str:
+        return str(self.ui.deviceSelector.itemData(self.ui.deviceSelector.currentIndex) or "auto")
+
+    def set_device(self, name: str) -> None:
+        index = self.ui.deviceSelector.findData(name)
+        if index >= 0:
+            self.ui.deviceSelector.setCurrentIndex(index)
+
+    def why_not(self) -> str:
+        """Why the selected model cannot run; empty if it can."""
+        package = self.package
+        if package is None:
+            return _("Choose a model.")
+        if needs_acceptance(package.card.licence) and not is_accepted(package.sha256):
+            return _("Accept the model's licence first.")
+        return ""
+
+    def refresh(self, selected: str = "") -> list[str]:
+        """Read the packages on this computer again; returns what is wrong with those that cannot be used.
+
+        Raises:
+            ImportError: what reads them is not installed yet.
+        """
+        from SITTranslateLib import packages
+
+        selected = selected or (self.package.name if self.package is not None else "")
+        self.packages = {package.name: package for package in packages.available()}
+        self._fill(selected)
+        total = sum(package.bytes for package in self.packages.values())
+        self.ui.diskLabel.setText(
+            _("{count} models, {size} on disk").format(count=len(self.packages), size=in_bytes(total))
+        )
+        return packages.broken()
+
+    def ask_devices(self) -> None:
+        """Have the host tell which devices there are; this starts it."""
+        self.session.ask("describe", self._show_devices, self._ignore)
+
+    def select(self, name: str) -> None:
+        for row in range(self.ui.modelList.count):
+            if str(self.ui.modelList.item(row).data(_NAME_ROLE)) == name:
+                self.ui.modelList.setCurrentRow(row)
+                return
+
+    def _fill(self, selected: str) -> None:
+        words = self.ui.searchEdit.text.lower().split()
+        self._updating = True
+        self.ui.modelList.clear()
+        for name, package in self.packages.items():
+            if all(word in searchable(package.card) for word in words):
+                item = qt.QListWidgetItem(
+                    f"{package.card.title}    {package.card.source} \u2192 {targets(package.card)}"
+                )
+                item.setData(_NAME_ROLE, name)
+                self.ui.modelList.addItem(item)
+        self._updating = False
+        if self.ui.modelList.count:
+            self.ui.modelList.setCurrentRow(0)
+        self.select(selected)
+        self._show_package()
+
+    def _show_package(self) -> None:
+        package = self.package
+        self.ui.removeButton.setEnabled(package is not None and not is_shipped(package))
+        self.ui.detailsButton.setEnabled(package is not None)
+        self.ui.licenceCheckBox.setVisible(False)
+        if package is None:
+            self.ui.useLabel.setText(_("No model matches.") if self.packages else _("No model on this computer yet."))
+            self.ui.detailsLabel.setText("")
+        else:
+            card = package.card
+            simulated = _(" Trained on simulated scans.") if card.training.get("simulated") else ""
+            self.ui.useLabel.setText(card.intended_use + simulated)
+            self.ui.detailsLabel.setText(details_of(package))
+            if needs_acceptance(card.licence):
+                accepted = is_accepted(package.sha256)
+                self._updating = True
+                self.ui.licenceCheckBox.setText(_("I accept the licence: {licence}").format(licence=card.licence))
+                self.ui.licenceCheckBox.setChecked(accepted)
+                self._updating = False
+                self.ui.licenceCheckBox.setVisible(not accepted)
+        self.changed.emit()
+
+    def _show_devices(self, answer: dict[str, Any]) -> None:
+        chosen = self.device
+        self.ui.deviceSelector.clear()
+        self.ui.deviceSelector.addItem(_("The fastest there is"), "auto")
+        for device in answer["devices"]:
+            free = "" if device["free"] is None else _(" ({size} free)").format(size=in_bytes(device["free"]))
+            self.ui.deviceSelector.addItem(f"{device['title']}{free}", device["name"])
+        self.set_device(chosen)
+
+    def _ignore(self, error: HostError) -> None:
+        """Without torch there are no devices to tell of; the panel says elsewhere what to install."""
+
+    def _on_search(self, *_text: Any) -> None:
+        self._fill(self.package.name if self.package is not None else "")
+
+    def _on_row(self, *_row: Any) -> None:
+        if not self._updating:
+            self._show_package()
+
+    def _on_licence(self, *_checked: Any) -> None:
+        package = self.package
+        if self._updating or package is None:
+            return
+        if self.ui.licenceCheckBox.checked:
+            accept(package.sha256)
+        self.changed.emit()
+
+    def _on_add(self, *_checked: Any) -> None:
+        folder = qt.QFileDialog.getExistingDirectory(self.widget, _("Folder of a model package"))
+        folder = folder if isinstance(folder, str) else folder[0]
+        if folder:
+            with slicer.util.tryWithErrorDisplay(_("The package was not added."), waitCursor=True):
+                self.add(Path(folder))
+
+    def add(self, folder: Path) -> None:
+        """Copy a package folder to the user's models.
+
+        Raises:
+            InputError: it is no package in order, or one of that name is there.
+        """
+        from SITTranslateLib import packages
+        from SITTranslateLib.packages.weights import verified_bytes
+
+        package = packages.open_package(folder)
+        for file in package.card.files:
+            verified_bytes(folder, file)
+        target = packages.locations()[-1] / package.name
+        if target.exists():
+            raise InputError(f"There is a package '{package.name}' already: remove it first.")
+        target.mkdir(parents=True)
+        try:
+            for name in ["model.json", *(file.path for file in package.card.files)]:
+                shutil.copyfile(folder / name, target / name)
+        except OSError:
+            shutil.rmtree(target, ignore_errors=True)
+            raise
+        self.refresh(package.name)
+
+    def _on_remove(self, *_checked: Any) -> None:
+        package = self.package
+        if package is None or is_shipped(package):
+            return
+        question = _("Delete the model '{title}' ({size}) from this computer?").format(
+            title=package.card.title, size=in_bytes(package.bytes)
+        )
+        if slicer.util.confirmOkCancelDisplay(question):
+            self.remove()
+
+    def remove(self) -> None:
+        """Delete the selected package, unless it came with the extension."""
+        package = self.package
+        if package is not None and not is_shipped(package):
+            shutil.rmtree(package.folder)
+            self.refresh()
+
+
+def searchable(card: Any) -> str:
+    """Everything of a card that a search looks at, lower case."""
+    words = [card.name, card.title, card.system.name, card.source, *card.targets, card.licence, card.intended_use]
+    return " ".join([*words, *(f"{a.name} {a.title}" for a in card.attributes)]).lower()
+
+
+def targets(card: Any) -> str:
+    return ", ".join(card.targets)
+
+
+def is_shipped(package: Any) -> bool:
+    from SITTranslateLib import packages
+
+    return packages.locations()[0] in package.folder.parents
+
+
+def details_of(package: Any) -> str:
+    """Limits, measured figures, licence, citation and size, as simple rich text."""
+    card = package.card
+    lines = [f"<b>{_('Limits')}</b><ul>{''.join(f'<li>{html.escape(text)}</li>' for text in card.limits)}</ul>"]
+    if card.figures:
+        rows = "".join(
+            f"<tr><td>{html.escape(f.name)}</td><td align='right'>&nbsp;{f.value:.3g} {html.escape(f.unit)}</td>"
+            f"<td>&nbsp;{'' if f.baseline is None else f'({f.baseline:.3g})'}</td></tr>"
+            for f in card.figures
+        )
+        lines.append(f"<b>{_('Measured (in brackets: doing nothing)')}</b><table>{rows}</table>")
+    lines.append(f"<b>{_('Training')}</b> {html.escape(str(card.training.get('data', '')))}<br>")
+    lines.append(f"<b>{_('Licence')}</b> {html.escape(card.licence)}<br>")
+    lines.append(f"<b>{_('Citation')}</b> {html.escape(card.citation)}<br>")
+    size, version = in_bytes(package.bytes), html.escape(card.version)
+    lines.append(f"<b>{_('Package')}</b> {html.escape(card.name)} {version}, {size}, sha256 {package.sha256[:12]}")
+    return "".join(lines)
+
+
+def in_bytes(count: float) -> str:
+    """A size that a person reads."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"

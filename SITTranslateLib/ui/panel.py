@@ -1,0 +1,219 @@
+"""The whole panel: its sections, joined with each other, with the session, and with the scene's parameters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.scene import layout
+from SITTranslateLib.ui import installing
+from SITTranslateLib.ui.apply_section import ApplySection
+from SITTranslateLib.ui.attribute_section import AttributeSection
+from SITTranslateLib.ui.change_section import ChangeSection
+from SITTranslateLib.ui.input_section import InputSection
+from SITTranslateLib.ui.model_section import ModelSection
+from SITTranslateLib.ui.parameters import Parameters
+from SITTranslateLib.ui.section import Resource
+from SITTranslateLib.ui.session import Session
+from SITTranslateLib.ui.sweep_section import SweepSection
+from SITTranslateLib.ui.trace_section import TraceSection
+from SITTranslateLib.ui.view_titles import ViewTitles
+
+POLL_MILLISECONDS = 80
+SYNTHETIC_VIEWS = {layout.TRANSLATED, layout.MOTION, layout.CHANGE, layout.THREE_D}
+
+
+class Panel:
+    """Everything that the module shows.
+
+    Args:
+        box: the Qt layout that the sections are added to.
+        session: what does the work.
+        resource: full path of a file in Resources.
+    """
+
+    def __init__(self, box: Any, session: Session, resource: Resource) -> None:
+        self.session = session
+        self.requirements = Path(resource("requirements.txt"))
+        self.parameters: Parameters | None = None
+        self.titles = ViewTitles()
+        self._updating = False
+        self._listed = False
+        self.input = InputSection(session, resource)
+        self.model = ModelSection(session, resource)
+        self.attributes = AttributeSection(session, resource)
+        self.apply = ApplySection(session, resource)
+        self.change = ChangeSection(session, resource)
+        self.trace = TraceSection(session, resource)
+        self.sweep = SweepSection(session, resource)
+        self.sections = (
+            self.input, self.model, self.attributes, self.apply, self.change, self.trace, self.sweep,
+        )  # fmt: skip
+        for section in self.sections:
+            box.addWidget(section.widget)
+        box.addStretch(1)
+        self.timer = qt.QTimer()
+        self.timer.setInterval(POLL_MILLISECONDS)
+        self.timer.timeout.connect(session.poll)
+        self.input.changed.connect(self._on_input)
+        self.model.changed.connect(self._on_model)
+        self.attributes.changed.connect(self._on_attributes)
+        self.apply.applied.connect(self.on_apply)
+        self.apply.installed.connect(self.on_install)
+        self.apply.cpu_wanted.connect(self._on_cpu)
+        session.changed.connect(self._on_session)
+        session.shown_changed.connect(self._on_shown)
+        session.view_changed.connect(self._show_titles)
+        self._card: Any = None
+
+    def enter(self, parameters: Parameters) -> None:
+        """The module is shown: list the models, take up what the scene remembers, watch the host."""
+        self.use(parameters)
+        self.list_models()
+        self.timer.start()
+        if self.session.shown is not None:
+            self.session.show_views()
+
+    def exit(self) -> None:
+        """Another module is shown: the user's layout comes back; a run goes on to its end."""
+        self.trace.stop_picking()
+        self.titles.clear()
+        self.session.leave_views()
+
+    def close(self) -> None:
+        self.timer.stop()
+        self.titles.clear()
+        self.session.close()
+
+    def use(self, parameters: Parameters | None) -> None:
+        """Show what a scene's parameter node says; None between two scenes."""
+        self.parameters = parameters
+        if parameters is None:
+            return
+        self._updating = True
+        for section in self.sections:
+            section.set_scene(slicer.mrmlScene)
+        if parameters.input_node is not None:
+            self.input.set_node(parameters.input_node)
+        self.model.set_device(parameters.device)
+        if parameters.model:
+            self.model.select(parameters.model)
+        self._updating = False
+        self._on_model()
+        self._on_input()
+
+    def list_models(self) -> None:
+        """Read the packages; without what the models need, offer to install it."""
+        missing = installing.missing_packages(self.requirements)
+        if missing:
+            self.apply.offer_installation(
+                _("To run models, these packages must be installed first: {names}.").format(names=", ".join(missing))
+            )
+        try:
+            problems = self.model.refresh(self.parameters.model if self.parameters is not None else "")
+        except ImportError:
+            return
+        if problems:
+            self.apply.say(problems[0])
+        if not missing and not self._listed:
+            self._listed = True
+            self.model.ask_devices()
+
+    def on_apply(self) -> None:
+        """Translate the chosen scan."""
+        package = self.model.package
+        if package is None or installing.missing_packages(self.requirements):
+            self.list_models()
+            return
+        self._keep()
+        try:
+            self.session.apply(
+                self.input.node, str(package.folder), self.attributes.values(),
+                device=self.model.device, force=self.input.force,
+            )  # fmt: skip
+        except InputError as error:
+            self.apply.say(str(error))
+
+    def on_install(self) -> None:
+        """Install what the models need, after asking once."""
+        self.apply.clear_message()
+        try:
+            with slicer.util.tryWithErrorDisplay(_("The packages were not installed."), waitCursor=True):
+                try:
+                    installing.install(self.requirements)
+                except installing.Declined as answer:
+                    self.apply.offer_installation(str(answer))
+                    return
+        except Exception as error:
+            self.apply.offer_installation(_("The packages were not installed: {reason}").format(reason=error))
+            return
+        self.list_models()
+        self._on_model()
+
+    def _on_cpu(self) -> None:
+        self.model.set_device("cpu")
+        self.on_apply()
+
+    def _on_input(self) -> None:
+        if not self._updating:
+            self._keep()
+            self._check()
+
+    def _on_model(self) -> None:
+        if self._updating:
+            return
+        package = self.model.package
+        card = package.card if package is not None else None
+        if card is not self._card:
+            self._card = card
+            kept = self.parameters.attributes(card.name) if card is not None and self.parameters is not None else {}
+            self.attributes.set_card(card, kept)
+            self.sweep.set_card(card)
+            runs = not installing.missing_packages(self.requirements)
+            self.input.set_model(card if runs else None, str(package.folder) if package is not None else "")
+        self._keep()
+        self._check()
+
+    def _on_attributes(self, values: dict[str, float]) -> None:
+        package = self.model.package
+        if package is not None and self.parameters is not None:
+            self.parameters.set_attributes(package.name, values)
+
+    def _on_session(self) -> None:
+        running = self.session.running
+        for section in (self.input, self.model):
+            section.ui.sectionButton.setEnabled(not running)
+        self.attributes.set_enabled(not running)
+        self._check()
+
+    def _on_shown(self) -> None:
+        if self.parameters is not None:
+            self.parameters.keep_result(self.session.shown.nodes if self.session.shown is not None else None)
+        if self.session.shown is None:
+            self.titles.clear()
+
+    def _show_titles(self) -> None:
+        if self.session.shown is None:
+            return
+        titles = {name: _(title) for name, title in layout.TITLES.items()}
+        titles[layout.CHANGE] = self.change.map_title()
+        self.titles.show(titles, SYNTHETIC_VIEWS)
+
+    def _keep(self) -> None:
+        """Write the choices to the parameter node, so that they are saved with the scene."""
+        if self.parameters is None or self._updating:
+            return
+        was = self.parameters.node.StartModify()
+        self.parameters.input_node = self.input.node
+        if self.model.package is not None:
+            self.parameters.model = self.model.package.name
+        self.parameters.device = self.model.device
+        self.parameters.node.EndModify(was)
+
+    def _check(self) -> None:
+        self.apply.set_ready(self.input.why_not() or self.model.why_not())

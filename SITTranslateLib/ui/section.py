@@ -1,0 +1,32 @@
+"""A section of the panel: its ``.ui`` file, loaded, with the widgets in it by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import slicer
+
+from SITTranslateLib.ui.session import Session
+
+Resource = Callable[[str], str]
+
+
+class Section:
+    """Base of the sections; ``UI`` names the file in Resources/UI.
+
+    Attributes:
+        widget: the section's root widget.
+        ui: its widgets by name.
+    """
+
+    UI = ""
+
+    def __init__(self, session: Session, resource: Resource) -> None:
+        self.session = session
+        self.widget: Any = slicer.util.loadUI(resource(f"UI/{self.UI}.ui"))
+        self.ui: Any = slicer.util.childWidgetVariables(self.widget)
+        self.widget.setMRMLScene(slicer.mrmlScene)
+
+    def set_scene(self, scene: Any) -> None:
+        self.widget.setMRMLScene(scene)

@@ -1,0 +1,271 @@
+"""One panel's work: what runs, what is shown, and what happens when scene, scan or process go away meanwhile.
+
+No Qt: the panel polls it. Nodes are held only while a run lasts, and looked up again when it ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import slicer
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.host.client import HostClient, HostError, Job
+from SITTranslateLib.host.protocol import Failure
+from SITTranslateLib.host.results import HostedTranslation
+from SITTranslateLib.host.signals import Signal
+from SITTranslateLib.scene import hierarchy, layout, presentation
+from SITTranslateLib.scene.result import SceneResult, add_translation
+from SITTranslateLib.scene.volumes import volume_from_node
+from SITTranslateLib.ui.strength import show_strength
+
+#: Spacing of the sampling field that is kept in the scene: Slicer saves fields uncompressed in double precision.
+SAVED_FIELD_MM = 2.0
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The result in the views: its nodes, and the translation that the host still holds."""
+
+    translation: HostedTranslation
+    nodes: SceneResult
+
+
+@dataclass
+class _Run:
+    """What must still hold when a run ends."""
+
+    job: Job
+    node: Any
+    image_time: tuple[int, tuple[float, ...], str]
+    scene_number: int
+
+
+class Session:
+    """Runs requests of the panel and puts results into the scene."""
+
+    def __init__(self, host: HostClient | None = None) -> None:
+        self.host = host or HostClient()
+        self.changed = Signal()
+        self.stage = Signal()
+        self.progress = Signal()
+        self.warned = Signal()
+        self.failed = Signal()
+        self.shown_changed = Signal()
+        self.shown: Shown | None = None
+        self.view_changed = Signal()
+        self._run: _Run | None = None
+        self._scene_number = 0
+        self._answers: dict[int, Callable[[Any], None]] = {}
+        self._refusals: dict[int, Callable[[HostError], None]] = {}
+        self._users_layout: int | None = None
+        self._recomposing: Job | None = None
+        self._wanted: dict[str, Any] | None = None
+        self.host.stage.connect(self._on_stage)
+        self.host.progress.connect(self._on_progress)
+        self.host.warning.connect(lambda _job, sentence: self.warned.emit(sentence))
+        self.host.finished.connect(self._on_finished)
+        self.host.failed.connect(self._on_failed)
+
+    @property
+    def running(self) -> bool:
+        """Whether a translation runs."""
+        return self._run is not None
+
+    def apply(
+        self, node: Any, model: str, attributes: dict[str, float], *, device: str = "auto", force: bool = False
+    ) -> None:
+        """Start a translation of a volume node; its result goes to the scene when it is done.
+
+        Raises:
+            InputError: one runs already, or the node is no scan.
+        """
+        if self._run is not None:
+            raise InputError("A translation is running: wait for it, or cancel it first.")
+        volume = volume_from_node(node)
+        job = self.ask(
+            "translate", self._on_translated, self._on_run_failed, volume=volume, model=model,
+            attributes=attributes, device=device, force=force,
+        )  # fmt: skip
+        if not job.done:
+            self._run = _Run(job, node, image_time(node), self._scene_number)
+        self.changed.emit()
+
+    def ask(
+        self,
+        kind: str,
+        answered: Callable[[Any], None],
+        refused: Callable[[HostError], None] | None = None,
+        **parameters: Any,
+    ) -> Job:
+        """Send a request to the host; one of the two is called from a later :meth:`poll`."""
+        job = self.host.submit(kind, **parameters)
+        if job.done and job.error is not None:
+            (refused or self._tell)(job.error)
+            return job
+        self._answers[job.id] = answered
+        if refused is not None:
+            self._refusals[job.id] = refused
+        return job
+
+    def poll(self) -> None:
+        """Called by the panel's timer."""
+        self.host.poll()
+        if self._recomposing is None and self._wanted is not None:
+            self._recompose()
+
+    def cancel(self) -> None:
+        """Stop the running translation; nothing of it reaches the scene."""
+        if self._run is not None:
+            self.host.cancel(self._run.job)
+
+    def on_node_removed(self, node: Any) -> None:
+        """A node is about to leave the scene: stop a run on it, forget a result that loses a part."""
+        if self._run is not None and node is self._run.node:
+            self.warned.emit("The scan was removed: the translation was cancelled.")
+            self.cancel()
+        if self.shown is not None and node is self.shown.nodes.translated:
+            self.forget()
+
+    def on_scene_closing(self) -> None:
+        """Nothing that began in the old scene may reach the new one."""
+        self._scene_number += 1
+        self.cancel()
+        self.forget()
+        self._users_layout = None
+
+    def forget(self) -> None:
+        """Let go of the shown result; its nodes stay in the scene."""
+        if self.shown is not None:
+            self.host.forget(self.shown.translation)
+        self.shown, self._wanted = None, None
+        self.shown_changed.emit()
+
+    def remove_shown(self) -> None:
+        """Take every node of the shown result out of the scene."""
+        if self.shown is None:
+            return
+        folder = self.shown.nodes.folder
+        self.forget()
+        hierarchy.remove_folder(slicer.mrmlScene, folder)
+
+    def close(self) -> None:
+        """End the worker and remove its files."""
+        self.leave_views()
+        self.host.close()
+
+    def show_views(self) -> None:
+        """Our layout with the shown result in it."""
+        previous = layout.enter_layout(slicer.mrmlScene)
+        if previous != layout.LAYOUT_ID:
+            self._users_layout = previous
+        if self.shown is not None:
+            presentation.show_result(slicer.mrmlScene, self.shown.nodes)
+        self.view_changed.emit()
+
+    def leave_views(self) -> None:
+        """Back to the layout the user had."""
+        if self._users_layout is not None:
+            layout.leave_layout(slicer.mrmlScene, self._users_layout)
+            self._users_layout = None
+
+    def set_strength(
+        self, strength: float, *, spatial: bool = True, intensity: bool = True, final: bool = True
+    ) -> None:
+        """Show another strength of the change (1 is the translation); only the last wish counts.
+
+        Args:
+            final: also redo the motion and the volume change, which takes longer than the scan itself.
+        """
+        if self.shown is None:
+            return
+        self._wanted = {"strength": strength, "spatial": spatial, "intensity": intensity, "fields": final}
+        if self._recomposing is None:
+            self._recompose()
+
+    def _recompose(self) -> None:
+        wanted, self._wanted = self._wanted, None
+        if wanted is None or self.shown is None:
+            return
+        shown, number = self.shown, self._scene_number
+
+        def answered(answer: dict[str, Any]) -> None:
+            self._recomposing = None
+            if self.shown is shown and number == self._scene_number:
+                show_strength(shown.nodes, answer, spatial=wanted["spatial"], intensity=wanted["intensity"])
+
+        def refused(error: HostError) -> None:
+            self._recomposing = None
+            self._tell(error)
+
+        job = self.ask("recompose", answered, refused, translation=shown.translation, **wanted)
+        self._recomposing = None if job.done else job
+
+    def _on_stage(self, job: Job, stage: str) -> None:
+        if self._run is not None and job is self._run.job:
+            self.stage.emit(stage)
+
+    def _on_progress(self, job: Job, fraction: float, seconds_left: float | None) -> None:
+        if self._run is not None and job is self._run.job:
+            self.progress.emit(fraction, seconds_left)
+
+    def _on_finished(self, job: Job, result: Any) -> None:
+        self._refusals.pop(job.id, None)
+        answered = self._answers.pop(job.id, None)
+        if answered is not None:
+            answered(result)
+
+    def _on_failed(self, job: Job, error: HostError) -> None:
+        self._answers.pop(job.id, None)
+        self._refusals.pop(job.id, self._tell)(error)
+
+    def _tell(self, error: HostError) -> None:
+        if error.failure is not Failure.CANCELLED:
+            self.failed.emit(error)
+
+    def _on_run_failed(self, error: HostError) -> None:
+        self._run = None
+        self.changed.emit()
+        self.failed.emit(error)
+
+    def _on_translated(self, translation: HostedTranslation) -> None:
+        run, self._run = self._run, None
+        if run is None or run.scene_number != self._scene_number:
+            self.host.forget(translation)
+            self.changed.emit()
+            return
+        node: Any = run.node if slicer.mrmlScene.IsNodePresent(run.node) else None
+        if node is not None and image_time(node) != run.image_time:
+            self.warned.emit("The scan was edited meanwhile: the result belongs to the scan as it was, kept beside it.")
+            node = None
+        try:
+            self.show(translation, node)
+        except Exception as error:
+            self.host.forget(translation)
+            sentence = "The result could not be put into the scene; nothing was added."
+            self.failed.emit(HostError(Failure.FAILED, sentence, repr(error)))
+        self.changed.emit()
+
+    def show(self, translation: HostedTranslation, node: Any, *, views: bool = True) -> SceneResult:
+        """Put a result into the scene and, unless not wanted, into our views; the one before stays in the scene."""
+        nodes = add_translation(translation, node, sampling_mm=SAVED_FIELD_MM)
+        if self.shown is not None:
+            self.host.forget(self.shown.translation)
+        self.shown, self._wanted = Shown(translation, nodes), None
+        if views:
+            self.show_views()
+        self.shown_changed.emit()
+        return nodes
+
+
+def image_time(node: Any) -> tuple[int, tuple[float, ...], str]:
+    """What changes when the voxels of a volume node, or the place where they lie, are edited."""
+    import vtk
+
+    image = node.GetImageData()
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    place = tuple(matrix.GetElement(row, column) for row in range(3) for column in range(4))
+    return (int(image.GetMTime()) if image is not None else 0, place, str(node.GetTransformNodeID() or ""))

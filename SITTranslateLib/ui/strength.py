@@ -1,0 +1,37 @@
+"""Another strength of the change, put into the nodes of a result that is shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from SITTranslateLib.scene.result import SMALLEST_JACOBIAN, SceneResult
+from SITTranslateLib.scene.transforms import grid_transform, thinned
+from SITTranslateLib.scene.volumes import image_from_array
+
+#: As in the scene room: what is drawn is thinned to about this.
+DRAWN_MM, MAPPED_MM = 3.0, 2.0
+
+
+def show_strength(nodes: SceneResult, answer: dict[str, Any], *, spatial: bool, intensity: bool) -> None:
+    """Replace the voxels of the translated scan, and its motion and volume change where they were asked for.
+
+    Args:
+        answer: what the host said to ``recompose``.
+        spatial, intensity: which parts it was made of, for the node's own record.
+    """
+    if nodes.translated is not None:
+        nodes.translated.SetAndObserveImageData(image_from_array(answer["translated"].array))
+        nodes.translated.SetAttribute("SITTranslate.Strength", f"{answer['strength']:g}")
+        parts = [name for name, used in (("anatomy", spatial), ("intensity", intensity)) if used]
+        nodes.translated.SetAttribute("SITTranslate.Parts", "+".join(parts))
+    if answer.get("motion") is not None and nodes.motion is not None:
+        motion = answer["motion"]
+        nodes.motion.SetAndObserveTransformToParent(grid_transform(thinned(motion, DRAWN_MM)))
+        if nodes.distance is not None:
+            thin = thinned(motion, MAPPED_MM)
+            nodes.distance.SetAndObserveImageData(image_from_array(thin.magnitude()))
+    if answer.get("jacobian") is not None and nodes.jacobian is not None:
+        logarithm = np.log2(np.maximum(answer["jacobian"].array, SMALLEST_JACOBIAN))
+        nodes.jacobian.SetAndObserveImageData(image_from_array(logarithm.astype(np.float32)))

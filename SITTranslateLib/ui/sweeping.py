@@ -1,0 +1,88 @@
+"""A range of one attribute as sequences: translated scan, motion and volume change play together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import slicer
+
+from SITTranslateLib.host.results import HostedTranslation
+from SITTranslateLib.scene.annotation import SYNTHETIC
+from SITTranslateLib.scene.result import SMALLEST_JACOBIAN, SceneResult
+from SITTranslateLib.scene.transaction import all_or_nothing
+from SITTranslateLib.scene.transforms import grid_transform, thinned
+from SITTranslateLib.scene.volumes import image_from_array
+
+#: What is drawn is thinned to about this, as in the scene room.
+DRAWN_MM = 3.0
+
+
+class Sweep:
+    """Collects the frames of a sweep, then adds them to the scene at once.
+
+    Each frame is a copy of a node of the result that is shown, with other voxels or another field, so that a frame
+    looks exactly as the result does.
+    """
+
+    def __init__(self, attribute: str, unit: str) -> None:
+        self.attribute, self.unit = attribute, unit
+        self._frames: list[tuple[float, HostedTranslation]] = []
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def add(self, value: float, translation: HostedTranslation) -> None:
+        self._frames.append((value, translation))
+
+    def put_into_scene(self, result: SceneResult) -> Any:
+        """Sequences and their browser, which shows them in the result's own nodes; all, or nothing."""
+        scene = slicer.mrmlScene
+        with all_or_nothing(scene):
+            browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", f"Sweep of {self.attribute} ({SYNTHETIC})")
+            browser.SetPlaybackRateFps(4.0)
+            for role, node in (
+                ("translated", result.translated),
+                ("motion", result.motion),
+                ("jacobian", result.jacobian),
+                ("change", result.change),
+            ):
+                if node is not None:
+                    self._add_sequence(browser, role, node)
+            browser.SetSelectedItemNumber(0)
+        return browser
+
+    def _add_sequence(self, browser: Any, role: str, node: Any) -> None:
+        scene = slicer.mrmlScene
+        sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", f"{node.GetName()} by {self.attribute}")
+        sequence.SetIndexName(self.attribute)
+        sequence.SetIndexUnit(self.unit)
+        sequence.SetIndexTypeFromString("numeric")
+        for value, translation in self._frames:
+            frame = _frame(node, role, translation)
+            sequence.SetDataNodeAtValue(frame, f"{value:g}")
+        browser.AddSynchronizedSequenceNodeID(sequence.GetID())
+        browser.AddProxyNode(node, sequence, False)
+        # The proxy follows the browser, never the other way round.
+        browser.SetSaveChanges(sequence, False)
+        browser.SetOverwriteProxyName(sequence, False)
+
+
+def _frame(node: Any, role: str, translation: HostedTranslation) -> Any:
+    """A node outside the scene, like ``node`` but of another translation."""
+    frame = slicer.mrmlScene.CreateNodeByClass(node.GetClassName())
+    frame.UnRegister(None)
+    frame.SetName(node.GetName())
+    if role == "motion":
+        if translation.motion is not None:
+            frame.SetAndObserveTransformToParent(grid_transform(thinned(translation.motion, DRAWN_MM)))
+        return frame
+    volume = {"translated": translation.translated, "jacobian": translation.jacobian,
+              "change": translation.intensity_change}[role]  # fmt: skip
+    frame.CopyOrientation(node)
+    if volume is not None:
+        array = volume.array
+        if role == "jacobian":
+            array = np.log2(np.maximum(array, SMALLEST_JACOBIAN)).astype(np.float32)
+        frame.SetAndObserveImageData(image_from_array(array))
+    return frame

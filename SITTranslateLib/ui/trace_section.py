@@ -1,0 +1,303 @@
+"""Where did this point go, and what happened to this segment?"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.scene import layout
+from SITTranslateLib.scene.presentation import put_with
+from SITTranslateLib.scene.table import add_table_node
+from SITTranslateLib.ui.section import Resource, Section
+from SITTranslateLib.ui.session import Session
+from SITTranslateLib.ui.tracing import PointPairs, centres, labels_of_node
+
+_TO_TRANSLATED, _TO_SOURCE = "to translated", "to source"
+
+
+class TraceSection(Section):
+    """Point pairs by clicking, and the segment table."""
+
+    UI = "TraceSection"
+
+    def __init__(self, session: Session, resource: Resource) -> None:
+        super().__init__(session, resource)
+        self.points: list[dict[str, Any]] = []
+        self.table: dict[str, Any] | None = None
+        self._pairs: PointPairs | None = None
+        self._pick: Any = None
+        self._observers: list[int] = []
+        self._middles: dict[int, Any] = {}
+        _set_columns(self.ui.pointTable, [_("Point"), _("Source (R, A, S)"), _("Moved to"), _("mm"), _("Misses by")])
+        _set_columns(
+            self.ui.segmentTable,
+            [_("Segment"), _("Before, mL"), _("After, mL"), _("Change"), _("Moved, mm"), _("Verdict")],
+        )
+        self.ui.pickButton.toggled.connect(self._on_pick)
+        self.ui.clearButton.clicked.connect(self.clear_points)
+        self.ui.savePointsButton.clicked.connect(self._on_save_points)
+        self.ui.measureButton.clicked.connect(self._on_measure)
+        self.ui.saveSegmentsButton.clicked.connect(self._on_save_segments)
+        self.ui.pointTable.itemSelectionChanged.connect(self._on_point_row)
+        self.ui.segmentTable.itemSelectionChanged.connect(self._on_segment_row)
+        self.ui.segmentSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._on_segmentation)
+        session.shown_changed.connect(self.update)
+        self.update()
+
+    def update(self) -> None:
+        """Another result is shown, or none: what was traced in the one before is not of this one."""
+        self.stop_picking()
+        self.points, self._pairs, self.table, self._middles = [], None, None, {}
+        self._fill_points()
+        self.ui.segmentTable.setRowCount(0)
+        self.ui.verdictLabel.setText("")
+        self._enable()
+
+    def trace(self, point: Any, *, from_translated: bool = False) -> None:
+        """Trace a RAS point (mm); the pair appears in the list and in the views."""
+        shown = self.session.shown
+        if shown is None:
+            return
+        label = f"P-{len(self.points) + 1}"
+        direction = _TO_SOURCE if from_translated else _TO_TRANSLATED
+
+        def answered(answer: dict[str, Any]) -> None:
+            if self.session.shown is shown:
+                for traced in answer["points"]:
+                    self._add(traced)
+
+        start = [[float(value) for value in point]]
+        self.session.ask(
+            "trace", answered, None, translation=shown.translation, points=start, direction=direction, labels=[label]
+        )
+
+    def measure(self) -> None:
+        """Ask for the segment table of the chosen segmentation.
+
+        Raises:
+            InputError: it has no segments.
+        """
+        shown, node = self.session.shown, self.ui.segmentSelector.currentNode()
+        if shown is None or node is None:
+            return
+        labels, names = labels_of_node(node, shown.nodes.source)
+        self.ui.verdictLabel.setText(_("Measuring..."))
+
+        def answered(answer: dict[str, Any]) -> None:
+            if self.session.shown is shown:
+                self._middles = centres(labels, list(names))
+                self._show_table(answer["table"])
+
+        self.session.ask("segments", answered, None, translation=shown.translation, labels=labels, names=names)
+
+    def clear_points(self, *_checked: Any) -> None:
+        self.points = []
+        if self._pairs is not None:
+            self._pairs.remove()
+            self._pairs = None
+        self._fill_points()
+        self._enable()
+
+    def save_points(self, path: Path) -> None:
+        """Write the pairs as CSV: RAS mm, one row a point."""
+        with path.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(["label", "source_r", "source_a", "source_s", "translated_r", "translated_a",
+                             "translated_s", "motion_mm", "residual_mm", "traceable", "reason"])  # fmt: skip
+            for p in self.points:
+                writer.writerow([p["label"], *p["source"], *p["translated"], p["motion_mm"], p["residual_mm"],
+                                 p["traceable"], p["reason"]])  # fmt: skip
+
+    def save_segments(self, path: Path) -> None:
+        """Write the whole segment table as CSV."""
+        rows = self.table["segments"] if self.table is not None else []
+        with path.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, list(rows[0]) if rows else [])
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def _add(self, traced: dict[str, Any]) -> None:
+        shown = self.session.shown
+        if shown is None:
+            return
+        self.points.append(traced)
+        if self._pairs is None:
+            self._pairs = PointPairs(shown.nodes)
+        self._pairs.add(traced["label"], traced["source"], traced["translated"])
+        self._fill_points()
+        self.ui.pointTable.selectRow(len(self.points) - 1)
+        self._enable()
+
+    def _fill_points(self) -> None:
+        table = self.ui.pointTable
+        table.setRowCount(len(self.points))
+        for row, p in enumerate(self.points):
+            residual = f"{p['residual_mm']:.2f} mm" if p["traceable"] else p["reason"]
+            texts = [p["label"], _place(p["source"]), _place(p["translated"]), f"{p['motion_mm']:.2f}", residual]
+            _fill_row(table, row, texts, p["reason"])
+        table.resizeColumnsToContents()
+
+    def _show_table(self, table: dict[str, Any]) -> None:
+        self.table = table
+        shown = self.session.shown
+        widget = self.ui.segmentTable
+        widget.setRowCount(len(table["segments"]))
+        for row, segment in enumerate(table["segments"]):
+            before, after = segment["volume_before_mm3"], segment["volume_after_mm3"]
+            texts = [
+                segment["name"],
+                _number(before, 1e-3, ".2f"),
+                _number(after, 1e-3, ".2f"),
+                _number(segment["change_percent"], 1.0, "+.1f", " %"),
+                _number(segment["motion_mean_mm"], 1.0, ".2f"),
+                segment["verdict"],
+            ]
+            _fill_row(widget, row, texts, segment["reason"] or segment["note"])
+        widget.resizeColumnsToContents()
+        self.ui.verdictLabel.setText(
+            _("The whole: {verdict}. {reasons}.").format(
+                verdict=table["verdict"], reasons="; ".join(table["reasons"]).rstrip(".")
+            )
+        )
+        if shown is not None and table["segments"]:
+            scene = slicer.mrmlScene
+            node = add_table_node(scene, table["segments"], f"{shown.nodes.source.GetName()} segments")
+            put_with(scene, shown.nodes, node)
+            view = scene.GetSingletonNode(layout.TABLE, "vtkMRMLTableViewNode")
+            if view is not None:
+                view.SetTableNodeID(node.GetID())
+        self._enable()
+
+    def _enable(self) -> None:
+        shown = self.session.shown
+        moved = shown is not None and shown.nodes.motion is not None
+        self.ui.pickButton.setEnabled(moved)
+        self.ui.clearButton.setEnabled(bool(self.points))
+        self.ui.savePointsButton.setEnabled(bool(self.points))
+        chosen = self.ui.segmentSelector.currentNode() is not None
+        self.ui.measureButton.setEnabled(shown is not None and chosen)
+        self.ui.saveSegmentsButton.setEnabled(self.table is not None)
+
+    def _on_pick(self, *_checked: Any) -> None:
+        if self.ui.pickButton.checked and self.session.shown is not None:
+            self._start_picking()
+        else:
+            self.stop_picking()
+
+    def _start_picking(self) -> None:
+        """Slicer's own place mode, with a list of points that each click empties again."""
+        scene = slicer.mrmlScene
+        if self._pick is not None:
+            return
+        self._pick = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Trace")
+        self._pick.SetHideFromEditors(True)
+        self._pick.SetSaveWithScene(False)
+        self._pick.CreateDefaultDisplayNodes()
+        self._pick.GetDisplayNode().SetPointLabelsVisibility(False)
+        defined = slicer.vtkMRMLMarkupsNode.PointPositionDefinedEvent
+        self._observers = [self._pick.AddObserver(defined, self._on_point_placed)]
+        selection = scene.GetSingletonNode("Singleton", "vtkMRMLSelectionNode")
+        interaction = scene.GetSingletonNode("Singleton", "vtkMRMLInteractionNode")
+        if selection is None or interaction is None:
+            return
+        selection.SetReferenceActivePlaceNodeClassName("vtkMRMLMarkupsFiducialNode")
+        selection.SetActivePlaceNodeID(self._pick.GetID())
+        interaction.SetPlaceModePersistence(1)
+        interaction.SetCurrentInteractionMode(interaction.Place)
+
+    def stop_picking(self) -> None:
+        """Leave Slicer's place mode."""
+        pick, self._pick = self._pick, None
+        if pick is not None:
+            for tag in self._observers:
+                pick.RemoveObserver(tag)
+            interaction = slicer.mrmlScene.GetSingletonNode("Singleton", "vtkMRMLInteractionNode")
+            if interaction is not None:
+                interaction.SetCurrentInteractionMode(interaction.ViewTransform)
+            if slicer.mrmlScene.IsNodePresent(pick):
+                slicer.mrmlScene.RemoveNode(pick)
+        self.ui.pickButton.setChecked(False)
+
+    def _on_point_placed(self, *_event: Any) -> None:
+        pick = self._pick
+        if pick is None or pick.GetNumberOfDefinedControlPoints() == 0:
+            return
+        place = [0.0, 0.0, 0.0]
+        pick.GetNthControlPointPositionWorld(pick.GetNumberOfControlPoints() - 1, place)
+        from_translated = _view_under_cursor() == layout.TRANSLATED
+        pick.RemoveAllControlPoints()
+        self.trace(place, from_translated=from_translated)
+
+    def _on_measure(self, *_checked: Any) -> None:
+        try:
+            self.measure()
+        except InputError as error:
+            self.ui.verdictLabel.setText(str(error))
+
+    def _on_segmentation(self, *_node: Any) -> None:
+        self._enable()
+
+    def _on_point_row(self) -> None:
+        row = self.ui.pointTable.currentRow()
+        if 0 <= row < len(self.points):
+            layout.jump_to(slicer.mrmlScene, self.points[row]["source"])
+            view = layout.slice_node(slicer.mrmlScene, layout.TRANSLATED)
+            if view is not None:
+                view.JumpSliceByOffsetting(*self.points[row]["translated"])
+
+    def _on_segment_row(self) -> None:
+        row = self.ui.segmentTable.currentRow()
+        if self.table is not None and 0 <= row < len(self.table["segments"]):
+            middle = self._middles.get(self.table["segments"][row]["label"])
+            if middle is not None:
+                layout.jump_to(slicer.mrmlScene, middle)
+
+    def _on_save_points(self, *_checked: Any) -> None:
+        self._save(self.save_points, "points.csv")
+
+    def _on_save_segments(self, *_checked: Any) -> None:
+        self._save(self.save_segments, "segments.csv")
+
+    def _save(self, write: Any, name: str) -> None:
+        path = qt.QFileDialog.getSaveFileName(self.widget, _("Save as CSV"), name, "CSV (*.csv)")
+        path = path if isinstance(path, str) else path[0]
+        if path:
+            with slicer.util.tryWithErrorDisplay(_("The file was not written.")):
+                write(Path(path))
+
+
+def _view_under_cursor() -> str:
+    """Name of the slice view that the cursor is in; empty in a 3D view or outside."""
+    crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+    if crosshair is None:
+        return ""
+    inside = [0.0, 0.0, 0.0]
+    view = crosshair.GetCursorPositionXYZ(inside)
+    return view.GetLayoutName() if view is not None else ""
+
+
+def _set_columns(table: Any, titles: list[str]) -> None:
+    table.setColumnCount(len(titles))
+    table.setHorizontalHeaderLabels(titles)
+    table.verticalHeader().setVisible(False)
+
+
+def _fill_row(table: Any, row: int, texts: list[str], tip: str) -> None:
+    for column, text in enumerate(texts):
+        item = qt.QTableWidgetItem(text)
+        item.setToolTip(tip or text)
+        table.setItem(row, column, item)
+
+
+def _place(point: Any) -> str:
+    return ", ".join(f"{value:.1f}" for value in point)
+
+
+def _number(value: float | None, factor: float, form: str, unit: str = "") -> str:
+    return "-" if value is None else f"{value * factor:{form}}{unit}"

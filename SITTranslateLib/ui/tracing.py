@@ -1,0 +1,113 @@
+"""Traced points and measured segments as nodes of the scene."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import slicer
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.scene import layout
+from SITTranslateLib.scene.presentation import put_with
+from SITTranslateLib.scene.result import SceneResult
+from SITTranslateLib.scene.volumes import grid_of_node
+from SITTranslateLib.volume import Volume
+
+SOURCE_COLOUR, TRANSLATED_COLOUR = (0.25, 0.85, 1.0), (1.0, 0.76, 0.25)
+_ATTRIBUTE = "SITTranslate.Role"
+
+
+class PointPairs:
+    """Two lists of points with the same labels: one in the views of the source, one in that of the translation."""
+
+    def __init__(self, result: SceneResult) -> None:
+        scene = slicer.mrmlScene
+        name = result.source.GetName()
+        source_views = [layout.view_id(v) for v in (layout.SOURCE, layout.MOTION, layout.CHANGE)]
+        self.source = _point_list(scene, f"{name} points", SOURCE_COLOUR, source_views)
+        self.translated = _point_list(
+            scene, f"{name} points in the translation", TRANSLATED_COLOUR, [layout.view_id(layout.TRANSLATED)]
+        )
+        for node, role in ((self.source, "points"), (self.translated, "translated points")):
+            node.SetAttribute(_ATTRIBUTE, role)
+            put_with(scene, result, node)
+
+    def add(self, label: str, source: Sequence[float], translated: Sequence[float]) -> None:
+        for node, point in ((self.source, source), (self.translated, translated)):
+            index = node.AddControlPointWorld(*(float(value) for value in point))
+            node.SetNthControlPointLabel(index, label)
+            node.SetNthControlPointLocked(index, True)
+
+    def remove(self) -> None:
+        for node in (self.source, self.translated):
+            if slicer.mrmlScene.IsNodePresent(node):
+                slicer.mrmlScene.RemoveNode(node)
+
+
+def _point_list(scene: Any, name: str, colour: tuple[float, float, float], views: list[str]) -> Any:
+    node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", scene.GenerateUniqueName(name))
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetSelectedColor(*colour)
+    display.SetColor(*colour)
+    display.SetTextScale(4.0)
+    display.SetUseGlyphScale(True)
+    display.SetGlyphScale(2.5)
+    for view in views:
+        display.AddViewNodeID(view)
+    return node
+
+
+def labels_of_node(node: Any, reference: Any) -> tuple[Volume, dict[int, str]]:
+    """A segmentation or label map as labels, with their names.
+
+    Args:
+        node: segmentation or label map node.
+        reference: the volume node whose grid a segmentation is read on.
+
+    Raises:
+        InputError: there is no segment.
+    """
+    if node.IsA("vtkMRMLLabelMapVolumeNode"):
+        return _labels_of_label_map(node)
+    grid = grid_of_node(reference)
+    labels = np.zeros(grid.shape, np.float32)
+    segmentation = node.GetSegmentation()
+    names: dict[int, str] = {}
+    for index in range(segmentation.GetNumberOfSegments()):
+        identifier = segmentation.GetNthSegmentID(index)
+        names[index + 1] = segmentation.GetSegment(identifier).GetName()
+        mask = slicer.util.arrayFromSegmentBinaryLabelmap(node, identifier, reference)
+        if mask is not None:
+            labels[np.asarray(mask) > 0] = index + 1
+    if not names:
+        raise InputError(f"The segmentation '{node.GetName()}' has no segments: draw one, or choose another.")
+    return Volume(labels, grid.affine, node.GetName()), names
+
+
+def _labels_of_label_map(node: Any) -> tuple[Volume, dict[int, str]]:
+    if node.GetImageData() is None:
+        raise InputError(f"The label map '{node.GetName()}' has no voxels: load it again.")
+    array = np.asarray(slicer.util.arrayFromVolume(node))
+    colours = node.GetDisplayNode().GetColorNode() if node.GetDisplayNode() is not None else None
+    names = {}
+    for value in np.unique(array):
+        if value > 0:
+            name = colours.GetColorName(int(value)) if colours is not None else ""
+            names[int(value)] = name if name and name != "(none)" else f"label {int(value)}"
+    if not names:
+        raise InputError(f"The label map '{node.GetName()}' is empty: choose another.")
+    return Volume(array.astype(np.float32), grid_of_node(node).affine, node.GetName()), names
+
+
+def centres(labels: Volume, values: Sequence[int]) -> dict[int, np.ndarray]:
+    """For each label the voxel of it that lies nearest to its middle, as RAS mm: inside the segment, always."""
+    found = {}
+    for value in values:
+        voxels = np.argwhere(labels.array == value)
+        if len(voxels):
+            nearest = voxels[np.argmin(((voxels - voxels.mean(axis=0)) ** 2).sum(axis=1))]
+            found[value] = labels.grid.to_world(nearest[::-1].astype(np.float64))
+    return found

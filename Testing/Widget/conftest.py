@@ -1,0 +1,78 @@
+"""The module in the harness: real ``.ui`` files, real scene, real worker process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "Unit" / "host")]
+pytest.importorskip("slicer", reason="slicer-core is not installed: pip install '.[scene]'")
+pytest.importorskip("PySide6", reason="PySide6 is not installed: pip install '.[test]'")
+
+import tiny_package
+from harness import Harness, harness
+
+from SITTranslateLib.scene.headless.messages import MessageCatcher
+
+MODULE = HERE.parents[1] / "SITTranslate" / "SITTranslate.py"
+
+
+@pytest.fixture(scope="session")
+def slicer_harness() -> Harness:
+    return harness()
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's folder of models with the tiny one in it."""
+    folder = tmp_path_factory.mktemp("models")
+    tiny_package.write(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_models(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SITTRANSLATE_MODELS", str(models))
+
+
+@pytest.fixture
+def scene(slicer_harness: Harness) -> Iterator[Any]:
+    """An empty scene; VTK must not complain while a test runs."""
+    slicer_harness.app.clear()
+    with MessageCatcher() as messages:
+        yield slicer_harness.app.scene
+        slicer_harness.app.clear()
+    assert messages.errors == []
+
+
+@pytest.fixture
+def head_node(scene: Any) -> Any:
+    from SITTranslateLib.scene.volumes import add_volume_node
+
+    head = tiny_package.head()
+    return add_volume_node(scene, head, "head")
+
+
+@pytest.fixture
+def module(slicer_harness: Harness) -> Any:
+    return slicer_harness.load(MODULE)[0]
+
+
+@pytest.fixture
+def widget(slicer_harness: Harness, module: Any, scene: Any) -> Iterator[Any]:
+    """The module's widget, open."""
+    opened = slicer_harness.open(module, "SITTranslate")
+    yield opened
+    opened.exit()
+    opened.cleanup()
+    opened.parent.close()
+
+
+@pytest.fixture
+def panel(widget: Any) -> Any:
+    return widget.panel

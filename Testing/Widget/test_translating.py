@@ -1,0 +1,166 @@
+"""From the panel to the scene, with a real worker."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+import slicer
+from harness import Harness
+
+from SITTranslateLib.scene import layout
+from SITTranslateLib.scene.display import transform_display
+from SITTranslateLib.scene.volumes import volume_from_node
+
+
+def choose(harness: Harness, panel: Any, node: Any) -> None:
+    """Pick the scan and the tiny model, and wait for the gate."""
+    panel.input.set_node(node)
+    panel.model.select("tiny-ageing")
+    harness.wait(lambda: panel.input.ui.fitLabel.text != "", what="the gate's answer")
+    if panel.input.why_not():
+        panel.input.ui.forceCheckBox.setChecked(True)
+
+
+def translate(harness: Harness, panel: Any, node: Any, age: float = 20.0) -> Any:
+    choose(harness, panel, node)
+    panel.attributes.set_values({"age": age})
+    assert panel.apply.ui.applyButton.enabled, panel.apply.ui.stageLabel.text
+    panel.apply.ui.applyButton.click()
+    harness.wait(lambda: not panel.session.running, what="the translation")
+    assert panel.session.shown is not None, panel.apply.ui.messageLabel.text
+    return panel.session.shown
+
+
+@pytest.fixture
+def shown(slicer_harness: Harness, panel: Any, head_node: Any) -> Any:
+    return translate(slicer_harness, panel, head_node)
+
+
+def test_apply_puts_everything_into_one_folder_beside_the_scan(shown: Any, head_node: Any, panel: Any) -> None:
+    nodes = shown.nodes
+    assert nodes.source is head_node
+    assert nodes.translated.GetImageData().GetDimensions() == head_node.GetImageData().GetDimensions()
+    assert "synthetic" in nodes.translated.GetName()
+    assert nodes.motion is not None
+    assert nodes.jacobian is not None
+    assert nodes.change is not None
+    assert panel.apply.ui.messageLabel.text == ""
+    assert "Moved by up to" in panel.change.ui.summaryLabel.text
+
+
+def test_apply_is_off_until_something_can_be_translated(panel: Any, slicer_harness: Harness) -> None:
+    assert not panel.apply.ui.applyButton.enabled
+    assert "scan" in panel.apply.ui.applyButton.toolTip
+
+
+def test_strength_slider_changes_the_translation_without_the_network(
+    shown: Any, panel: Any, slicer_harness: Harness, head_node: Any
+) -> None:
+    source = volume_from_node(head_node).array
+    panel.change.set_strength(0.0)
+    slicer_harness.wait(lambda: np.allclose(volume_from_node(shown.nodes.translated).array, source, atol=1e-3))
+    panel.change.set_strength(100.0)
+    full = shown.translation.translated.array
+    slicer_harness.wait(lambda: np.allclose(volume_from_node(shown.nodes.translated).array, full, atol=1e-3))
+    assert shown.nodes.translated.GetAttribute("SITTranslate.Strength") == "1"
+    panel.change.ui.intensityButton.click()
+    expected = source + shown.translation.intensity_change.array
+    slicer_harness.wait(lambda: np.allclose(volume_from_node(shown.nodes.translated).array, expected, atol=1e-3))
+    assert not transform_display(shown.nodes.motion, "glyphs").GetVisibility()
+
+
+def test_switches_change_what_is_drawn(shown: Any, panel: Any, scene: Any) -> None:
+    ui = panel.change.ui
+    ui.gridCheckBox.click()
+    ui.glyphsCheckBox.click()
+    assert transform_display(shown.nodes.motion, "grid").GetVisibility()
+    assert not transform_display(shown.nodes.motion, "glyphs").GetVisibility()
+    ui.spacingSlider.value = 9.0
+    assert transform_display(shown.nodes.motion, "glyphs").GetGlyphSpacingMm() == 9.0
+    change_view = layout.composite_node(scene, layout.CHANGE)
+    ui.jacobianMapButton.click()
+    assert change_view.GetForegroundVolumeID() == shown.nodes.jacobian.GetID()
+    assert panel.change.map_title() == "What expanded, what shrank"
+    ui.noMapButton.click()
+    assert change_view.GetForegroundVolumeID() is None
+
+
+def test_colour_ranges_stay_symmetric_and_shared(shown: Any, panel: Any) -> None:
+    panel.change.ui.rangeSlider.value = 50.0
+    for node in (shown.nodes.jacobian, shown.nodes.change):
+        display = node.GetDisplayNode()
+        assert display.GetWindowLevelMin() == pytest.approx(-display.GetWindowLevelMax())
+        assert display.GetWindowLevelMax() > 0
+
+
+def test_our_layout_comes_and_goes(shown: Any, widget: Any, slicer_harness: Harness) -> None:
+    assert slicer_harness.layout_manager.layout == layout.LAYOUT_ID
+    widget.exit()
+    assert slicer_harness.layout_manager.layout != layout.LAYOUT_ID
+    widget.enter()
+    assert slicer_harness.layout_manager.layout == layout.LAYOUT_ID
+
+
+def test_cancel_leaves_no_node(panel: Any, slicer_harness: Harness, head_node: Any, scene: Any) -> None:
+    choose(slicer_harness, panel, head_node)
+    before = scene.GetNumberOfNodes()
+    panel.apply.ui.applyButton.click()
+    assert panel.apply.ui.cancelButton.enabled
+    assert not panel.apply.ui.applyButton.enabled
+    asked = time.monotonic()
+    panel.apply.ui.cancelButton.click()
+    slicer_harness.wait(lambda: not panel.session.running, what="the cancel")
+    assert time.monotonic() - asked < 2.0
+    assert panel.session.shown is None
+    assert scene.GetNumberOfNodes() == before
+    assert panel.apply.ui.applyButton.enabled
+
+
+def test_a_second_result_stands_beside_the_first(
+    shown: Any, panel: Any, slicer_harness: Harness, head_node: Any, scene: Any
+) -> None:
+    second = translate(slicer_harness, panel, head_node, age=-20.0)
+    assert second is not shown
+    assert scene.IsNodePresent(shown.nodes.translated)
+    assert second.nodes.translated.GetName() != shown.nodes.translated.GetName()
+    panel.change.ui.removeButton.click()
+    assert not scene.IsNodePresent(second.nodes.translated)
+    assert scene.IsNodePresent(shown.nodes.translated)
+    assert scene.IsNodePresent(head_node)
+
+
+def test_a_worker_that_dies_is_told_and_another_starts(
+    panel: Any, slicer_harness: Harness, head_node: Any, scene: Any
+) -> None:
+    choose(slicer_harness, panel, head_node)
+    before = scene.GetNumberOfNodes()
+    panel.apply.ui.applyButton.click()
+    slicer_harness.wait(lambda: panel.session._run.job.started or not panel.session.running)
+    panel.session.host._worker.kill()
+    slicer_harness.wait(lambda: not panel.session.running)
+    assert "ended unexpectedly" in panel.apply.ui.messageLabel.text
+    assert scene.GetNumberOfNodes() == before
+    panel.apply.ui.applyButton.click()
+    slicer_harness.wait(lambda: not panel.session.running)
+    assert panel.session.shown is not None
+
+
+def test_slicers_own_process_needs_no_torch() -> None:
+    import subprocess
+    import sys
+
+    from conftest import HERE
+
+    code = (
+        f"import sys; sys.path.insert(0, {str(HERE)!r})\n"
+        "import harness; from pathlib import Path; h = harness.harness()\n"
+        f"m, parent = h.load(Path({str(HERE.parents[1] / 'SITTranslate' / 'SITTranslate.py')!r}))\n"
+        "w = h.open(m, 'SITTranslate'); w.cleanup()\n"
+        "print([n for n in ('torch', 'monai') if n in sys.modules])"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip().splitlines()[-1] == "[]"
+    assert slicer.app.testingEnabled()
