@@ -53,9 +53,9 @@ def write_tiny_package(folder: Path, variant: str = "dit", **changes: object) ->
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if name.startswith("field_head"):
-                parameter.normal_(0.0, 0.05 if name.endswith("weight") else 0.5)
+                parameter.normal_(0.0, 0.03 if name.endswith("weight") else 0.3)
             if name.startswith("intensity_head"):
-                parameter.normal_(0.0, 0.1)
+                parameter.normal_(0.0, 0.05)
     return write_package(folder, card, network.state_dict(), fp16=True)
 
 
@@ -104,6 +104,6 @@ def one_sentence(text: str) -> bool:
         text.endswith(".")
         and "\n" not in text
         and "Traceback" not in text
-        and "/" not in text.replace("and/or", "")
+        and "/" not in text.replace(" / ", " or ")
         and 20 <= len(text) <= 400
     )

@@ -86,7 +86,8 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         # typer's usage errors carry their own sentence and code; their class has moved between versions.
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
-            return _refuse(str(error.format_message()).replace("\n", " ").strip(), int(error.exit_code))
+            sentence = " ".join(str(error.format_message()).split())
+            return _refuse(sentence if not sentence or sentence.endswith(".") else f"{sentence}.", int(error.exit_code))
         if os.environ.get("SITTRANSLATE_DEBUG"):
             raise
         sentence = " ".join(str(error).split())[:300]

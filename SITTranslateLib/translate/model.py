@@ -39,8 +39,14 @@ def load_model(model: str | os.PathLike[str] | Package | LoadedModel, device: st
     package = model if isinstance(model, Package) else find(model)
     system = package.card.system
     # First without memory, so that a card that asks for absurd sizes is refused by its weights' shapes.
-    with torch.device("meta"):
-        outline = systems.create(system.name, system.parameters)
+    try:
+        with torch.device("meta"):
+            outline = systems.create(system.name, system.parameters)
+    except PackageError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:120]
+        raise PackageError(f"The parameters of system '{system.name}' are not understood: {reason}.") from error
     weights = load(package)
     expected = {name: tuple(t.shape) for name, t in outline.state_dict().items()}
     found = {name: tuple(t.shape) for name, t in weights.items()}

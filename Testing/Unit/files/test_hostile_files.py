@@ -113,7 +113,10 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "field": (lambda d: written(image(np.stack([NOISE] * 3, -1), True), d), "3 values a voxel"),
     "complex": (lambda d: written(image(NOISE.astype(np.complex64)), d, "scan.nrrd"), "complex|2 values"),
     "label map": (lambda d: with_values(d, lambda a: (np.indices(a.shape).sum(0) // 9).astype(np.int16)), "label map"),
-    "mask in floats": (lambda d: with_values(d, lambda a: (np.indices(a.shape)[0] > 5).astype(np.float32)), "label map"),
+    "mask in floats": (
+        lambda d: with_values(d, lambda a: (np.indices(a.shape)[0] > 5).astype(np.float32)),
+        "label map",
+    ),
     "segmentation": (segmentation, "segmentation"),
     "empty": (lambda d: with_values(d, np.zeros_like), "is empty"),
     "constant": (lambda d: with_values(d, lambda a: np.full_like(a, 7)), "constant"),
@@ -130,7 +133,10 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "flat nrrd": (lambda d: nrrd(d, "(1,0,0) (0,1,0) (0,0,0)"), "singular"),
     "tiny voxels": (lambda d: nrrd(d, "(1e-6,0,0) (0,1e-6,0) (0,0,1e-6)"), "not the size of a scan"),
     "huge voxels": (lambda d: nrrd(d, "(900,0,0) (0,900,0) (0,0,900)"), "not the size of a scan"),
-    "data elsewhere": (lambda d: nrrd(d, "(1,0,0) (0,1,0) (0,0,1)", "s.nhdr", "data file: ../x.raw\n"), "another folder"),
+    "data elsewhere": (
+        lambda d: nrrd(d, "(1,0,0) (0,1,0) (0,0,1)", "s.nhdr", "data file: ../x.raw\n"),
+        "another folder",
+    ),
     "data missing": (lambda d: nrrd(d, "(1,0,0) (0,1,0) (0,0,1)", "s.nhdr", "data file: x.raw\n"), "not beside it"),
     "mha elsewhere": (lambda d: metaimage(d, data="/etc/hostname"), "another folder"),
     "sheared mha": (lambda d: metaimage(d, matrix="1 0 0 0.3 1 0 0 0 1"), "sheared"),
