@@ -1,0 +1,274 @@
+"""Estimated fields: for any pair of scans, where did the anatomy go? Always labelled, always with a floor.
+
+A registration sees some motion where there is none, most of all across contrasts. How much was measured on simulated
+pairs that did not move (``calibration``) and travels with every estimated field as its floor.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from SITTranslateLib import fields
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.fields import tensors
+from SITTranslateLib.traceability.geometry import inside
+from SITTranslateLib.traceability.identity import tissue_mask
+from SITTranslateLib.traceability.registration import VELOCITY_COARSENING, Settings, register
+from SITTranslateLib.translate.translation import FieldOrigin, Provenance, Translation
+from SITTranslateLib.volume import Grid, VectorField, Volume
+
+WORKING_SPACING_MM = 2.0
+MARGIN_MM = 10.0
+SAME, CROSS, WITH_CT = "same contrast", "across contrasts", "with CT"
+SMOOTHNESS = {SAME: 30.0, CROSS: 500.0, WITH_CT: 3000.0}
+"""mm^2; the less two contrasts have in common, the more the price of bending must hold back what is only misfit."""
+FLOORS = Path(__file__).with_name("floors.json")
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What an estimated field reports where nothing moved, and how far off it is where something did.
+
+    Attributes:
+        pair: the contrasts or the kind of pair it was measured on.
+        mean_mm, p95_mm: length of the motion in the brain of pairs that did not move.
+        error_mm: mean error on pairs that moved by known fields of up to 8 mm.
+    """
+
+    pair: str
+    mean_mm: float
+    p95_mm: float
+    error_mm: float
+
+    def sentence(self) -> str:
+        """For every label and page that shows an estimated figure."""
+        return (
+            f"Estimated: where nothing moves, this estimate shows {self.mean_mm:.2g} mm on average and "
+            f"{self.p95_mm:.2g} mm in 5 % of the voxels ({self.pair}); less than that means nothing."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class EstimatedField:
+    """A field found by registration: velocity on its coarse grid, the rest (mm, RAS) on the source's."""
+
+    velocity: VectorField
+    motion: VectorField
+    sampling: VectorField
+    jacobian: Volume
+    floor: Floor
+    seconds: float
+
+
+def estimate(
+    source: Volume,
+    translated: Volume,
+    *,
+    contrasts: tuple[str, str] | None = None,
+    smoothness: float | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> EstimatedField:
+    """The motion between a scan and its translation, by diffeomorphic registration at 2 mm.
+
+    Args:
+        source, translated: on any grids that share space.
+        contrasts: names of both contrasts, for the floor measured on just these; found out roughly by default.
+        smoothness: price of bending; by default what the kind of pair needs.
+        device: ``cpu`` or ``cuda``.
+        progress: told what is done and the fraction of it.
+
+    Raises:
+        InputError: a scan is constant or a label map, or the two share no space.
+    """
+    started = time.perf_counter()
+    for scan in (source, translated):
+        check_scan(scan)
+    kind = relation(source, translated)
+    floor = floor_of(contrasts, kind)
+    if source.grid.matches(translated.grid) and np.array_equal(source.array, translated.array):
+        coarse = source.grid.coarsened(VELOCITY_COARSENING)
+        velocity = VectorField(np.zeros((*coarse.shape, 3), np.float32), coarse.affine)
+    else:
+        grid = working_grid(source, translated)
+        scans = [_on_working_grid(scan, grid).to(device) for scan in (source, translated)]
+        settings = Settings(smoothness=SMOOTHNESS[kind] if smoothness is None else smoothness)
+        found = register(
+            scans[0],
+            scans[1],
+            WORKING_SPACING_MM,
+            settings,
+            None if progress is None else lambda fraction: progress("estimating the motion", 0.9 * fraction),
+        )
+        velocity = _in_ras(found, grid)
+    if progress is not None:
+        progress("integrating the motion", 0.92)
+    motion, sampling = (fields.exponential(fields.resample_field(velocity, source.grid), sign) for sign in (1.0, -1.0))
+    return EstimatedField(velocity, motion, sampling, fields.jacobian(motion), floor, time.perf_counter() - started)
+
+
+def estimated_translation(
+    translation: Translation,
+    *,
+    contrasts: tuple[str, str] | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Translation:
+    """The same scans with an estimated field in place of what the translation carries, labelled so.
+
+    The floor travels in ``provenance.attributes`` as ``floor_mm`` and ``floor_p95_mm``. Intensity change is left out:
+    across contrasts it is the contrast; ``identity.identify`` tells contrast from new content.
+    """
+    found = estimate(translation.source, translation.translated, contrasts=contrasts, device=device, progress=progress)
+    attributes = translation.provenance.attributes | {
+        "floor_mm": found.floor.mean_mm,
+        "floor_p95_mm": found.floor.p95_mm,
+    }
+    return replace(
+        translation,
+        velocity=found.velocity,
+        motion=found.motion,
+        sampling=found.sampling,
+        jacobian=found.jacobian,
+        intensity_change=None,
+        field_origin=FieldOrigin.ESTIMATED,
+        recomposition_error=0.0,
+        provenance=replace(translation.provenance, attributes=attributes),
+    )
+
+
+def translation_of_pair(source: Volume, translated: Volume) -> Translation:
+    """Two scans from disk as a translation without a field; the second is brought to the source's grid.
+
+    Raises:
+        InputError: the two share no space.
+    """
+    working_grid(source, translated)
+    if not source.grid.matches(translated.grid):
+        translated = Volume(fields.resample_volume(translated, source.grid).array, source.affine, translated.name)
+    provenance = Provenance(
+        package="",
+        version="",
+        sha256="",
+        system="unknown",
+        attributes={},
+        seed=0,
+        device="",
+        source_sha256="",
+        created="",
+        seconds=0.0,
+        software={"torch": metadata.version("torch")},
+    )
+    return Translation(source, translated, None, None, None, None, None, FieldOrigin.NONE, 0.0, provenance)
+
+
+def relation(source: Volume, translated: Volume) -> str:
+    """Kind of a pair: one contrast, across contrasts, or with a CT on one side."""
+    computed = [float(scan.array.min()) < -500.0 for scan in (source, translated)]
+    if computed[0] != computed[1]:
+        return WITH_CT
+    other = translated if source.grid.matches(translated.grid) else fields.resample_volume(translated, source.grid)
+    tissue = tissue_mask(source.array) & tissue_mask(other.array)
+    if np.count_nonzero(tissue) < 100:
+        return CROSS
+    return SAME if float(np.corrcoef(source.array[tissue], other.array[tissue])[0, 1]) > 0.75 else CROSS
+
+
+@cache
+def _floors() -> dict[str, Floor]:
+    document = json.loads(FLOORS.read_text(encoding="utf-8"))
+    return {
+        name: Floor(name, *(entry[key] for key in ("mean_mm", "p95_mm", "error_mm")))
+        for name, entry in document["pairs"].items()
+    }
+
+
+def floor_of(contrasts: tuple[str, str] | None, kind: str) -> Floor:
+    """The calibrated floor of two contrasts, or of the kind of pair where these were not measured."""
+    floors = _floors()
+    return floors.get(">".join(contrasts) if contrasts else kind, floors[kind])
+
+
+def check_scan(scan: Volume) -> None:
+    """Refuse what cannot be a scan.
+
+    Raises:
+        InputError: not finite, constant, or a label map.
+    """
+    if not np.isfinite(scan.array).all():
+        raise InputError(f"{scan.name} holds values that are no numbers; export it again.")
+    if float(scan.array.max()) == float(scan.array.min()):
+        raise InputError(f"{scan.name} is constant: there is nothing to trace in it.")
+    if min(scan.shape) < 8:
+        raise InputError(
+            f"{scan.name} has {scan.shape} voxels; an estimated field needs a volume of at least 8 slices."
+        )
+    occupied = scan.array != 0
+    if np.array_equal(scan.array, np.rint(scan.array)) and occupied[..., 1:].any():
+        equal = (scan.array[..., 1:] == scan.array[..., :-1])[occupied[..., 1:]]
+        if float(equal.mean()) > 0.7:
+            raise InputError(f"{scan.name} looks like a label map, not a scan; give it as the segmentation instead.")
+
+
+def working_grid(source: Volume, translated: Volume) -> Grid:
+    """Isotropic grid along the source's axes around the tissue that both scans show.
+
+    Raises:
+        InputError: the scans share no space.
+    """
+    u, _, v = np.linalg.svd(source.grid.axes / np.array(source.spacing))
+    axes = u @ v
+    low, high = np.full(3, -np.inf), np.full(3, np.inf)
+    for scan in (source, translated):
+        points = _tissue_corners(scan) @ axes
+        low, high = np.maximum(low, points.min(axis=0)), np.minimum(high, points.max(axis=0))
+    middle = 0.5 * (low + high) @ axes.T
+    if np.any(high - low < 10.0) or not (inside(source.grid, middle) and inside(translated.grid, middle)):
+        raise InputError(f"{source.name} and {translated.name} do not overlap in space; align them first.")
+    low, high = low - MARGIN_MM, high + MARGIN_MM
+    size = np.ceil((high - low) / WORKING_SPACING_MM / 4.0).astype(int) * 4
+    affine = np.eye(4)
+    affine[:3, :3] = axes * WORKING_SPACING_MM
+    affine[:3, 3] = axes @ (0.5 * (low + high) - WORKING_SPACING_MM * (size - 1) / 2.0)
+    return Grid(tuple(int(n) for n in size[::-1]), affine)  # type: ignore[arg-type]
+
+
+def _tissue_corners(scan: Volume) -> np.ndarray:
+    """RAS points on the faces of the box around a scan's tissue, enough to bound it on any axes ``(N, 3)``."""
+    tissue = tissue_mask(scan.array)
+    ends = []
+    for axis in (2, 1, 0):
+        where = np.flatnonzero(tissue.any(axis=tuple(a for a in range(3) if a != axis)))
+        ends.append((where[0], where[-1]) if len(where) else (0, scan.shape[axis] - 1))
+    corners = np.array([[i, j, k] for i in ends[0] for j in ends[1] for k in ends[2]], dtype=float)
+    return scan.grid.to_world(corners)
+
+
+def _on_working_grid(scan: Volume, grid: Grid) -> torch.Tensor:
+    """A scan averaged to about the working grid's resolution and read on it."""
+    sigma = tuple(0.4 * float(np.sqrt(max(0.0, WORKING_SPACING_MM**2 - s**2))) / s for s in reversed(scan.spacing))
+    image = torch.from_numpy(scan.array)[None, None]
+    smooth = tensors.gaussian(image, sigma) if max(sigma) > 0.2 else image  # type: ignore[arg-type]
+    on_grid = fields.resample_volume(scan.with_array(smooth[0, 0].numpy()), grid)
+    return torch.from_numpy(on_grid.array)[None, None]
+
+
+def _in_ras(velocity: torch.Tensor, grid: Grid) -> VectorField:
+    """A velocity along the working grid's axes as a field in RAS on its coarse grid."""
+    directions = grid.axes / WORKING_SPACING_MM
+    array = velocity[0].permute(1, 2, 3, 0).cpu().numpy() @ directions.T.astype(np.float32)
+    affine = grid.affine.copy()
+    affine[:3, :3] *= VELOCITY_COARSENING
+    affine[:3, 3] = grid.to_world(np.full(3, (VELOCITY_COARSENING - 1) / 2.0))
+    return VectorField(array, affine)
