@@ -25,7 +25,6 @@ COLUMNS: tuple[tuple[str, str, str, float], ...] = (
     ("Change by J (%)", "jacobian_change_percent", "+.1f", 1.0),
     ("Mean motion (mm)", "motion_mean_mm", ".2f", 1.0),
     ("95 % below (mm)", "motion_p95_mm", ".2f", 1.0),
-    ("Farthest (mm)", "motion_max_mm", ".2f", 1.0),
     ("Intensity before", "intensity_before", ".4g", 1.0),
     ("Intensity after", "intensity_after", ".4g", 1.0),
     ("Added intensity", "intensity_change", "+.3g", 1.0),
@@ -84,7 +83,7 @@ def report_html(
         verdict=verification.verdict.partition(": ")[2],
         figures=figures(translation, verification),
         extremes=expansion_extremes(translation),
-        pictures=[(picture, _embedded(picture.path)) for picture in pictures],
+        pictures=[(picture, [_embedded(panel) for panel in picture.panels]) for picture in pictures],
         headings=[heading for heading, *_ in COLUMNS],
         segments=_segments(table),
         trace=None if table is None else (table.verdict, table.reasons),
@@ -135,8 +134,5 @@ def _provenance(translation: Translation) -> list[tuple[str, str]]:
     return listed
 
 
-def _embedded(path: Path) -> str:
-    try:
-        return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
-    except OSError as error:
-        raise InputError(f"The picture '{path.name}' for the report cannot be read: {error.strerror}.") from error
+def _embedded(panel: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(panel).decode("ascii")

@@ -38,7 +38,7 @@ def _slice(name: str) -> str:
 def layout_description(*, table: bool = True) -> str:
     """The layout as Slicer's XML: two rows of two slice views, and a column of 3D view over table."""
     table_item = (
-        f'<item><view class="vtkMRMLTableViewNode" singletontag="{TABLE}">'
+        f'<item splitSize="350"><view class="vtkMRMLTableViewNode" singletontag="{TABLE}">'
         '<property name="viewlabel" action="default">T</property></view></item>'
     )
     return (

@@ -36,18 +36,17 @@ def show_result(scene: Any, result: SceneResult) -> None:
 
 
 def show_motion(scene: Any, result: SceneResult, kind: str | None, *, in_3d: bool = False) -> None:
-    """Show the motion as ``glyphs``, ``grid`` or ``contours`` in the motion view (and 3D), or not at all (None)."""
+    """Show the motion as ``glyphs``, ``grid`` or ``contours`` in the motion view, or not (None); arrows in 3D."""
     if result.motion is None:
         return
     for other in ("glyphs", "grid", "contours"):
-        if (display := transform_display(result.motion, other)) is not None and other != kind:
-            display.SetVisibility(0)
-    if kind is None:
-        return
-    display = transform_display(result.motion, kind)
-    display.SetVisibility(1)
-    display.SetVisibility2D(1)
-    display.SetVisibility3D(int(in_3d))
+        display = transform_display(result.motion, other)
+        display.SetVisibility(int(other == kind))
+        display.SetVisibility2D(1)
+        display.SetVisibility3D(0)
+    arrows = transform_display(result.motion, "arrows")
+    arrows.SetVisibility(int(in_3d))
+    arrows.SetVisibility3D(int(in_3d))
 
 
 def put_with(scene: Any, result: SceneResult, node: Any) -> None:

@@ -22,6 +22,8 @@ from SITTranslateLib.volume import VectorField, Volume
 PREFIX = "SITTranslate."
 #: A Jacobian at or below 0 is folded; in the log2 map it is shown at this bottom.
 SMALLEST_JACOBIAN = 1e-3
+#: Smallest bounds of the maps: log2 J, and share of the grey levels.
+SMALLEST_EXPANSION, SMALLEST_CHANGE = 0.1, 0.02
 
 
 class DecomposedResult(Protocol):
@@ -65,14 +67,16 @@ class Ranges:
     Attributes:
         grey: lowest and highest grey level of the scans, native units.
         motion_mm: 99th percentile of |w| inside the head.
-        expansion: symmetric bound of log2 J.
-        change: symmetric bound of the intensity change, native units.
+        expansion: symmetric bound of log2 J; at least 0.1, or rounding would look like a finding.
+        change: symmetric bound of the intensity change, native units; at least 2 % of the grey levels.
+        faint: whether the intensity changed by less than 1 % of the grey levels.
     """
 
     grey: tuple[float, float]
     motion_mm: float
     expansion: float
     change: float
+    faint: bool = False
 
 
 @dataclass
@@ -150,6 +154,12 @@ class _Builder:
         self.name, self.origin = name, origin
         self.attributes = provenance_attributes(translation, origin)
         self.nodes: list[Any] = []
+        # What a model does to air says nothing; shown, it would hide what it does to the head.
+        self.hull = display.head_hull(translation.source.array)
+
+    def inside(self, field: VectorField) -> VectorField:
+        """A field that fades to nothing outside the head."""
+        return VectorField(field.array * display.faded(self.hull)[..., None], field.affine)
 
     def keep(self, node: Any, role: str, meaning: str) -> Any:
         for key, value in (self.attributes | {"Role": role}).items():
@@ -177,16 +187,17 @@ class _Builder:
         )
         thinned = "" if sampling_mm is None else f" Thinned to about {sampling_mm:g} mm."
         self.keep(sampling, "sampling", f"Sampling field: where each translated voxel comes from (mm, RAS).{thinned}")
-        motion = transforms.add_motion_node(
-            self.scene, self.translation.motion, f"{self.name} how the anatomy moved ({self.origin})"
-        )
-        self.keep(motion, "motion", "Motion: where each point of the source goes (mm, RAS), thinned for display.")
+        moved = self.inside(self.translation.motion)
+        motion = transforms.add_motion_node(self.scene, moved, f"{self.name} how the anatomy moved ({self.origin})")
+        meaning = "Motion: where each point of the source goes (mm, RAS), inside the head, thinned for display."
+        self.keep(motion, "motion", meaning)
         spacing = display.glyph_spacing(box[1] - box[0])
-        views = [view_id(MOTION), view_id(THREE_D)]
+        views = [view_id(MOTION)]
+        display.style_arrows(motion, region, ranges.motion_mm, spacing, [view_id(THREE_D)])
         display.style_glyphs(motion, region, ranges.motion_mm, spacing, views)
         display.style_grid(motion, region, ranges.motion_mm, 0.7 * spacing, views)
         display.style_contours(motion, region, ranges.motion_mm, views)
-        thin = transforms.thinned(self.translation.motion, 2.0)
+        thin = transforms.thinned(moved, 2.0)
         distance = volumes.add_volume_node(
             self.scene, Volume(thin.magnitude(), thin.affine), f"{self.name} distance moved (mm, {self.origin})"
         )
@@ -202,24 +213,30 @@ class _Builder:
         logarithm = np.log2(np.maximum(self.translation.jacobian.array, SMALLEST_JACOBIAN))
         node = volumes.add_volume_node(
             self.scene,
-            self.translation.jacobian.with_array(logarithm),
+            self.translation.jacobian.with_array(logarithm * self.hull),
             f"{self.name} shrank or expanded (log2 Jacobian, {self.origin})",
         )
         bound = max(ranges.expansion, 0.01)
         display.show_map(self.scene, node, "shrank or expanded", -bound, bound)
         display.add_legend(node, "log2 of volume\n+ expanded\n- shrank", "%5.2f")
-        return self.keep(node, "jacobian", "log2 of the Jacobian of the motion: > 0 expanded, < 0 shrank.")
+        return self.keep(
+            node, "jacobian", "log2 of the Jacobian of the motion inside the head: > 0 expanded, < 0 shrank."
+        )
 
     def change(self, ranges: Ranges) -> Any:
         if self.translation.intensity_change is None:
             return None
         node = volumes.add_volume_node(
-            self.scene, self.translation.intensity_change, f"{self.name} how the intensity changed"
+            self.scene,
+            self.translation.intensity_change.with_array(self.translation.intensity_change.array * self.hull),
+            f"{self.name} how the intensity changed",
         )
         bound = max(ranges.change, 1e-6)
         display.show_map(self.scene, node, "darker or brighter", -bound, bound)
         display.add_legend(node, "scan units\n+ brighter\n- darker", f"%5.{display.decimals(bound)}f")
-        return self.keep(node, "change", "Intensity added to the source before the motion, in the scan's units.")
+        return self.keep(
+            node, "change", "Intensity added to the source before the motion, inside the head, scan's units."
+        )
 
     def table(self, rows: Sequence[Mapping[str, Any]]) -> Any:
         if not rows:
@@ -248,8 +265,17 @@ def measure(translation: DecomposedResult) -> tuple[Ranges, NDArray[np.float64],
         expansion = display.robust_peak(logarithm, mask)
     if translation.intensity_change is not None:
         change = display.robust_peak(translation.intensity_change.array, mask, 99.5)
-        score += (np.abs(translation.intensity_change.array) / max(change, 1e-6)) ** 2
-    ranges = Ranges(display.grey_range(source), motion_mm, expansion, change)
+        visible = max(change, SMALLEST_CHANGE * float(np.ptp(display.grey_range(source))))
+        score += (np.abs(translation.intensity_change.array) / visible) ** 2
+    grey = display.grey_range(source)
+    span = grey[1] - grey[0]
+    ranges = Ranges(
+        grey,
+        motion_mm,
+        max(expansion, SMALLEST_EXPANSION),
+        max(change, display.round_up(SMALLEST_CHANGE * span)),
+        change < 0.5 * SMALLEST_CHANGE * span,
+    )
     return ranges, _focus(np.minimum(score, 4.0) * mask, translation.source), head_box(translation.source, mask)
 
 

@@ -32,14 +32,24 @@ CLOSE_MARGIN = 14.0
 SAVED_FIELD_MM = 2.0
 
 
+#: Name, title, caption, and rows of pictures of one size.
+Panels = tuple[str, str, str, list[list[Pixels]]]
+
+
 @dataclass(frozen=True)
 class Picture:
-    """One picture: its file, what it shows, and how to read it."""
+    """One picture: its file, what it shows, and how to read it.
+
+    Attributes:
+        path: the PNG with all panels side by side.
+        panels: each panel alone, as PNG, so that a narrow page can stack them.
+    """
 
     name: str
     path: Path
     title: str
     caption: str
+    panels: tuple[bytes, ...]
 
 
 @dataclass(frozen=True)
@@ -103,12 +113,12 @@ class Studio:
             makers.append(self._change_planes)
         drawn = []
         for index, make in enumerate(makers):
-            name, title, caption, pixels = make()
+            name, title, caption, rows = make()
             if progress is not None:
                 progress(f"drawing {title.lower()}", (index + 1) / len(makers))
             path = folder / f"{name}.png"
-            write_png(pixels, path)
-            drawn.append(Picture(name, path, title, caption))
+            write_png(mosaic(rows), path)
+            drawn.append(Picture(name, path, title, caption, tuple(png(shot) for row in rows for shot in row)))
         presentation.show_result(self.app.scene, self.result)
         return drawn
 
@@ -124,9 +134,9 @@ class Studio:
                 f"The scene cannot be saved as '{path.name}': is there room, and may the folder be written?"
             )
 
-    # The pictures: each returns name, title, caption and pixels.
+    # The pictures: each returns name, title, caption and rows of panels.
 
-    def _overview(self) -> tuple[str, str, str, Pixels]:
+    def _overview(self) -> Panels:
         shots = [
             self._slice(layout.SOURCE, "Axial", self.result.source),
             self._slice(layout.TRANSLATED, "Axial", self.result.translated),
@@ -136,20 +146,20 @@ class Studio:
         caption = (
             "The same slice four times. Arrows point from where the anatomy was to where it went and are drawn longer "
             f"than the motion; their colour gives the distance in mm. {CHANGE_COLOURS} Where there is no colour, the "
-            "scan's values were kept. The patient's right is on the left."
+            "scan's values were kept. The patient's right is on the left, and only the head is shown, not the air."
         )
-        return "overview", "Overview", caption, mosaic([shots[:2], shots[2:]])
+        return "overview", "Overview", caption, [shots[:2], shots[2:]]
 
-    def _motion_planes(self) -> tuple[str, str, str, Pixels]:
+    def _motion_planes(self) -> Panels:
         presentation.show_motion(self.app.scene, self.result, "glyphs")
         shots = [
             self._slice(layout.MOTION, plane, self.result.source, self.result.distance, 0.0)
             for plane in ("Coronal", "Sagittal")
         ]
         caption = "Arrows of the motion from the front and from the side, coloured by the distance in mm."
-        return "motion", "How the anatomy moved", caption, mosaic([shots])
+        return "motion", "How the anatomy moved", caption, [shots]
 
-    def _grid(self) -> tuple[str, str, str, Pixels]:
+    def _grid(self) -> Panels:
         presentation.show_motion(self.app.scene, self.result, "grid")
         shots = [
             self._slice(layout.MOTION, plane, self.result.source, self.result.distance, 0.0, "Grid carried along")
@@ -160,9 +170,9 @@ class Studio:
             "A square grid carried along by the motion, true to scale. Where meshes get wider the anatomy expanded, "
             "where they get narrower it shrank; lines that cross would be a fold."
         )
-        return "grid", "Deformation grid", caption, mosaic([shots])
+        return "grid", "Deformation grid", caption, [shots]
 
-    def _jacobian(self) -> tuple[str, str, str, Pixels]:
+    def _jacobian(self) -> Panels:
         title = "Where it shrank or expanded"
         shots = [
             self._slice(layout.CHANGE, plane, self.result.source, self.result.jacobian, None, title)
@@ -172,17 +182,17 @@ class Studio:
             "Local change of volume of the source's anatomy: the Jacobian of the motion, as log2. Orange: expanded "
             "(+1 is twice the volume); blue: shrank (-1 is half). No colour: volume kept."
         )
-        return "jacobian", title, caption, mosaic([shots])
+        return "jacobian", title, caption, [shots]
 
-    def _change_planes(self) -> tuple[str, str, str, Pixels]:
+    def _change_planes(self) -> Panels:
         shots = [
             self._slice(layout.CHANGE, plane, self.result.source, self.result.change)
             for plane in ("Coronal", "Sagittal")
         ]
         caption = f"What was added to the source's values before the motion, in the scan's own units. {CHANGE_COLOURS}"
-        return "change", "How the intensity changed", caption, mosaic([shots])
+        return "change", "How the intensity changed", caption, [shots]
 
-    def _space(self) -> tuple[str, str, str, Pixels]:
+    def _space(self) -> Panels:
         presentation.show_motion(self.app.scene, self.result, "glyphs", in_3d=True)
         shots = []
         for azimuth, side in ((35.0, "from the front left"), (-90.0, "from the right")):
@@ -190,10 +200,10 @@ class Studio:
             self._write_on(self.space, f"{motion_title(self.result)}, {side}", synthetic=True)
             shots.append(self.space.grab())
         presentation.show_motion(self.app.scene, self.result, "glyphs")
-        caption = "The same arrows in 3D inside the outline of the head; the cube names the sides."
-        return "space", "How the anatomy moved, in 3D", caption, mosaic([shots])
+        caption = "The larger half of the motion in 3D, inside the outline of the head; the cube names the sides."
+        return "space", "How the anatomy moved, in 3D", caption, [shots]
 
-    def _close_up(self) -> tuple[str, str, str, Pixels]:
+    def _close_up(self) -> Panels:
         point, box, words = self._closely()
         for node in self._segments:
             node.GetDisplayNode().SetVisibility(1)
@@ -204,7 +214,7 @@ class Studio:
             rows.append([before, after])
         for node in self._segments:
             node.GetDisplayNode().SetVisibility(0)
-        return "close_up", "Before and after, closely", words, mosaic(rows)
+        return "close_up", "Before and after, closely", words, rows
 
     # How a picture is made.
 
@@ -325,6 +335,8 @@ def change_title(result: SceneResult) -> str:
     """What the change view shows."""
     if result.change is None:
         return "Intensity change not known"
+    if result.ranges.faint:
+        return "Intensity changed by less than 1 %"
     return layout.TITLES[layout.CHANGE]
 
 
@@ -342,12 +354,8 @@ def mosaic(rows: Sequence[Sequence[Pixels]]) -> Pixels:
     return canvas
 
 
-def write_png(pixels: Pixels, path: Path) -> None:
-    """Write ``(height, width, 3)`` as PNG.
-
-    Raises:
-        InputError: it cannot be written there.
-    """
+def png(pixels: Pixels) -> bytes:
+    """``(height, width, 3)`` as the bytes of a PNG."""
     import vtk
     from vtk.util.numpy_support import numpy_to_vtk
 
@@ -358,7 +366,16 @@ def write_png(pixels: Pixels, path: Path) -> None:
     writer.WriteToMemoryOn()
     writer.SetInputData(image)
     writer.Write()
+    return bytes(writer.GetResult())
+
+
+def write_png(pixels: Pixels, path: Path) -> None:
+    """Write ``(height, width, 3)`` as PNG.
+
+    Raises:
+        InputError: it cannot be written there.
+    """
     try:
-        path.write_bytes(bytes(writer.GetResult()))
+        path.write_bytes(png(pixels))
     except OSError as error:
         raise InputError(f"The picture '{path.name}' cannot be written: {error.strerror}.") from error
