@@ -16,12 +16,13 @@ from SITTranslateLib.files import read_volume
 def test_a_real_scan_keeps_its_grid_and_passes_the_check(
     scan: str, real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    package = write_tiny_package(tmp_path / "tiny")
+    # Geometry only: an untrained intensity branch would paint the air.
+    package = write_tiny_package(tmp_path / "tiny", "dt")
     out = tmp_path / "out"
     assert run(["translate", str(real_data / scan), "-m", str(package.folder), "-s", "age=+10", "-o", str(out)]) == 0
     source, translated = read_volume(real_data / scan), read_volume(out / "translated.nii.gz")
     assert translated.grid.matches(source.grid)
-    assert abs(translated.array.mean() / source.array.mean() - 1) < 0.3
+    assert abs(translated.array.mean() / source.array.mean() - 1) < 0.1
     assert run(["check", str(out)]) == 0, capsys.readouterr().out
 
 
