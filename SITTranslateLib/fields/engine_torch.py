@@ -88,7 +88,7 @@ def compose(outer: Array, places: Matrix, inner: Array, matrix: Matrix) -> Array
 def improve_inverse(field: Array, inverse: Array, matrix: Matrix) -> tuple[Array, float]:
     """A Newton step towards the inverse of a displacement on the same grid, and its longest correction in mm."""
     residual = _channels(compose(field, np.eye(4)[:3], inverse, matrix))
-    steps = tensors.gradient(_channels(inverse), np.linalg.inv(matrix))
+    steps = tensors.gradient(_channels(inverse), np.linalg.inv(matrix).astype(np.float64))
     correction = residual + torch.einsum("bcrkji,brkji->bckji", steps, residual)
     longest = float(correction.norm(dim=1).max())
     return (_channels(inverse) - correction)[0].permute(1, 2, 3, 0).contiguous().numpy(), longest

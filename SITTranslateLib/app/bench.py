@@ -1,0 +1,56 @@
+"""``sittranslate bench``: the speed table, side by side with peers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from SITTranslateLib.app.terminal import progress_bar
+from SITTranslateLib.errors import InputError
+
+
+def run_bench(
+    only: Annotated[list[str] | None, typer.Option("--only", help="A name; may be given several times.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the records here.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for bench.json, bench.md and bench.png.")] = None,
+    threads: Annotated[str, typer.Option("--threads", help="How many threads, one run each: 1 2.")] = "",
+    more_threads: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
+    shape: Annotated[str, typer.Option("--shape", help="Voxels K J I.")] = "160 192 160",
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Runs of each side; medians are shown.")] = 5,
+    large: Annotated[bool, typer.Option("--large", help="Growth up to 512^3: minutes, and about 8 GB.")] = False,
+) -> None:
+    """Measure the field engine and the whole path against peers: CPU-seconds, wall, errors, memory."""
+    try:
+        from SITTranslateLib.evaluation.bench import report, running
+    except ImportError as error:
+        raise InputError(f"The benchmark compares with {error.name}, which is not installed; install it.") from error
+    # "--threads 1 2" and "--threads '1 2'" are the same.
+    counts, size = (
+        _whole_numbers(" ".join([threads, *(more_threads or [])]).strip() or "1 2", "--threads"),
+        _whole_numbers(shape, "--shape"),
+    )
+    if len(size) != 3:
+        raise InputError("--shape takes three numbers, such as '160 192 160'.")
+    with progress_bar("Benchmark") as progress:
+        records = running.run_benchmark(only or (), counts, (size[0], size[1], size[2]), repeats, large, progress)
+    typer.echo(report.to_markdown(records))
+    if json_file is not None:
+        json_file.write_text(report.to_json(records), encoding="utf-8")
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "bench.json").write_text(report.to_json(records), encoding="utf-8")
+        (out / "bench.md").write_text(report.to_markdown(records), encoding="utf-8")
+        if not report.draw(records, out / "bench.png"):
+            typer.echo("No picture: it needs matplotlib and at least one comparison.", err=True)
+
+
+def _whole_numbers(text: str, option: str) -> list[int]:
+    try:
+        numbers = [int(word) for word in text.replace(",", " ").split()]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 1:
+        raise InputError(f"{option} takes whole numbers above 0, not {text!r}.")
+    return numbers
