@@ -106,7 +106,7 @@ def _check_data(file: BinaryIO, expected: int, kind: str, order: str, name: str)
             raise InputError(f"{name} is truncated: {left} bytes of the image are missing.")
         left -= len(chunk)
         if kind:
-            values = np.frombuffer(chunk[: len(chunk) // 8 * 8], dtype=np.dtype(kind).newbyteorder(order))
+            values = np.frombuffer(chunk[: len(chunk) // 8 * 8], dtype=np.dtype(order + kind))
             bad += int(values.size - np.count_nonzero(np.isfinite(values)))
     if bad:
         raise InputError(f"{name} has {bad} voxels that are not numbers (NaN or infinite); repair the scan first.")
