@@ -1,0 +1,103 @@
+"""``sittranslate trace``: where did this image come from, whoever made it?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from SITTranslateLib.app.terminal import progress_bar, without_library_noise
+
+
+def trace(
+    source: Annotated[str, typer.Argument(help="The scan that was translated: NIfTI, NRRD, MHA or DICOM.")],
+    translated: Annotated[str, typer.Argument(help="The image made of it, or a second scan of the same head.")],
+    segmentation: Annotated[
+        str | None, typer.Option("--segmentation", "-s", help="Label map of the source; gives the segment table.")
+    ] = None,
+    translated_segmentation: Annotated[
+        str | None, typer.Option(help="Label map of the translated image with the same labels: Dice and HD95.")
+    ] = None,
+    names: Annotated[
+        Path | None, typer.Option(help="Names of the labels: a table with the columns label and name (CSV or TSV).")
+    ] = None,
+    points: Annotated[
+        Path | None, typer.Option(help="Landmarks in the source: Slicer markups (.mrk.json) or CSV label,r,a,s.")
+    ] = None,
+    contrasts: Annotated[
+        str | None, typer.Option(help="Both contrasts, as T1w,T2w: takes the floor measured on just these.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for fields, tables and report.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")] = False,
+) -> None:
+    """Trace any pair of images: estimated motion with its floor, what the source does not explain, a verdict."""
+    from SITTranslateLib.errors import InputError
+    from SITTranslateLib.files import read_volume
+    from SITTranslateLib.traceability.label_names import read_label_names
+    from SITTranslateLib.translate.saving import check_target
+
+    if out is not None:
+        check_target(out, overwrite)
+    pair_of_contrasts = None
+    if contrasts is not None:
+        parts = [part.strip() for part in contrasts.split(",")]
+        if len(parts) != 2 or not all(parts):
+            raise InputError(f"--contrasts takes two names with a comma between, as T1w,T2w, not '{contrasts}'.")
+        pair_of_contrasts = (parts[0], parts[1])
+    with without_library_noise():
+        scans = [read_volume(path) for path in (source, translated)]
+        labels, other_labels = (_labels(path) for path in (segmentation, translated_segmentation))
+
+    from SITTranslateLib.traceability.landmarks import read_landmarks
+    from SITTranslateLib.traceability.tracing import trace_pair
+
+    with progress_bar("Tracing") as report:
+        found = trace_pair(
+            scans[0],
+            scans[1],
+            labels,
+            None if names is None else read_label_names(names),
+            translated_labels=other_labels,
+            landmarks=None if points is None else read_landmarks(points),
+            contrasts=pair_of_contrasts,
+            device=device,
+            progress=report,
+        )
+        folder = None if out is None else _write(found, out, overwrite)
+    whole = found.table.whole
+    typer.echo(f"Field: estimated, {found.kind}")
+    typer.echo(found.floor.sentence())
+    typer.echo(f"Motion: {whole['motion_mean_mm']:.2f} mm on average, {whole['motion_p95_mm']:.2f} mm (95 %)")
+    shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in found.identity.shares.items())
+    typer.echo(f"Variance explained: {shares}")
+    typer.echo(f"Not explained by the source: {whole['unexplained_percent']:.2g} % of the voxels")
+    for row in found.table.rows:
+        change = "   -   " if row.change_percent is None else f"{row.change_percent:+6.1f} %"
+        motion = "  -  " if row.motion_mean_mm is None else f"{row.motion_mean_mm:5.2f} mm"
+        typer.echo(f"  {row.name[:32]:32} {change}  {motion}  {row.verdict}: {row.note or row.reason}")
+    for point in found.points:
+        place = ", ".join(f"{value:.1f}" for value in point.translated)
+        typer.echo(f"  {point.label}: {place}" if point.traceable else f"  {point.label}: {point.reason}")
+    if folder is not None:
+        typer.echo(f"Written: {folder}")
+    typer.echo(f"Verdict: {found.table.verdict} ({'; '.join(found.table.reasons)})")
+
+
+def _labels(path: str | None):  # type: ignore[no-untyped-def]
+    from SITTranslateLib.files import read_labels
+    from SITTranslateLib.volume import Volume
+
+    return None if path is None else Volume(*read_labels(path), Path(path).name.split(".")[0])
+
+
+def _write(found, out: Path, overwrite: bool) -> Path:  # type: ignore[no-untyped-def]
+    from SITTranslateLib.report.page import write_report
+    from SITTranslateLib.translate.saving import save_translation
+    from SITTranslateLib.translate.verification import verify
+
+    folder = save_translation(found.translation, out, overwrite=overwrite)
+    found.write_tables(folder)
+    write_report(folder / "report.html", found.translation, verify(found.translation), table=found.table)
+    return folder

@@ -1,0 +1,136 @@
+"""Everything that can be said about one pair of scans: estimated field, identity, segment table, points, verdict."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from SITTranslateLib.traceability.estimate import (
+    Floor,
+    Progress,
+    estimated_translation,
+    floor_of,
+    relation,
+    translation_of_pair,
+)
+from SITTranslateLib.traceability.geometry import Geometry
+from SITTranslateLib.traceability.identity import Identity, identify
+from SITTranslateLib.traceability.landmarks import write_markups, write_pairs_csv
+from SITTranslateLib.traceability.points import TracedPoint, trace_points
+from SITTranslateLib.traceability.segments import segment_table, whole_measures
+from SITTranslateLib.traceability.table import SegmentTable, rounded
+from SITTranslateLib.traceability.verdict import judge_table
+from SITTranslateLib.translate.translation import Translation
+from SITTranslateLib.volume import Volume
+
+
+@dataclass(frozen=True, eq=False)
+class PairTrace:
+    """What was found out about a pair of scans.
+
+    Attributes:
+        translation: the pair with its estimated field; ``extras`` hold what the source explains and what it does not.
+        floor: of the estimate.
+        kind: one contrast, across contrasts, or with a CT.
+        identity: contrast map, residual and shares of variance.
+        table: measures and verdict of the whole, and of each segment if a segmentation was given.
+        points: traced landmarks.
+    """
+
+    translation: Translation
+    floor: Floor
+    kind: str
+    identity: Identity
+    table: SegmentTable
+    points: tuple[TracedPoint, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types for JSON."""
+        floor = {key: rounded(getattr(self.floor, key)) for key in ("mean_mm", "p95_mm", "error_mm")}
+        return {
+            "kind": self.kind,
+            "floor": {"measured_on": self.floor.pair, **floor, "meaning": self.floor.sentence()},
+            "shares_of_variance": {key: rounded(value) for key, value in self.identity.shares.items()},
+            "contrast_map": "identity" if self.identity.contrast_map.is_identity else "fitted",
+            **self.table.to_dict(),
+            "points": [
+                {
+                    "label": point.label,
+                    "source_ras_mm": [rounded(value) for value in point.source],
+                    "translated_ras_mm": [rounded(value) for value in point.translated],
+                    "residual_mm": rounded(point.residual_mm),
+                    "traceable": point.traceable,
+                    "reason": point.reason,
+                }
+                for point in self.points
+            ],
+        }
+
+    def write_tables(self, folder: Path) -> None:
+        """Write ``trace.json``, ``segments.csv`` and, if there are points, their pairs as CSV and markups."""
+        text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n"
+        (folder / "trace.json").write_text(text, encoding="utf-8")
+        if self.table.rows:
+            self.table.to_csv(folder / "segments.csv")
+        if self.points:
+            write_pairs_csv(folder / "points.csv", list(self.points))
+            found = [point for point in self.points if point.traceable]
+            places = np.array([point.translated for point in found]).reshape(-1, 3)
+            write_markups(folder / "points_translated.mrk.json", [point.label for point in found], places)
+
+
+def trace_pair(
+    source: Volume,
+    translated: Volume,
+    labels: Volume | None = None,
+    names: dict[int, str] | None = None,
+    *,
+    translated_labels: Volume | None = None,
+    landmarks: tuple[list[str], NDArray[np.float64]] | None = None,
+    contrasts: tuple[str, str] | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> PairTrace:
+    """Trace any two scans that share space.
+
+    Args:
+        source, translated: on any grids; the second is brought to the source's.
+        labels, names: segmentation of the source, on any grid.
+        translated_labels: segmentation of the translated scan, for Dice and HD95.
+        landmarks: names and RAS points ``(N, 3)`` in the source.
+        contrasts, device, progress: as in ``estimate``.
+
+    Raises:
+        InputError: the scans do not overlap, are constant or label maps, or the segmentation lies elsewhere.
+    """
+
+    def part(stage: str, fraction: float) -> None:
+        if progress is not None:
+            progress(stage, 0.7 * fraction)
+
+    pair = estimated_translation(
+        translation_of_pair(source, translated), contrasts=contrasts, device=device, progress=part
+    )
+    kind = relation(pair.source, pair.translated)
+    floor = floor_of(contrasts, kind)
+    part("asking what the source explains", 1.05)
+    identity = identify(pair)
+    extras = {"explained": identity.explained, "unexplained": identity.unexplained}
+    pair = replace(pair, extras=pair.extras | extras)
+    part("measuring the segments", 1.25)
+    if labels is not None:
+        table = segment_table(
+            pair, labels, names, translated_labels, unexplained=identity.unexplained, floor_mm=floor.mean_mm
+        )
+    else:
+        whole = whole_measures(pair, Geometry.of(pair), identity.unexplained)
+        table = judge_table(
+            SegmentTable(source.name, translated.name, pair.field_origin.value, floor.mean_mm, (), whole)
+        )
+    points = () if landmarks is None else tuple(trace_points(pair, landmarks[1], labels=landmarks[0]))
+    return PairTrace(pair, floor, kind, identity, table, points)
