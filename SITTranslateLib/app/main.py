@@ -45,9 +45,11 @@ COMMANDS: tuple[Command, ...] = (
     Command("translate", "SITTranslateLib.app.translating:translate_scan", "Translate a scan with an installed model."),
     Command("models", "SITTranslateLib.app.listing:list_models", "List the installed models."),
     Command("check", "SITTranslateLib.app.checking:check_result", "Check a result: recomposition, folding, inverse."),
+    Command("trace", "SITTranslateLib.app.trace:trace", "Trace any pair of images: motion, new content, verdict."),
     Command("train", "SITTranslateLib.app.train:train", "Train a translator on simulated pairs; resumable."),
     Command("publish", "SITTranslateLib.app.train:publish", "Make a model package of a finished run."),
     Command("evaluate", "SITTranslateLib.app.evaluate:evaluate", "Make a system's tables, with the do-nothing row."),
+    Command("bench", "SITTranslateLib.app.bench:run_bench", "Measure speed against peers, side by side."),
 )
 
 
