@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 
 from SITTranslateLib.scene import layout, presentation
 from SITTranslateLib.scene.display import transform_display
-from SITTranslateLib.scene.result import SceneResult
+from SITTranslateLib.scene.result import Ranges, SceneResult
 from SITTranslateLib.ui.section import Resource, Section
 from SITTranslateLib.ui.session import Session
 
@@ -20,6 +20,11 @@ _ORIGINS = {
     "estimated": "The motion was ESTIMATED afterwards by registration; it is not the model's own.",
     "none": "This model gives no motion.",
 }
+
+#: Arrows in 3D stand this many times farther apart than in the slices.
+ARROWS_APART = 2.0
+#: The colours of the intensity change reach at least this part of the scan's grey range: less cannot be seen in it.
+LEAST_CHANGE = 0.02
 
 
 class ChangeSection(Section):
@@ -46,6 +51,7 @@ class ChangeSection(Section):
             button.clicked.connect(self._on_map)
         self.ui.rangeSlider.valueChanged.connect(self._on_range)
         self.ui.layoutButton.clicked.connect(self._on_layout)
+        self.ui.estimateButton.clicked.connect(self._on_estimate)
         self.ui.removeButton.clicked.connect(self._on_remove)
         session.shown_changed.connect(self.update)
         self.update()
@@ -59,7 +65,7 @@ class ChangeSection(Section):
         nodes = self.nodes
         self._rest.stop()
         for name in ("strengthSlider", "bothButton", "anatomyButton", "intensityButton", "motionBox", "mapBox",
-                     "layoutButton", "removeButton"):  # fmt: skip
+                     "layoutButton", "estimateButton", "removeButton"):  # fmt: skip
             getattr(self.ui, name).setEnabled(nodes is not None)
         if nodes is None:
             self.ui.summaryLabel.setText(_("Translate a scan to see what changed."))
@@ -68,8 +74,12 @@ class ChangeSection(Section):
         self.ui.strengthSlider.value = 100.0
         self.ui.bothButton.setChecked(True)
         moved = nodes.motion is not None
+        # An estimated motion has no intensity change beside it, so nothing can be put together from parts of it.
+        estimated = nodes.field_origin == "estimated"
+        self.ui.strengthSlider.setEnabled(not estimated)
+        self.ui.estimateButton.setEnabled(not estimated)
         self.ui.motionBox.setEnabled(moved)
-        self.ui.anatomyButton.setEnabled(moved)
+        self.ui.anatomyButton.setEnabled(moved and not estimated)
         self.ui.intensityButton.setEnabled(nodes.change is not None)
         self.ui.jacobianMapButton.setEnabled(nodes.jacobian is not None)
         self.ui.changeMapButton.setEnabled(nodes.change is not None)
@@ -84,6 +94,7 @@ class ChangeSection(Section):
             self.ui.scaleSlider.maximum = max(2000.0, 2.0 * glyphs.GetGlyphScalePercent())
             self.ui.scaleSlider.value = glyphs.GetGlyphScalePercent()
         self._updating = False
+        self._on_range()
         self.ui.summaryLabel.setText(self.summary())
 
     def summary(self) -> str:
@@ -98,9 +109,14 @@ class ChangeSection(Section):
         if translation.intensity_change is not None:
             parts.append(_("Intensity changed by up to {change:.3g} (scan units).").format(change=ranges.change))
         parts.append(_(_ORIGINS.get(translation.field_origin, "")))
-        low, high = ranges.grey
-        percent = 100.0 * translation.recomposition_error / max(high - low, 1e-9)
-        parts.append(_("These parts give the model's own output to {percent:.2g} %.").format(percent=percent))
+        floor = translation.provenance.get("attributes", {}).get("floor_mm")
+        if translation.field_origin == "estimated":
+            if floor is not None:
+                parts.append(_("Where nothing moves it sees {floor:.2g} mm.").format(floor=floor))
+        else:
+            low, high = ranges.grey
+            percent = 100.0 * translation.recomposition_error / max(high - low, 1e-9)
+            parts.append(_("These parts give the model's own output to {percent:.2g} %.").format(percent=percent))
         return " ".join(parts)
 
     def set_strength(self, percent: float) -> None:
@@ -130,23 +146,27 @@ class ChangeSection(Section):
         moves = not self.ui.intensityButton.checked
         for kind, box in (
             ("glyphs", self.ui.glyphsCheckBox),
+            ("arrows", self.ui.glyphsCheckBox),
             ("grid", self.ui.gridCheckBox),
             ("contours", self.ui.contoursCheckBox),
         ):
-            shown = bool(moves and box.checked)
             display = transform_display(nodes.motion, kind)
             if display is not None:
-                display.SetVisibility(int(shown))
-                display.SetVisibility2D(int(shown))
-                display.SetVisibility3D(int(shown and kind == "glyphs"))
+                shown = int(bool(moves and box.checked))
+                display.SetVisibility(shown)
+                # In 3D only the arrows made for it: grid and contours would hide everything else.
+                display.SetVisibility2D(int(shown and kind != "arrows"))
+                display.SetVisibility3D(int(shown and kind == "arrows"))
 
     def _on_glyphs(self, *_value: Any) -> None:
         nodes = self.nodes
         if self._updating or nodes is None or nodes.motion is None:
             return
-        display = transform_display(nodes.motion, "glyphs")
-        display.SetGlyphSpacingMm(float(self.ui.spacingSlider.value))
-        display.SetGlyphScalePercent(float(self.ui.scaleSlider.value))
+        for kind, factor in (("glyphs", 1.0), ("arrows", ARROWS_APART)):
+            display = transform_display(nodes.motion, kind)
+            if display is not None:
+                display.SetGlyphSpacingMm(factor * float(self.ui.spacingSlider.value))
+                display.SetGlyphScalePercent(factor * float(self.ui.scaleSlider.value))
 
     def _on_map(self, *_checked: Any) -> None:
         nodes = self.nodes
@@ -172,7 +192,7 @@ class ChangeSection(Section):
         if self._updating or nodes is None:
             return
         factor = float(self.ui.rangeSlider.value) / 100.0
-        for node, bound in ((nodes.jacobian, nodes.ranges.expansion), (nodes.change, nodes.ranges.change)):
+        for node, bound in ((nodes.jacobian, nodes.ranges.expansion), (nodes.change, smallest_shown(nodes.ranges))):
             if node is not None and bound > 0:
                 node.GetDisplayNode().SetWindowLevelMinMax(-bound * factor, bound * factor)
         layout.refresh_legends(slicer.mrmlScene)
@@ -180,5 +200,14 @@ class ChangeSection(Section):
     def _on_layout(self, *_checked: Any) -> None:
         self.session.show_views()
 
+    def _on_estimate(self, *_checked: Any) -> None:
+        self.session.estimate()
+
     def _on_remove(self, *_checked: Any) -> None:
         self.session.remove_shown()
+
+
+def smallest_shown(ranges: Ranges) -> float:
+    """Bound of the intensity change's colours, in scan units."""
+    low, high = ranges.grey
+    return max(ranges.change, LEAST_CHANGE * (high - low))

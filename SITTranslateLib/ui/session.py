@@ -5,6 +5,7 @@ No Qt: the panel polls it. Nodes are held only while a run lasts, and looked up 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,8 @@ from SITTranslateLib.ui.strength import show_strength
 
 #: Spacing of the sampling field that is kept in the scene: Slicer saves fields uncompressed in double precision.
 SAVED_FIELD_MM = 2.0
+#: Slicer's four-up layout.
+USUAL_LAYOUT = 3
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Session:
         self._scene_number = 0
         self._answers: dict[int, Callable[[Any], None]] = {}
         self._refusals: dict[int, Callable[[HostError], None]] = {}
-        self._users_layout: int | None = None
+        self._users_layout = USUAL_LAYOUT
         self._recomposing: Job | None = None
         self._wanted: dict[str, Any] | None = None
         self.host.stage.connect(self._on_stage)
@@ -91,6 +94,16 @@ class Session:
         )  # fmt: skip
         if not job.done:
             self._run = _Run(job, node, image_time(node), self._scene_number)
+        self.changed.emit()
+
+    def estimate(self) -> None:
+        """Estimate the motion of the shown result by registration; becomes a result of its own."""
+        if self._run is not None or self.shown is None:
+            return
+        source = self.shown.nodes.source
+        job = self.ask("estimate", self._on_translated, self._on_run_failed, translation=self.shown.translation)
+        if not job.done:
+            self._run = _Run(job, source, image_time(source), self._scene_number)
         self.changed.emit()
 
     def ask(
@@ -134,7 +147,6 @@ class Session:
         self._scene_number += 1
         self.cancel()
         self.forget()
-        self._users_layout = None
 
     def forget(self) -> None:
         """Let go of the shown result; its nodes stay in the scene."""
@@ -157,8 +169,11 @@ class Session:
         self.host.close()
 
     def show_views(self) -> None:
-        """Our layout with the shown result in it."""
-        previous = layout.enter_layout(slicer.mrmlScene)
+        """Our layout with the shown result in it; without a main window there is none, and nothing to show."""
+        try:
+            previous = layout.enter_layout(slicer.mrmlScene)
+        except LookupError:
+            return
         if previous != layout.LAYOUT_ID:
             self._users_layout = previous
         if self.shown is not None:
@@ -166,10 +181,9 @@ class Session:
         self.view_changed.emit()
 
     def leave_views(self) -> None:
-        """Back to the layout the user had."""
-        if self._users_layout is not None:
+        """Back to the layout the user had (to Slicer's usual one if ours came with a loaded scene)."""
+        with contextlib.suppress(LookupError):
             layout.leave_layout(slicer.mrmlScene, self._users_layout)
-            self._users_layout = None
 
     def set_strength(
         self, strength: float, *, spatial: bool = True, intensity: bool = True, final: bool = True

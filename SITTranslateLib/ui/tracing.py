@@ -55,6 +55,10 @@ def _point_list(scene: Any, name: str, colour: tuple[float, float, float], views
     display.SetTextScale(4.0)
     display.SetUseGlyphScale(True)
     display.SetGlyphScale(2.5)
+    # A partner rarely lies in the very slice that is shown: draw it on the slice all the same, paler.
+    display.SetSliceProjection(True)
+    display.SetSliceProjectionUseFiducialColor(True)
+    display.SetSliceProjectionOpacity(0.75)
     for view in views:
         display.AddViewNodeID(view)
     return node

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import slicer
 
 from SITTranslateLib.scene import layout
-from SITTranslateLib.scene.annotation import annotate
+from SITTranslateLib.scene.annotation import add_sides, annotate, side_letter
 
 
 class ViewTitles:
-    """Puts titles into our views while they are shown, and takes them out again."""
+    """Puts titles and the letters of the sides into our views while they are shown, and takes them out again."""
 
     def __init__(self) -> None:
         self._placed: list[tuple[Any, Any]] = []
+        self._sides: dict[str, tuple[Any, list[Any], tuple[str, ...]]] = {}
+        self._observers: list[tuple[Any, int]] = []
 
     def show(self, titles: dict[str, str], synthetic: set[str]) -> None:
         """Title each view of ours that exists.
@@ -34,12 +37,35 @@ class ViewTitles:
             renderer = view.renderWindow().GetRenderers().GetFirstRenderer()
             for actor in annotate(renderer, title, synthetic=name in synthetic, size=16):
                 self._placed.append((renderer, actor))
+            node = layout.slice_node(slicer.mrmlScene, name)
+            if node is not None:
+                self._letter(name, renderer, node)
+                # A turned view must not keep the letters of another plane.
+                tag = node.AddObserver("ModifiedEvent", lambda *_, n=name, r=renderer, v=node: self._letter(n, r, v))
+                self._observers.append((node, tag))
             view.scheduleRender()
 
     def clear(self) -> None:
+        for node, tag in self._observers:
+            node.RemoveObserver(tag)
         for renderer, actor in self._placed:
             renderer.RemoveViewProp(actor)
-        self._placed = []
+        for renderer, actors, _letters in self._sides.values():
+            for actor in actors:
+                renderer.RemoveViewProp(actor)
+        self._placed, self._observers, self._sides = [], [], {}
+
+    def _letter(self, name: str, renderer: Any, node: Any) -> None:
+        shown = self._sides.get(name)
+        matrix = node.GetXYToRAS()
+        across, up = ([matrix.GetElement(row, column) for row in range(3)] for column in (0, 1))
+        letters = (side_letter(np.array(across)), side_letter(np.array(up)))
+        if shown is not None and shown[2] == letters:
+            return
+        if shown is not None:
+            for actor in shown[1]:
+                renderer.RemoveViewProp(actor)
+        self._sides[name] = (renderer, add_sides(renderer, node, 15), letters)
 
 
 def _view(manager: Any, name: str) -> Any:

@@ -1,3 +1,4 @@
+# ruff: noqa: E402
 """The module in the harness: real ``.ui`` files, real scene, real worker process."""
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ pytest.importorskip("PySide6", reason="PySide6 is not installed: pip install '.[
 import tiny_package
 from harness import Harness, harness
 
+from SITTranslateLib.host.client import HostClient
 from SITTranslateLib.scene.headless.messages import MessageCatcher
 
 MODULE = HERE.parents[1] / "SITTranslate" / "SITTranslate.py"
@@ -76,3 +78,39 @@ def widget(slicer_harness: Harness, module: Any, scene: Any) -> Iterator[Any]:
 @pytest.fixture
 def panel(widget: Any) -> Any:
     return widget.panel
+
+
+class SharedHost(HostClient):
+    """One warm worker for all tests; closing it only lets go of what the test connected."""
+
+    def close(self) -> None:
+        for signal in (self.stage, self.progress, self.warning, self.finished, self.failed, self.gone):
+            signal.disconnect()
+        for job in list(self._jobs.values()):
+            self.cancel(job)
+
+    def end(self) -> None:
+        super().close()
+
+
+@pytest.fixture(scope="session")
+def shared_host() -> Iterator[SharedHost]:
+    host = SharedHost()
+    yield host
+    host.end()
+
+
+@pytest.fixture(autouse=True)
+def _warm(
+    slicer_harness: Harness, shared_host: SharedHost, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """Sessions use the shared worker, unless a test asks for its own (``@pytest.mark.usefixtures("own_host")``)."""
+    if "own_host" not in request.fixturenames:
+        from SITTranslateLib.ui import session
+
+        monkeypatch.setattr(session, "HostClient", lambda: shared_host)
+
+
+@pytest.fixture
+def own_host() -> None:
+    """Marks a test that starts and ends its own worker."""

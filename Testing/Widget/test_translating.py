@@ -9,29 +9,11 @@ import numpy as np
 import pytest
 import slicer
 from harness import Harness
+from walking import choose, translate
 
 from SITTranslateLib.scene import layout
 from SITTranslateLib.scene.display import transform_display
 from SITTranslateLib.scene.volumes import volume_from_node
-
-
-def choose(harness: Harness, panel: Any, node: Any) -> None:
-    """Pick the scan and the tiny model, and wait for the gate."""
-    panel.input.set_node(node)
-    panel.model.select("tiny-ageing")
-    harness.wait(lambda: panel.input.ui.fitLabel.text != "", what="the gate's answer")
-    if panel.input.why_not():
-        panel.input.ui.forceCheckBox.setChecked(True)
-
-
-def translate(harness: Harness, panel: Any, node: Any, age: float = 20.0) -> Any:
-    choose(harness, panel, node)
-    panel.attributes.set_values({"age": age})
-    assert panel.apply.ui.applyButton.enabled, panel.apply.ui.stageLabel.text
-    panel.apply.ui.applyButton.click()
-    harness.wait(lambda: not panel.session.running, what="the translation")
-    assert panel.session.shown is not None, panel.apply.ui.messageLabel.text
-    return panel.session.shown
 
 
 @pytest.fixture
@@ -132,6 +114,7 @@ def test_a_second_result_stands_beside_the_first(
     assert scene.IsNodePresent(head_node)
 
 
+@pytest.mark.usefixtures("own_host")
 def test_a_worker_that_dies_is_told_and_another_starts(
     panel: Any, slicer_harness: Harness, head_node: Any, scene: Any
 ) -> None:

@@ -24,16 +24,22 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
         super().__init__(parent)
         self._folded = False
         self._text = ""
+        self._shown: list[Any] = []
         self.setContentsMargins(0, 26, 0, 4)
 
     def _get_folded(self) -> bool:
         return self._folded
 
     def _set_folded(self, folded: bool) -> None:
+        if bool(folded) == self._folded:
+            return
         self._folded = bool(folded)
-        for child in self.children():
-            if isinstance(child, QtWidgets.QWidget):
-                child.setVisible(not self._folded)
+        widgets = [child for child in self.children() if isinstance(child, QtWidgets.QWidget)]
+        if self._folded:
+            # As CTK does: what was hidden on its own account stays hidden when the section is unfolded.
+            self._shown = [child for child in widgets if not child.isHidden()]
+        for child in self._shown:
+            child.setVisible(not self._folded)
         self.setMaximumHeight(26 if self._folded else 16777215)
         self.contentsCollapsed.emit(self._folded)
         self.update()
@@ -51,7 +57,12 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
     def childEvent(self, event: Any) -> None:
         super().childEvent(event)
         if self.__dict__.get("_folded") and event.added():
-            QtCore.QTimer.singleShot(0, lambda: self._set_folded(self._folded))
+            QtCore.QTimer.singleShot(0, self._fold_again)
+
+    def _fold_again(self) -> None:
+        if self._folded:
+            self._folded = False
+            self._set_folded(True)
 
     def paintEvent(self, _event: Any) -> None:
         painter = QtWidgets.QStylePainter(self)

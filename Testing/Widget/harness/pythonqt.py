@@ -29,7 +29,11 @@ class PropertyAsAttribute:
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         # On the class: static methods of the same name, such as QTimer.singleShot.
-        return self.original if instance is None else instance.property(self.name)
+        if instance is not None:
+            return instance.property(self.name)
+        if self.original is None:
+            raise AttributeError(self.name)
+        return self.original
 
     def __set__(self, instance: Any, value: Any) -> None:
         if not self.writable:

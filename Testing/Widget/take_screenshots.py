@@ -1,0 +1,209 @@
+"""Pictures of the module for README and tutorial: the real panel beside the views that Slicer's own managers draw.
+
+    python Testing/Widget/take_screenshots.py --model brain-ageing-t1w
+
+The brain is the ICBM152 average that nilearn brings along, so the pictures may be published. Qt widgets are drawn by
+PySide6 in Qt's plain style, not by Slicer: the buttons look a little different there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parents[1]
+sys.path[:0] = [str(HERE), str(REPOSITORY)]
+
+import numpy as np
+import slicer
+from harness import Harness, harness
+from PIL import Image
+from PySide6 import QtCore, QtGui, QtWidgets
+
+from SITTranslateLib.app.demo_brain import NAMES, load_brain
+from SITTranslateLib.scene import layout
+from SITTranslateLib.scene.display import grey_range, show_scan
+from SITTranslateLib.scene.presentation import frame
+from SITTranslateLib.scene.segmentation import add_segmentation_node
+from SITTranslateLib.scene.table import rows_of_node
+from SITTranslateLib.scene.volumes import add_volume_node
+
+PANEL, VIEWS = (452, 1080), (1388, 1080)
+SCREENSHOTS, TUTORIAL = REPOSITORY / "Resources" / "Screenshots", REPOSITORY / "docs" / "pictures"
+_TABLE_COLUMNS = {
+    "name": "Segment", "volume_before_mm3": "Before mL", "volume_after_mm3": "After mL", "change_percent": "Change %",
+    "motion_mean_mm": "Moved mm", "verdict": "Verdict",
+}  # fmt: skip
+
+
+class Photographer:
+    """Opens the module, walks through it, and takes a picture of each step."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        self.harness: Harness = harness()
+        self.harness.qt_app.setStyle("Fusion")
+        self.harness.qt_app.setPalette(_light_palette())
+        font = QtGui.QFont("DejaVu Sans")
+        font.setPixelSize(12)
+        self.harness.qt_app.setFont(font)
+        module, _ = self.harness.load(REPOSITORY / "SITTranslate" / "SITTranslate.py")
+        self.widget = self.harness.open(module, "SITTranslate")
+        self.panel = self.widget.panel
+        brain, self.labels = load_brain()
+        self.volume = add_volume_node(slicer.mrmlScene, brain, "ICBM152 T1")
+        show_scan(self.volume, *grey_range(brain.array))
+        self.segmentation = add_segmentation_node(slicer.mrmlScene, self.labels, NAMES, "ICBM152 tissues")
+        self.segmentation.GetDisplayNode().SetVisibility(0)
+        self.scroll = QtWidgets.QScrollArea()
+        self.scroll.setWidgetResizable(True)
+        self.scroll.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
+        self.scroll.setWidget(self.widget.parent)
+        self.scroll.setFrameShape(QtWidgets.QFrame.NoFrame)
+        self.scroll.resize(*PANEL)
+        self.scroll.show()
+
+    def fold(self, *folded: str) -> None:
+        """Fold these sections of the panel and unfold all others."""
+        sections = ("input", "model", "attributes", "apply", "change", "trace", "sweep")
+        for name in sections:
+            getattr(self.panel, name).ui.sectionButton.collapsed = name in folded
+
+    def window(self, look_at: Any = None) -> np.ndarray:
+        """The panel beside the views."""
+        for _ in range(5):
+            self.harness.qt_app.processEvents()
+        if look_at is not None:
+            self.scroll.ensureWidgetVisible(look_at, 0, 0)
+            self.harness.qt_app.processEvents()
+        left = _pixels(self.scroll.grab())
+        # Twice: views learn their size in the first pass, and are framed for it before the second.
+        self.harness.layout_manager.grab(VIEWS, self._other)
+        self.frame_views()
+        right = self.harness.layout_manager.grab(VIEWS, self._other)
+        return np.concatenate([left, np.full((PANEL[1], 4, 3), 60, np.uint8), right], axis=1)
+
+    def frame_views(self, orientation: str = "Axial") -> None:
+        shown = self.panel.session.shown
+        if shown is None:
+            return
+        for name in layout.SLICES:
+            view = self.harness.layout_manager.view(name)
+            if view is not None:
+                frame(view.node, orientation, self.focus(), shown.nodes.box, view.size, fill=0.84)
+        space = self.harness.layout_manager.view(layout.THREE_D)
+        if space is not None:
+            space.look(35.0, 25.0, 1.25)
+
+    def focus(self) -> Any:
+        return np.array([0.0, -18.0, 18.0])
+
+    def translate(self, age: float) -> None:
+        self.panel.attributes.set_values({"age": age})
+        self.panel.apply.ui.applyButton.click()
+        self.harness.wait(lambda: not self.panel.session.running, 300, "the translation")
+        assert self.panel.session.shown is not None, self.panel.apply.ui.messageLabel.text
+        self.panel.change._on_map()
+
+    def measure(self) -> None:
+        self.panel.trace.ui.segmentSelector.setCurrentNode(self.segmentation)
+        self.panel.trace.measure()
+        self.harness.wait(lambda: self.panel.trace.table is not None, 300, "the segment table")
+
+    def trace(self, *points: tuple[float, float, float]) -> None:
+        for point in points:
+            known = len(self.panel.trace.points)
+            self.panel.trace.trace(point)
+            self.harness.wait(lambda known=known: len(self.panel.trace.points) > known, 60, "the trace")
+
+    def _other(self, name: str, size: tuple[int, int]) -> np.ndarray | None:
+        """A table view, which Qt draws in Slicer too."""
+        if name != layout.TABLE:
+            return None
+        node = slicer.mrmlScene.GetSingletonNode(layout.TABLE, "vtkMRMLTableViewNode")
+        table = (
+            slicer.mrmlScene.GetNodeByID(node.GetTableNodeID()) if node is not None and node.GetTableNodeID() else None
+        )
+        widget = QtWidgets.QTableWidget()
+        rows = rows_of_node(table) if table is not None else []
+        widget.setRowCount(len(rows))
+        widget.setColumnCount(len(_TABLE_COLUMNS))
+        widget.setHorizontalHeaderLabels(list(_TABLE_COLUMNS.values()))
+        widget.verticalHeader().setVisible(False)
+        for index, row in enumerate(rows):
+            for column, key in enumerate(_TABLE_COLUMNS):
+                widget.setItem(index, column, QtWidgets.QTableWidgetItem(_cell(key, row[key])))
+        widget.resizeColumnsToContents()
+        widget.resize(*size)
+        widget.show()
+        self.harness.qt_app.processEvents()
+        return _pixels(widget.grab())
+
+
+def _cell(key: str, value: Any) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    if key.endswith("mm3"):
+        return f"{value / 1000:.1f}"
+    return f"{value:+.1f}" if key == "change_percent" else f"{value:.2f}"
+
+
+def _pixels(pixmap: Any) -> np.ndarray:
+    image = pixmap.toImage().convertToFormat(QtGui.QImage.Format_RGB888)
+    width, height = image.width(), image.height()
+    rows = np.frombuffer(image.constBits(), np.uint8).reshape(height, image.bytesPerLine())
+    return rows[:, : 3 * width].reshape(height, width, 3).copy()
+
+
+def _light_palette() -> Any:
+    palette = QtGui.QPalette()
+    roles = QtGui.QPalette
+    for role, colour in (
+        (roles.Window, "#f0f1f3"), (roles.Base, "#ffffff"), (roles.Button, "#e4e7eb"), (roles.Text, "#16191d"),
+        (roles.WindowText, "#16191d"), (roles.ButtonText, "#16191d"), (roles.Highlight, "#2f6fb3"),
+    ):  # fmt: skip
+        palette.setColor(role, QtGui.QColor(colour))
+    for role in (roles.Text, roles.WindowText, roles.ButtonText):
+        palette.setColor(QtGui.QPalette.Disabled, role, QtGui.QColor("#9aa1a9"))
+    return palette
+
+
+def save(pixels: np.ndarray, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # 128 colours are enough for a panel and grey slices, at a quarter of the size.
+    picture = Image.fromarray(pixels)
+    picture.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="brain-ageing-t1w")
+    parser.add_argument("--age", type=float, default=20.0)
+    parser.add_argument("--only", default="", help="only this picture")
+    parser.add_argument("--out", type=Path, default=None, help="put everything here instead")
+    options = parser.parse_args()
+    camera = Photographer(options.model)
+    pictures = options.out or TUTORIAL
+    panel = camera.panel
+    panel.input.set_node(camera.volume)
+    panel.model.select(options.model)
+    camera.harness.wait(lambda: panel.input.ui.fitLabel.text != "", 120, "the gate")
+    camera.harness.wait(lambda: panel.model.ui.deviceSelector.count > 1, 120, "the devices")
+    panel.attributes.set_values({"age": options.age})
+    camera.fold("change", "trace", "sweep")
+    panel.session.show_views()
+    panel.titles.clear()
+    if not options.only:
+        save(camera.window(), pictures / "1-scan-and-model.png")
+    camera.translate(options.age)
+    camera.measure()
+    camera.trace((13.0, -22.0, 18.0), (-30.0, -40.0, 18.0))
+    camera.fold("model", "sweep")
+    save(camera.window(), (options.out or SCREENSHOTS) / "SITTranslate.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Scene, scan, module and application going away, in the middle of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import slicer
+from harness import Harness
+from walking import choose, translate
+
+from SITTranslateLib.scene.volumes import add_volume_node, volume_from_node
+
+
+def start(harness: Harness, panel: Any, node: Any) -> None:
+    choose(harness, panel, node)
+    panel.apply.ui.applyButton.click()
+    assert panel.session.running
+
+
+def test_closing_the_scene_while_it_runs_leaves_the_new_scene_empty(
+    panel: Any, slicer_harness: Harness, head_node: Any, scene: Any
+) -> None:
+    start(slicer_harness, panel, head_node)
+    scene.Clear(False)
+    slicer_harness.wait(lambda: not panel.session.running, what="the end of the run")
+    assert scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 0
+    assert panel.input.node is None
+    assert not panel.apply.ui.applyButton.enabled
+    assert panel.parameters is not None
+
+
+def test_deleting_the_scan_while_it_runs_cancels(
+    panel: Any, slicer_harness: Harness, head_node: Any, scene: Any
+) -> None:
+    start(slicer_harness, panel, head_node)
+    scene.RemoveNode(head_node)
+    slicer_harness.wait(lambda: not panel.session.running)
+    assert scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 0
+    assert panel.session.shown is None
+
+
+def test_editing_the_scan_while_it_runs_keeps_the_scan_as_it_was_beside_the_result(
+    panel: Any, slicer_harness: Harness, head_node: Any
+) -> None:
+    before = volume_from_node(head_node).array.copy()
+    start(slicer_harness, panel, head_node)
+    slicer.util.arrayFromVolume(head_node)[:] = 7.0
+    slicer.util.arrayFromVolumeModified(head_node)
+    slicer_harness.wait(lambda: not panel.session.running)
+    source = panel.session.shown.nodes.source
+    assert source is not head_node
+    assert (volume_from_node(source).array == before).all()
+    assert "edited" in panel.apply.ui.messageLabel.text
+
+
+def test_removing_the_translation_by_hand_forgets_the_result(
+    panel: Any, slicer_harness: Harness, head_node: Any, scene: Any
+) -> None:
+    shown = translate(slicer_harness, panel, head_node)
+    scene.RemoveNode(shown.nodes.translated)
+    assert panel.session.shown is None
+    assert not panel.change.ui.strengthSlider.enabled
+
+
+def test_two_scenes_in_a_row(panel: Any, slicer_harness: Harness, head_node: Any, scene: Any) -> None:
+    translate(slicer_harness, panel, head_node)
+    volume = volume_from_node(head_node)
+    scene.Clear(False)
+    assert panel.session.shown is None
+    again = add_volume_node(scene, volume, "another")
+    shown = translate(slicer_harness, panel, again)
+    assert shown.nodes.source is again
+
+
+def test_choices_and_results_survive_saving_and_loading(
+    panel: Any, slicer_harness: Harness, head_node: Any, scene: Any, tmp_path: Path
+) -> None:
+    translate(slicer_harness, panel, head_node, age=15.0)
+    bundle = str(tmp_path / "scene.mrb")
+    assert scene.WriteToMRB(bundle)
+    scene.Clear(False)
+    assert scene.ReadFromMRB(bundle, True)
+    slicer_harness.qt_app.processEvents()
+    assert panel.input.node is not None
+    assert panel.input.node.GetName() == "head"
+    assert panel.parameters.model == "tiny-ageing"
+    assert panel.attributes.values()["age"] == 15.0
+    nodes = panel.parameters.result_nodes()
+    assert nodes["translated"].GetAttribute("SITTranslate.Synthetic") == "1"
+    assert nodes["motion"].IsA("vtkMRMLTransformNode")
+    assert nodes["jacobian"] is not None
+
+
+def test_leaving_the_module_while_it_runs_lets_it_finish(
+    widget: Any, panel: Any, slicer_harness: Harness, head_node: Any
+) -> None:
+    start(slicer_harness, panel, head_node)
+    widget.exit()
+    slicer_harness.wait(lambda: not panel.session.running)
+    assert panel.session.shown is not None
+
+
+@pytest.mark.usefixtures("own_host")
+def test_reload_forgets_the_library_and_ends_the_worker(
+    slicer_harness: Harness, module: Any, scene: Any, head_node: Any
+) -> None:
+    opened = slicer_harness.open(module, "SITTranslate")
+    start(slicer_harness, opened.panel, head_node)
+    worker = opened.panel.session.host._worker
+    kept = {name: m for name, m in sys.modules.items() if name.split(".")[0] == "SITTranslateLib"}
+    try:
+        opened.onReload()
+        assert opened.reloaded == 1
+        assert not [name for name in sys.modules if name.split(".")[0] == "SITTranslateLib"]
+    finally:
+        sys.modules.update(kept)
+    assert worker.exit_code() is not None
+
+
+@pytest.mark.usefixtures("own_host")
+def test_quitting_the_application_leaves_no_process_and_no_file(
+    slicer_harness: Harness, module: Any, scene: Any, head_node: Any
+) -> None:
+    opened = slicer_harness.open(module, "SITTranslate")
+    start(slicer_harness, opened.panel, head_node)
+    host = opened.panel.session.host
+    folder, worker = host._folder, host._worker
+    slicer.app.aboutToQuit.emit()
+    assert not folder.exists()
+    assert worker.exit_code() is not None
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker.pid, 0)
+
+
+def test_the_module_opens_fast_and_without_a_worker(slicer_harness: Harness, module: Any, scene: Any) -> None:
+    import time
+
+    slicer_harness.open(module, "SITTranslate").cleanup()
+    began = time.process_time()
+    opened = slicer_harness.open(module, "SITTranslate")
+    spent = time.process_time() - began
+    opened.cleanup()
+    # Loading seven .ui files through PySide6 included, which Slicer does in C++.
+    assert spent < 0.4
