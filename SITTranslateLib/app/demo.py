@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from SITTranslateLib.packages import Package
 
 MODEL = "brain-ageing-t1w"
-SETTINGS = ("age=+20",)
+SETTINGS = ("age=+20", "lesions=+10")
 PICTURES = "pictures"
 
 
@@ -23,7 +23,7 @@ def run_demo(
     ] = Path("demo"),
     model: Annotated[str, typer.Option("--model", "-m", help="Name of an installed model, or the folder of one.")] = "",
     settings: Annotated[
-        list[str] | None, typer.Option("--set", "-s", help="Attribute to ask for; by default age=+20.")
+        list[str] | None, typer.Option("--set", "-s", help="Attribute to ask for; by default age=+20 and lesions=+10.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     force: Annotated[

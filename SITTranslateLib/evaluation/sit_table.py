@@ -15,9 +15,11 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from SITTranslateLib import fields
 from SITTranslateLib.simulation import SimulatedPair
-from SITTranslateLib.systems.sit.network import SITNetwork, SITParts
+from SITTranslateLib.systems.sit.network import SITNetwork
 from SITTranslateLib.translate.normalisation import IntensityRange, percentile_range
+from SITTranslateLib.volume import VectorField
 
 LATERAL_VENTRICLES = (4, 5, 43, 44)
 COLUMNS = {
@@ -98,18 +100,18 @@ def do_nothing(pair: SimulatedPair) -> Result:
 
 @torch.no_grad()
 def by_network(network: SITNetwork, pair: SimulatedPair) -> Result:
-    """A SIT network of any variant on a pair's own grid."""
+    """A SIT network (raw, it, dt or dit) on a pair's own grid, as the pipeline runs it."""
     scale = percentile_range(pair.source.array)
     image = torch.from_numpy(scale.normalise(pair.source.array))[None, None]
     request = {name: value for name, value in pair.attributes.items() if value != 0}
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        parts: SITParts = network(image, network.code(request), pair.source.grid.axes)
-    translated = scale.restore(parts.translated[0, 0].numpy())
+    output = network.translate(image, request, pair.source.affine)
+    translated = scale.restore(output.translated[0, 0].numpy())
     result = replace(do_nothing(pair), translated=translated)
-    if parts.sampling is not None:
-        result = replace(result, sampling=parts.sampling[0].permute(1, 2, 3, 0).numpy())
-    if parts.intensity_change is not None:
-        result = replace(result, intensity_change=parts.intensity_change[0, 0].numpy() * np.float32(scale.width))
+    if output.velocity is not None:
+        velocity = VectorField(output.velocity[0].permute(1, 2, 3, 0).numpy(), pair.source.affine)
+        result = replace(result, sampling=fields.exponential(velocity, -1.0).array)
+    if output.intensity_change is not None:
+        result = replace(result, intensity_change=output.intensity_change[0, 0].numpy() * np.float32(scale.width))
     elif network.variant == "raw":
         result = replace(result, intensity_change=translated - pair.source.array)
     return result

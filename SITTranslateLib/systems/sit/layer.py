@@ -33,6 +33,24 @@ def to_full_resolution_smoothly(field: Tensor) -> Tensor:
     return tensors.gaussian(to_full_resolution(field), (1.0, 1.0, 1.0))
 
 
+#: How near to the background's 0 a normalised intensity counts as nothing; noise in air is mostly further away.
+EMPTY = 0.005
+
+
+def holds_data(image: Tensor, margin: int = 2) -> Tensor:
+    """1 inside what was scanned, falling smoothly to 0 towards regions that hold nothing but the background value.
+
+    A skull-stripped brain has no CSF around it: a motion that grew the sulci there would pull the empty background in
+    and tear holes. So nothing moves at the edge of the data, and the cavity within it keeps its volume.
+    ``margin`` in voxels.
+    """
+    something = (image.abs() > EMPTY).float()
+    # Regions, not specks: a voxel counts when all its neighbours hold nothing either.
+    nothing = 1.0 - nn.functional.max_pool3d(something, 3, stride=1, padding=1)
+    near = nn.functional.max_pool3d(nothing, 2 * margin + 3, stride=1, padding=margin + 1)
+    return 1.0 - tensors.gaussian(near, (1.5, 1.5, 1.5))
+
+
 def sampling_of(velocity: Tensor, axes: NDArray[np.float64], steps: int) -> Tensor:
     """Sampling field (mm) on the full grid of a velocity on the half grid; ``axes`` are the full grid's."""
     with torch.autocast(velocity.device.type, enabled=False):

@@ -163,7 +163,7 @@ class SITNetwork(nn.Module):
         parts = self(image, self.code(request), affine[:3, :3])
         if parts.velocity is not None:
             # Training integrates at half resolution, which is fast; here the inverse has to hold to 0.1 mm.
-            velocity = layer.to_full_resolution_smoothly(parts.velocity)
+            velocity = layer.to_full_resolution_smoothly(parts.velocity) * layer.holds_data(image)
             steps = tensors.squarings(velocity, affine[:3, :3])
             sampling = tensors.exponential(velocity, affine[:3, :3], time=-1.0, steps=steps)
             translated = layer.spatial_intensity_transform(image, parts.intensity_change, sampling, affine[:3, :3])

@@ -90,6 +90,22 @@ def test_what_the_pipeline_gets_recomposes_and_inverts(image: torch.Tensor) -> N
     assert float(residual.quantile(0.99)) < 0.1, "going there and back, mm"
 
 
+def test_nothing_moves_where_the_scan_holds_nothing() -> None:
+    """A stripped brain: no motion may pull the empty background in."""
+    net = awake(network("dt"))
+    brain = torch.zeros(1, 1, 32, 32, 32)
+    brain[..., 6:26, 6:26, 6:26] = 0.6
+    weight = layer.holds_data(brain)
+    assert float(weight[0, 0, 16, 16, 16]) == pytest.approx(1.0) and float(weight[0, 0, 6, 16, 16]) < 0.15
+    output = net.translate(brain, {"age": 20.0}, np.diag([2.0, 2.0, 2.0, 1.0]))
+    assert output.velocity is not None
+    length = output.velocity.norm(dim=1)[0]
+    assert float(length[16, 16, 16]) > 1.0 and float(length[:4].max()) < 0.05
+    speck = torch.rand(1, 1, 32, 32, 32) + 0.1
+    speck[..., 16, 16, 16] = 0.0
+    assert float(layer.holds_data(speck).min()) == pytest.approx(1.0), "a dark speck is not the end of the data"
+
+
 def test_an_attribute_not_asked_for_changes_nothing_of_its_own(image: torch.Tensor) -> None:
     net = awake(network("dit"))
     assert net.code({"age": 20.0}).tolist() == [[2.0, 0.0, 1.0, 0.0]]
