@@ -82,9 +82,10 @@ def test_what_the_pipeline_gets_recomposes_and_inverts(image: torch.Tensor) -> N
         net.field_head.weight.mul_(0.4)
     output = net.translate(image, {"age": 20.0, "lesions": 5.0}, np.diag([2.0, 2.0, 2.0, 1.0]))
     assert output.velocity is not None and output.intensity_change is not None
-    back, forth = (tensors.exponential(output.velocity, axes, time=t, steps=8) for t in (-1.0, 1.0))
+    steps = tensors.squarings(output.velocity, axes)
+    back, forth = (tensors.exponential(output.velocity, axes, time=t, steps=steps) for t in (-1.0, 1.0))
     expected = tensors.warp(image + output.intensity_change, back, axes)
-    assert torch.allclose(output.translated, expected, atol=0.01)
+    assert torch.allclose(output.translated, expected, atol=1e-5)
     assert 2.0 < float(forth.norm(dim=1).max()) < 8.0
     residual = tensors.compose(forth, back, axes).norm(dim=1)[..., 4:-4, 4:-4, 4:-4]
     assert float(residual.quantile(0.99)) < 0.1, "going there and back, mm"
@@ -96,7 +97,7 @@ def test_nothing_moves_where_the_scan_holds_nothing() -> None:
     brain = torch.zeros(1, 1, 32, 32, 32)
     brain[..., 6:26, 6:26, 6:26] = 0.6
     weight = layer.holds_data(brain)
-    assert float(weight[0, 0, 16, 16, 16]) == pytest.approx(1.0) and float(weight[0, 0, 6, 16, 16]) < 0.15
+    assert float(weight[0, 0, 16, 16, 16]) == pytest.approx(1.0) and float(weight[0, 0, 6, 16, 16]) < 0.2
     output = net.translate(brain, {"age": 20.0}, np.diag([2.0, 2.0, 2.0, 1.0]))
     assert output.velocity is not None
     length = output.velocity.norm(dim=1)[0]
