@@ -24,7 +24,7 @@ def to_markdown(records: Sequence[Record]) -> str:
     """A table with the ratios first, then the figures without a peer."""
     raced = [r for r in records if r.ratio is not None]
     alone = [r for r in records if r.ratio is None]
-    lines = ["| " + " | ".join(_COLUMNS) + " |", "|" + " --- |" * len(_COLUMNS)]
+    lines = ["| " + " | ".join(_COLUMNS) + " |", "|" + " --- |" * len(_COLUMNS)] if raced else []
     for r in raced:
         share = "" if r.bandwidth_share is None else f"{100 * r.bandwidth_share:.0f} %"
         cells = (
