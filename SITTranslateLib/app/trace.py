@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from SITTranslateLib.app.terminal import progress_bar, without_library_noise
+
+if TYPE_CHECKING:
+    from SITTranslateLib.traceability.tracing import PairTrace
+    from SITTranslateLib.volume import Volume
 
 
 def trace(
@@ -85,14 +89,19 @@ def trace(
     typer.echo(f"Verdict: {found.table.verdict} ({'; '.join(found.table.reasons)})")
 
 
-def _labels(path: str | None):  # type: ignore[no-untyped-def]
+def _labels(path: str | None) -> Volume | None:
+    import numpy as np
+
     from SITTranslateLib.files import read_labels
     from SITTranslateLib.volume import Volume
 
-    return None if path is None else Volume(*read_labels(path), Path(path).name.split(".")[0])
+    if path is None:
+        return None
+    array, affine = read_labels(path)
+    return Volume(array.astype(np.float32), affine, Path(path).name.split(".")[0])
 
 
-def _write(found, out: Path, overwrite: bool) -> Path:  # type: ignore[no-untyped-def]
+def _write(found: PairTrace, out: Path, overwrite: bool) -> Path:
     from SITTranslateLib.report.page import write_report
     from SITTranslateLib.translate.saving import save_translation
     from SITTranslateLib.translate.verification import verify

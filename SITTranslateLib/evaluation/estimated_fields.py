@@ -65,7 +65,7 @@ def demons(pair: KnownPair) -> Field:
     """SimpleITK's diffeomorphic demons after histogram matching, 8, 4 and 2 mm."""
     fixed, moving = (_image(scan) for scan in (pair.source, pair.translated))
     moving = SimpleITK.HistogramMatching(moving, fixed, 256, 7, True)
-    field = None
+    field: SimpleITK.Image | None = None
     for factor, iterations in ((4, 60), (2, 40), (1, 20)):
         small = [_shrunk(image, factor) for image in (fixed, moving)]
         method = SimpleITK.DiffeomorphicDemonsRegistrationFilter()
@@ -73,6 +73,7 @@ def demons(pair: KnownPair) -> Field:
         method.SetStandardDeviations(1.5)
         start = [] if field is None else [SimpleITK.Resample(field, small[0])]
         field = method.Execute(*small, *start)
+    assert field is not None
     return _array(SimpleITK.Resample(field, fixed))
 
 

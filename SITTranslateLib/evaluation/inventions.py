@@ -99,7 +99,8 @@ def main() -> None:
     subjects = subjects_in(chosen.folder, 2)
     rows = []
     for contrasts in (("T1w", "T1w"), ("T1w", "T2w"), ("T1w", "FLAIR"), ("T1w", "CT")):
-        curves, found = [], {size: [] for size in (2, 3, 4, 5, 6, 7, 8, 10)}
+        curves: list[float] = []
+        found: dict[int, list[bool]] = {size: [] for size in (2, 3, 4, 5, 6, 7, 8, 10)}
         for index in range(chosen.pairs):
             pair = known_pair(subjects[index % len(subjects)], contrasts, 4.0, 700 + index, skull_strip=index % 2 == 1)
             curves.append(detect(pair, plant(pair, (5.0, 6.0, 7.0, 8.0) * 2, index), chosen.estimated)[0])

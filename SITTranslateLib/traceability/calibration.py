@@ -29,12 +29,12 @@ PAIRS: dict[tuple[str, str], str] = {
 """Contrasts that are measured, and the kind of pair each stands for."""
 CASES: tuple[tuple[float, str, bool], ...] = (
     (0.0, "smooth", False),
-    (0.0, "smooth", True),
-    (4.0, "smooth", True),
-    (8.0, "smooth", False),
     (4.0, "ageing", False),
+    (0.0, "smooth", True),
+    (8.0, "smooth", False),
+    (4.0, "smooth", True),
 )
-"""Peak motion (mm), kind of field, and whether the skull is stripped: two still, three that move."""
+"""Peak motion (mm), kind of field, and whether the skull is stripped; at least the first two are needed."""
 
 
 def subjects_in(folder: Path, count: int) -> list[Subject]:
@@ -51,14 +51,15 @@ def subjects_in(folder: Path, count: int) -> list[Subject]:
     return [prepare_subject(read_label_map(path)) for path in maps[:count]]
 
 
-def calibrate(subjects: list[Subject], seeds: int = 1) -> dict[str, dict[str, float | int]]:
+def calibrate(subjects: list[Subject], cases: int = len(CASES), seeds: int = 1) -> dict[str, dict[str, float | int]]:
     """Floors and errors in mm of every measured pair of contrasts, and of every kind of pair (its worst)."""
     table: dict[str, dict[str, float | int]] = {}
     kinds = defaultdict(list)
     for contrasts, kind in PAIRS.items():
-        still, moving = [], []
+        still: list[tuple[float, float]] = []
+        moving: list[tuple[float, float]] = []
         for seed in range(seeds):
-            for index, (peak, field, stripped) in enumerate(CASES):
+            for index, (peak, field, stripped) in enumerate(CASES[: max(2, cases)]):
                 subject = subjects[(seed + index) % len(subjects)]
                 pair = known_pair(subject, contrasts, peak, 1000 + 10 * seed + index, kind=field, skull_strip=stripped)
                 errors = _errors(pair)
@@ -86,10 +87,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the floor of estimated fields on simulated pairs.")
     parser.add_argument("folder", type=Path, help="head label maps (.nii.gz) or prepared subjects (.npz)")
     parser.add_argument("--subjects", type=int, default=4, help="how many heads")
+    parser.add_argument("--cases", type=int, default=len(CASES), help="how many of the five cases, at least two")
     parser.add_argument("--seeds", type=int, default=1, help="how many rounds of five pairs for each two contrasts")
     parser.add_argument("--out", type=Path, default=FLOORS, help="where the table is written")
     chosen = parser.parse_args()
-    table = calibrate(subjects_in(chosen.folder, chosen.subjects), chosen.seeds)
+    table = calibrate(subjects_in(chosen.folder, chosen.subjects), chosen.cases, chosen.seeds)
     document = {"version": 1, "measured_on": "simulated heads at 2 mm, brain", "pairs": table}
     chosen.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
