@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 from SITTranslateLib.host.client import HostError
 from SITTranslateLib.host.protocol import Failure
 from SITTranslateLib.host.signals import Signal
-from SITTranslateLib.ui.section import Resource, Section
+from SITTranslateLib.ui.section import Resource, Section, show_text
 from SITTranslateLib.ui.session import Session
 
 
@@ -45,17 +45,17 @@ class ApplySection(Section):
         self.ui.applyButton.setEnabled(ready)
         self.ui.applyButton.setToolTip(_("Translate the scan.") if ready else why_not)
         if not self.session.running:
-            self.ui.stageLabel.setText(why_not)
+            show_text(self.ui.stageLabel, why_not)
 
     def clear_message(self) -> None:
-        self.ui.messageLabel.setText("")
+        show_text(self.ui.messageLabel, "")
         for widget in (self.ui.installButton, self.ui.cpuButton, self.ui.detailsButton, self.ui.detailsText):
             widget.setVisible(False)
         self.ui.detailsButton.setChecked(False)
 
     def say(self, sentence: str) -> None:
         """A sentence below the buttons."""
-        self.ui.messageLabel.setText(sentence)
+        show_text(self.ui.messageLabel, sentence)
 
     def offer_installation(self, sentence: str) -> None:
         self.say(sentence)
@@ -71,17 +71,18 @@ class ApplySection(Section):
             self.ui.applyButton.setEnabled(False)
         else:
             self._stage = ""
-            self.ui.stageLabel.setText("")
+            show_text(self.ui.stageLabel, "")
 
     def _on_stage(self, stage: str) -> None:
         self._stage = stage[:1].upper() + stage[1:]
-        self.ui.stageLabel.setText(self._stage)
+        show_text(self.ui.stageLabel, self._stage)
 
     def _on_progress(self, fraction: float, seconds_left: float | None) -> None:
         self.ui.progressBar.setValue(round(100 * fraction))
         if seconds_left is not None and seconds_left >= 0.5:
-            self.ui.stageLabel.setText(
-                _("{stage}, about {seconds:.0f} s left").format(stage=self._stage, seconds=seconds_left)
+            show_text(
+                self.ui.stageLabel,
+                _("{stage}, about {seconds:.0f} s left").format(stage=self._stage, seconds=seconds_left),
             )
 
     def _on_failed(self, error: HostError) -> None:
@@ -96,7 +97,7 @@ class ApplySection(Section):
 
     def _on_cancel(self, *_checked: Any) -> None:
         self.ui.cancelButton.setEnabled(False)
-        self.ui.stageLabel.setText(_("Cancelling"))
+        show_text(self.ui.stageLabel, _("Cancelling"))
         self.session.cancel()
 
     def _on_install(self, *_checked: Any) -> None:

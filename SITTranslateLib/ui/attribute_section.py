@@ -9,7 +9,7 @@ import qt
 from slicer.i18n import tr as _
 
 from SITTranslateLib.host.signals import Signal
-from SITTranslateLib.ui.section import Resource, Section
+from SITTranslateLib.ui.section import Resource, Section, show_text
 from SITTranslateLib.ui.session import Session
 
 
@@ -57,7 +57,7 @@ class AttributeSection(Section):
             form.addRow(label, slider)
             self._labels.append(label)
             self._sliders[attribute.name] = slider
-        self.ui.hintLabel.setText("" if attributes else _("This model has nothing to choose."))
+        show_text(self.ui.hintLabel, "" if attributes else _("This model has nothing to choose."))
 
     def set_values(self, values: dict[str, float]) -> None:
         for name, value in values.items():

@@ -12,7 +12,7 @@ from SITTranslateLib.host.client import HostError
 from SITTranslateLib.host.protocol import Failure
 from SITTranslateLib.host.signals import Signal
 from SITTranslateLib.scene.volumes import volume_from_node, world_affine
-from SITTranslateLib.ui.section import Resource, Section
+from SITTranslateLib.ui.section import Resource, Section, show_text
 from SITTranslateLib.ui.session import Session, image_time
 
 
@@ -69,7 +69,7 @@ class InputSection(Section):
     def examine(self) -> None:
         """Ask the host whether scan and model suit each other; the answer comes later, or never where torch is not."""
         node = self.node
-        self.ui.factsLabel.setText("" if node is None else facts_of(node))
+        show_text(self.ui.factsLabel, "" if node is None else facts_of(node))
         self._set_verdict("", False)
         if node is None or self._model is None or node.GetImageData() is None:
             self._asked = None
@@ -79,7 +79,7 @@ class InputSection(Section):
         try:
             volume = volume_from_node(node)
         except InputError as error:
-            self.ui.fitLabel.setText(str(error))
+            show_text(self.ui.fitLabel, str(error))
             return
         card, folder = self._model
 
@@ -89,7 +89,7 @@ class InputSection(Section):
 
         def refused(error: HostError) -> None:
             if self._asked == key and error.failure is Failure.INPUT:
-                self.ui.fitLabel.setText(str(error))
+                show_text(self.ui.fitLabel, str(error))
 
         self.session.ask("examine", answered, refused, volume=volume, model=folder)
 
@@ -102,7 +102,7 @@ class InputSection(Section):
             seen = _("{facts}\nLooks like {modality}, {skull}.").format(
                 facts=facts_of(self.node), modality=answer["modality"], skull=skull
             )
-            self.ui.factsLabel.setText(seen)
+            show_text(self.ui.factsLabel, seen)
         if refusing:
             self._set_verdict(_("Does not suit this model: {reason}").format(reason=" ".join(refusing)), True)
         elif warning:
@@ -112,7 +112,7 @@ class InputSection(Section):
 
     def _set_verdict(self, text: str, refused: bool) -> None:
         self._refused = refused
-        self.ui.fitLabel.setText(text)
+        show_text(self.ui.fitLabel, text)
         self.ui.forceCheckBox.setVisible(refused)
         if not refused:
             self.ui.forceCheckBox.setChecked(False)

@@ -84,7 +84,7 @@ class ModelSection(Section):
         self._fill(selected)
         total = sum(package.bytes for package in self.packages.values())
         self.ui.diskLabel.setText(
-            _("{count} models, {size} on disk").format(count=len(self.packages), size=in_bytes(total))
+            _("Models on this computer: {count} ({size})").format(count=len(self.packages), size=in_bytes(total))
         )
         return packages.broken()
 

@@ -30,3 +30,9 @@ class Section:
 
     def set_scene(self, scene: Any) -> None:
         self.widget.setMRMLScene(scene)
+
+
+def show_text(label: Any, text: str) -> None:
+    """Put a text into a label; an empty one takes no room."""
+    label.setText(text)
+    label.setVisible(bool(text))

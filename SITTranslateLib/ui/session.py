@@ -170,15 +170,18 @@ class Session:
 
     def show_views(self) -> None:
         """Our layout with the shown result in it; without a main window there is none, and nothing to show."""
+        if self._enter_layout() and self.shown is not None:
+            presentation.show_result(slicer.mrmlScene, self.shown.nodes)
+            self.view_changed.emit()
+
+    def _enter_layout(self) -> bool:
         try:
             previous = layout.enter_layout(slicer.mrmlScene)
         except LookupError:
-            return
+            return False
         if previous != layout.LAYOUT_ID:
             self._users_layout = previous
-        if self.shown is not None:
-            presentation.show_result(slicer.mrmlScene, self.shown.nodes)
-        self.view_changed.emit()
+        return True
 
     def leave_views(self) -> None:
         """Back to the layout the user had (to Slicer's usual one if ours came with a loaded scene)."""
@@ -258,12 +261,17 @@ class Session:
             self.show(translation, node)
         except Exception as error:
             self.host.forget(translation)
+            if self.shown is None:
+                self.leave_views()
             sentence = "The result could not be put into the scene; nothing was added."
             self.failed.emit(HostError(Failure.FAILED, sentence, repr(error)))
         self.changed.emit()
 
     def show(self, translation: HostedTranslation, node: Any, *, views: bool = True) -> SceneResult:
         """Put a result into the scene and, unless not wanted, into our views; the one before stays in the scene."""
+        if views:
+            # Before the nodes: a colour legend is not drawn in a view that comes into being after it.
+            self._enter_layout()
         nodes = add_translation(translation, node, sampling_mm=SAVED_FIELD_MM)
         if self.shown is not None:
             self.host.forget(self.shown.translation)

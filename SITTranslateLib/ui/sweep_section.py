@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from SITTranslateLib.host.client import HostError, Job
 from SITTranslateLib.host.results import HostedTranslation
 from SITTranslateLib.scene.volumes import volume_from_node
-from SITTranslateLib.ui.section import Resource, Section
+from SITTranslateLib.ui.section import Resource, Section, show_text
 from SITTranslateLib.ui.session import Session
 from SITTranslateLib.ui.sweeping import Sweep
 
@@ -49,7 +49,7 @@ class SweepSection(Section):
         if self._job is not None:
             self._stopped = True
             self.session.host.cancel(self._job)
-        self.ui.sweepLabel.setText("" if fits else _("Translate a scan with this model first."))
+        show_text(self.ui.sweepLabel, "" if fits else _("Translate a scan with this model first."))
 
     def run(self, attribute: str, values: list[float]) -> None:
         """Translate the shown source once for each value; the result appears when the last one is done."""
@@ -63,7 +63,7 @@ class SweepSection(Section):
         self._stopped = False
 
         def next_step() -> None:
-            self.ui.sweepLabel.setText(_("Step {step} of {count}...").format(step=len(sweep) + 1, count=len(values)))
+            show_text(self.ui.sweepLabel, _("Step {step} of {count}...").format(step=len(sweep) + 1, count=len(values)))
             self._job = self.session.ask(
                 "translate", answered, refused, volume=volume, model=self._card.name,
                 attributes={**base, attribute: waiting[0]}, force=True,
@@ -98,7 +98,7 @@ class SweepSection(Section):
 
     def _finish(self, sentence: str) -> None:
         self.ui.sweepButton.setText(_("Make the sequence"))
-        self.ui.sweepLabel.setText(sentence)
+        show_text(self.ui.sweepLabel, sentence)
 
     def _activate(self, browser: Any) -> None:
         """Show the browser in Slicer's sequence tool bar, where there is one."""

@@ -14,10 +14,12 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.scene import layout
 from SITTranslateLib.scene.presentation import put_with
 from SITTranslateLib.scene.table import add_table_node
-from SITTranslateLib.ui.section import Resource, Section
+from SITTranslateLib.ui.section import Resource, Section, show_text
 from SITTranslateLib.ui.session import Session
 from SITTranslateLib.ui.tracing import PointPairs, centres, labels_of_node
 
+#: Pixels: a longer name is cut, and told in full by its tool tip.
+WIDEST_NAME = 120
 _TO_TRANSLATED, _TO_SOURCE = "to translated", "to source"
 
 
@@ -37,7 +39,7 @@ class TraceSection(Section):
         _set_columns(self.ui.pointTable, [_("Point"), _("Source (R, A, S)"), _("Moved to"), _("mm"), _("Misses by")])
         _set_columns(
             self.ui.segmentTable,
-            [_("Segment"), _("Before, mL"), _("After, mL"), _("Change"), _("Moved, mm"), _("Verdict")],
+            [_("Segment"), _("mL"), _("mL after"), _("Change"), _("mm"), _("Verdict")],
         )
         self.ui.pickButton.toggled.connect(self._on_pick)
         self.ui.clearButton.clicked.connect(self.clear_points)
@@ -56,7 +58,7 @@ class TraceSection(Section):
         self.points, self._pairs, self.table, self._middles = [], None, None, {}
         self._fill_points()
         self.ui.segmentTable.setRowCount(0)
-        self.ui.verdictLabel.setText("")
+        show_text(self.ui.verdictLabel, "")
         self._enable()
 
     def trace(self, point: Any, *, from_translated: bool = False) -> None:
@@ -87,7 +89,7 @@ class TraceSection(Section):
         if shown is None or node is None:
             return
         labels, names = labels_of_node(node, shown.nodes.source)
-        self.ui.verdictLabel.setText(_("Measuring..."))
+        show_text(self.ui.verdictLabel, _("Measuring..."))
 
         def answered(answer: dict[str, Any]) -> None:
             if self.session.shown is shown:
@@ -152,18 +154,20 @@ class TraceSection(Section):
             before, after = segment["volume_before_mm3"], segment["volume_after_mm3"]
             texts = [
                 segment["name"],
-                _number(before, 1e-3, ".2f"),
-                _number(after, 1e-3, ".2f"),
+                _number(before, 1e-3, ".1f"),
+                _number(after, 1e-3, ".1f"),
                 _number(segment["change_percent"], 1.0, "+.1f", " %"),
                 _number(segment["motion_mean_mm"], 1.0, ".2f"),
                 segment["verdict"],
             ]
-            _fill_row(widget, row, texts, segment["reason"] or segment["note"])
+            _fill_row(widget, row, texts, f"{segment['name']}: {segment['reason'] or segment['note']}")
         widget.resizeColumnsToContents()
-        self.ui.verdictLabel.setText(
-            _("The whole: {verdict}. {reasons}.").format(
+        widget.setColumnWidth(0, min(int(widget.columnWidth(0)), WIDEST_NAME))
+        show_text(
+            self.ui.verdictLabel,
+            _("The whole: {verdict} ({reasons}).").format(
                 verdict=table["verdict"], reasons="; ".join(table["reasons"]).rstrip(".")
-            )
+            ),
         )
         if shown is not None and table["segments"]:
             scene = slicer.mrmlScene
@@ -238,7 +242,7 @@ class TraceSection(Section):
         try:
             self.measure()
         except InputError as error:
-            self.ui.verdictLabel.setText(str(error))
+            show_text(self.ui.verdictLabel, str(error))
 
     def _on_segmentation(self, *_node: Any) -> None:
         self._enable()

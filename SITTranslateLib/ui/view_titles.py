@@ -58,14 +58,18 @@ class ViewTitles:
     def _letter(self, name: str, renderer: Any, node: Any) -> None:
         shown = self._sides.get(name)
         matrix = node.GetXYToRAS()
-        across, up = ([matrix.GetElement(row, column) for row in range(3)] for column in (0, 1))
-        letters = (side_letter(np.array(across)), side_letter(np.array(up)))
+        across = np.array([matrix.GetElement(row, 0) for row in range(3)])
+        letters = (side_letter(-across), side_letter(across))
         if shown is not None and shown[2] == letters:
             return
         if shown is not None:
             for actor in shown[1]:
                 renderer.RemoveViewProp(actor)
-        self._sides[name] = (renderer, add_sides(renderer, node, 15), letters)
+        actors = add_sides(renderer, node, 15)
+        # Left and right only: the title stands where the upper letter would.
+        for actor in actors[2:]:
+            renderer.RemoveViewProp(actor)
+        self._sides[name] = (renderer, actors[:2], letters)
 
 
 def _view(manager: Any, name: str) -> Any:

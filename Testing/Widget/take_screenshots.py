@@ -1,3 +1,4 @@
+# ruff: noqa: E402 - the harness must be found first
 """Pictures of the module for README and tutorial: the real panel beside the views that Slicer's own managers draw.
 
     python Testing/Widget/take_screenshots.py --model brain-ageing-t1w
@@ -34,8 +35,8 @@ from SITTranslateLib.scene.volumes import add_volume_node
 PANEL, VIEWS = (452, 1080), (1388, 1080)
 SCREENSHOTS, TUTORIAL = REPOSITORY / "Resources" / "Screenshots", REPOSITORY / "docs" / "pictures"
 _TABLE_COLUMNS = {
-    "name": "Segment", "volume_before_mm3": "Before mL", "volume_after_mm3": "After mL", "change_percent": "Change %",
-    "motion_mean_mm": "Moved mm", "verdict": "Verdict",
+    "name": "Segment", "volume_before_mm3": "mL before", "volume_after_mm3": "after", "change_percent": "%",
+    "motion_mean_mm": "mm", "verdict": "Verdict",
 }  # fmt: skip
 
 
@@ -96,17 +97,27 @@ class Photographer:
                 frame(view.node, orientation, self.focus(), shown.nodes.box, view.size, fill=0.84)
         space = self.harness.layout_manager.view(layout.THREE_D)
         if space is not None:
-            space.look(35.0, 25.0, 1.25)
+            space.look(35.0, 12.0, 1.4)
 
     def focus(self) -> Any:
         return np.array([0.0, -18.0, 18.0])
 
-    def translate(self, age: float) -> None:
-        self.panel.attributes.set_values({"age": age})
+    def translate(self, **attributes: float) -> np.ndarray:
+        """Apply; returns the sections that show it running."""
+        self.panel.attributes.set_values(attributes)
         self.panel.apply.ui.applyButton.click()
+        bar = self.panel.apply.ui.progressBar
+        self.harness.wait(lambda: bar.value >= 30 or not self.panel.session.running, 300, "the progress")
+        running = self.sections("attributes", "apply")
         self.harness.wait(lambda: not self.panel.session.running, 300, "the translation")
         assert self.panel.session.shown is not None, self.panel.apply.ui.messageLabel.text
-        self.panel.change._on_map()
+        return running
+
+    def sections(self, *names: str) -> np.ndarray:
+        """Sections of the panel, one below the other."""
+        for _ in range(3):
+            self.harness.qt_app.processEvents()
+        return np.concatenate([_pixels(getattr(self.panel, name).widget.grab()) for name in names])
 
     def measure(self) -> None:
         self.panel.trace.ui.segmentSelector.setCurrentNode(self.segmentation)
@@ -137,6 +148,7 @@ class Photographer:
             for column, key in enumerate(_TABLE_COLUMNS):
                 widget.setItem(index, column, QtWidgets.QTableWidgetItem(_cell(key, row[key])))
         widget.resizeColumnsToContents()
+        widget.horizontalHeader().setStretchLastSection(True)
         widget.resize(*size)
         widget.show()
         self.harness.qt_app.processEvents()
@@ -146,9 +158,11 @@ class Photographer:
 def _cell(key: str, value: Any) -> str:
     if not isinstance(value, float):
         return str(value)
+    if np.isnan(value):
+        return "-"
     if key.endswith("mm3"):
         return f"{value / 1000:.1f}"
-    return f"{value:+.1f}" if key == "change_percent" else f"{value:.2f}"
+    return f"{value:+.1f} %" if key == "change_percent" else f"{value:.2f}"
 
 
 def _pixels(pixmap: Any) -> np.ndarray:
@@ -173,36 +187,46 @@ def _light_palette() -> Any:
 
 def save(pixels: np.ndarray, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # 128 colours are enough for a panel and grey slices, at a quarter of the size.
-    picture = Image.fromarray(pixels)
-    picture.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, optimize=True)
+    Image.fromarray(pixels).save(path, optimize=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="brain-ageing-t1w")
     parser.add_argument("--age", type=float, default=20.0)
-    parser.add_argument("--only", default="", help="only this picture")
+    parser.add_argument("--lesions", type=float, default=0.0)
     parser.add_argument("--out", type=Path, default=None, help="put everything here instead")
     options = parser.parse_args()
     camera = Photographer(options.model)
-    pictures = options.out or TUTORIAL
-    panel = camera.panel
+    pictures, panel = options.out or TUTORIAL, camera.panel
     panel.input.set_node(camera.volume)
     panel.model.select(options.model)
     camera.harness.wait(lambda: panel.input.ui.fitLabel.text != "", 120, "the gate")
-    camera.harness.wait(lambda: panel.model.ui.deviceSelector.count > 1, 120, "the devices")
-    panel.attributes.set_values({"age": options.age})
-    camera.fold("change", "trace", "sweep")
-    panel.session.show_views()
-    panel.titles.clear()
-    if not options.only:
-        save(camera.window(), pictures / "1-scan-and-model.png")
-    camera.translate(options.age)
+    camera.harness.wait(lambda: panel.model.ui.deviceSelector.itemText(1) != "CPU", 120, "the devices")
+    panel.model.ui.deviceSelector.setCurrentIndex(panel.model.ui.deviceSelector.count - 1)
+    camera.fold()
+    save(camera.sections("input"), pictures / "1-scan.png")
+    panel.model.ui.detailsButton.setChecked(True)
+    save(camera.sections("model"), pictures / "2-model.png")
+    panel.model.ui.detailsButton.setChecked(False)
+    running = camera.translate(age=options.age, lesions=options.lesions)
+    save(running, pictures / "3-apply.png")
     camera.measure()
     camera.trace((13.0, -22.0, 18.0), (-30.0, -40.0, 18.0))
-    camera.fold("model", "sweep")
-    save(camera.window(), (options.out or SCREENSHOTS) / "SITTranslate.png")
+    camera.fold("input", "model", "sweep")
+    window = camera.window()
+    save(window, (options.out or SCREENSHOTS) / "SITTranslate.png")
+    save(window[:, PANEL[0] + 4 :], pictures / "4-result.png")
+    save(camera.sections("change"), pictures / "5-change.png")
+    panel.change.ui.jacobianMapButton.click()
+    panel.change.ui.glyphsCheckBox.click()
+    panel.change.ui.gridCheckBox.click()
+    below = camera.window()[VIEWS[1] // 2 :, PANEL[0] + 4 : PANEL[0] + 4 + round(0.66 * VIEWS[0])]
+    save(below, pictures / "6-expanded-and-shrank.png")
+    save(camera.sections("trace"), pictures / "7-trace.png")
+    camera.fold("model", "trace")
+    save(camera.sections("sweep"), pictures / "8-sweep.png")
+    camera.widget.cleanup()
 
 
 if __name__ == "__main__":

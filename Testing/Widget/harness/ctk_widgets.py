@@ -60,9 +60,12 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
             QtCore.QTimer.singleShot(0, self._fold_again)
 
     def _fold_again(self) -> None:
+        """Fold what was put in after the section was folded, as a ``.ui`` file does."""
         if self._folded:
-            self._folded = False
-            self._set_folded(True)
+            late = [c for c in self.children() if isinstance(c, QtWidgets.QWidget) and not c.isHidden()]
+            for child in late:
+                child.setVisible(False)
+            self._shown += late
 
     def paintEvent(self, _event: Any) -> None:
         painter = QtWidgets.QStylePainter(self)

@@ -61,6 +61,12 @@ class LayoutManager:
         self.logic.SetMRMLScene(app.scene)
         app._layout_logic = self.logic
         self._views: dict[str, Any] = {}
+        # As in Slicer, a view and the nodes that come with it exist as soon as its layout is shown.
+        self.logic.GetLayoutNode().AddObserver("ModifiedEvent", lambda *_: self._make_views())
+
+    def _make_views(self) -> None:
+        for name, _kind in self._described():
+            self.view(name)
 
     def layoutLogic(self) -> Any:
         return self.logic

@@ -6,6 +6,7 @@ In PythonQt a Qt property is an attribute (``edit.text`` is the text, ``edit.tex
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import re
 import types
@@ -94,10 +95,8 @@ def connect_by_signature(self: Any, signature: str, target: Any, slot: str | Non
     adapted = _Slot(target, len(kinds))
     self.__dict__.setdefault("_connections", []).append((name, target, adapted))
     if len(kinds) == 1 and kinds[0] in _OVERLOADS:
-        try:
+        with contextlib.suppress(KeyError, IndexError, TypeError):
             signal = signal[_OVERLOADS[kinds[0]]]
-        except (KeyError, IndexError, TypeError):
-            pass
     signal.connect(adapted)
     return True
 

@@ -94,7 +94,7 @@ class Harness:
         self._install_slicer()
 
     def load(self, path: Path) -> tuple[Any, ModuleParent]:
-        """Import a module file and make its module class, as Slicer's factory does; only its own folder is on the path."""
+        """Import a module file and make its module class, as Slicer's factory does."""
         spec = importlib.util.spec_from_file_location(path.stem, path)
         assert spec is not None
         assert spec.loader is not None
