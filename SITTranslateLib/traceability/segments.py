@@ -19,7 +19,7 @@ from SITTranslateLib.traceability.agreement import agreement
 from SITTranslateLib.traceability.geometry import Geometry, box_of, field_on, inside, inverse_residual, volume_on
 from SITTranslateLib.traceability.table import SegmentRow, SegmentTable
 from SITTranslateLib.traceability.verdict import Rules, judge_table
-from SITTranslateLib.translate.translation import Translation
+from SITTranslateLib.translate.translation import FieldOrigin, Translation
 from SITTranslateLib.volume import Grid, Volume
 
 SLAB = 24
@@ -98,6 +98,8 @@ def whole_measures(translation: Translation, geometry: Geometry | None, unexplai
             "motion_p95_mm": float(np.percentile(length, 95)),
             "jacobian_min": float(geometry.jacobian.array[inner].min()),
         }
+        if translation.field_origin is FieldOrigin.ESTIMATED:
+            measures["estimated_motion_p95_mm"] = measures["motion_p95_mm"]
     if unexplained is not None:
         measures["unexplained_percent"] = 100.0 * float(np.mean(unexplained.array[tissue] > UNEXPLAINED_ABOVE))
     return measures

@@ -132,5 +132,7 @@ def trace_pair(
         table = judge_table(
             SegmentTable(source.name, translated.name, pair.field_origin.value, floor.mean_mm, (), whole)
         )
+    explained = {"rest_percent": 100.0 * identity.shares["rest"]}
+    table = judge_table(replace(table, whole=table.whole | explained))
     points = () if landmarks is None else tuple(trace_points(pair, landmarks[1], labels=landmarks[0]))
     return PairTrace(pair, floor, kind, identity, table, points)

@@ -81,3 +81,10 @@ def test_own_rules_are_read_and_broken_ones_refused(tmp_path):
     broken.write_text('{"rules": [{"measure": "folded_percent"}]}')
     with pytest.raises(InputError, match=r"broken\.json"):
         load_rules(broken)
+
+
+def test_two_heads_that_are_not_aligned_are_not_called_traceable():
+    table = table_of(ROW, "estimated", 0.2, rest_percent=44.0, estimated_motion_p95_mm=18.5)
+    assert table.verdict == "caution"
+    assert "unexplained" in table.reasons[0]
+    assert "align the scans" in table.reasons[1]
