@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
+_STATUS = pytest.StashKey[int]()
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -26,3 +28,15 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the real scans are not on this machine (set SITTRANSLATE_DATA)")
     return folder
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config.stash[_STATUS] = int(exitstatus)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave without tearing the interpreter down: VTK's and Qt's wrappers in one process abort while it happens."""
+    if "vtkmodules" in sys.modules and _STATUS in config.stash:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(config.stash[_STATUS])

@@ -122,10 +122,9 @@ class SITTrainer:
         regression = nn.functional.mse_loss(real_values, batch["other_values"])
         total = realism + schedule.critic_weight_of_regression * regression
         if self.step % schedule.penalty_every == 0:
-            total = total + schedule.penalty * schedule.penalty_every * gradient_penalty(
-                self.critic,
-                batch["other"],
-            )
+            # The bare module, in float32: Fabric guards its wrapper against a gradient taken inside the step.
+            penalty = gradient_penalty(self.critic.module, batch["other"])
+            total = total + schedule.penalty * schedule.penalty_every * penalty
         self.critic_adam.zero_grad()
         self.fabric.backward(total)
         self.critic_adam.step()

@@ -94,6 +94,13 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path: Path, weights: dict[
         assert torch.allclose(value, resumed.shipped_weights()[name], atol=1e-6), name
 
 
+def test_the_unpaired_host_trains_in_mixed_precision(tmp_path: Path) -> None:
+    mixed = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
+    config = a_config(3, adversarial=1.0, attribute=1.0, cycle=1.0, sparsity=1.0, smoothness=1.0)
+    trainer = train(config, blob_batches(), AXES, tmp_path, fabric=mixed)
+    assert all(bool(torch.isfinite(value).all()) for value in trainer.shipped_weights().values())
+
+
 def test_geometry_comes_first(tmp_path: Path) -> None:
     trainer = SITTrainer(a_config(10, follow_up=1.0), fabric(), AXES)
     trainer.config = TrainingConfig(**{**vars(trainer.config), "schedule": Schedule(steps=10, geometry_first=0.5)})
