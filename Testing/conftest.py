@@ -1,4 +1,4 @@
-"""What every test shares: one thread (parallel threads on a busy machine are far slower), and the real scans if there."""
+"""What every test shares: one thread (parallel threads on a busy machine are far slower); the real scans, if there."""
 
 from __future__ import annotations
 
