@@ -7,8 +7,10 @@ In PythonQt a Qt property is an attribute (``edit.text`` is the text, ``edit.tex
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import inspect
 import re
+import sys
 import types
 from collections.abc import Callable
 from typing import Any
@@ -43,8 +45,15 @@ class PropertyAsAttribute:
             raise TypeError(f"property '{self.name}' of {type(instance).__name__} does not take {value!r}")
 
 
+def make_none_immortal() -> None:
+    """As Python 3.12 does: reading properties through PySide6 gives back references to None that it never took."""
+    if sys.version_info < (3, 12):
+        ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
+
+
 def use_properties_as_attributes() -> None:
     """Patch every Qt class of PySide6."""
+    make_none_immortal()
     for module in (QtCore, QtGui, QtWidgets):
         for cls in [getattr(module, name) for name in dir(module)]:
             if isinstance(cls, type) and issubclass(cls, QObject) and hasattr(cls, "staticMetaObject"):
