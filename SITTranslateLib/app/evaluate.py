@@ -15,7 +15,10 @@ def evaluate(
     system: Annotated[str, typer.Argument(help="The system whose tables to make: sit.")],
     out: Annotated[Path, typer.Option(help="Folder for the tables.")],
     labels: Annotated[Path | None, typer.Option(help="Folder of head label maps; the held-out ones are used.")] = None,
-    run: Annotated[list[str] | None, typer.Option(help="NAME=FOLDER of a finished run; may be repeated.")] = None,
+    run: Annotated[
+        list[str] | None,
+        typer.Option(help="METHOD@SEED=FOLDER of a finished run; may be repeated, seeds are averaged."),
+    ] = None,
     pairs: Annotated[int, typer.Option(help="Pairs a label map and scanner.")] = 4,
     cache: Annotated[Path | None, typer.Option(help="Where prepared label maps are kept.")] = None,
     scans: Annotated[Path | None, typer.Option(help="Folder of real scans *_T1w with *_labels (OASIS-30).")] = None,
@@ -44,7 +47,7 @@ def _on_simulated_scans(labels: Path, out: Path, run: list[str], pairs: int, cac
     for name in networks:
         figures = json.dumps(sit_report.card_figures(summary, name), indent=1)
         (out / f"figures-{name}.json").write_text(figures, encoding="utf-8")
-    typer.echo(sit_table.as_markdown(summary))
+    typer.echo(sit_table.as_markdown(sit_table.over_seeds(summary)))
 
 
 def _on_real_scans(scans: Path, out: Path, model: str) -> None:

@@ -62,7 +62,7 @@ def run(
     rows = sit_table.run_table(pairs, methods)
     summary = sit_table.summarise(rows)
     folder.mkdir(parents=True, exist_ok=True)
-    titled = {SCANNER_TITLES[name]: methods for name, methods in summary.items()}
+    titled = {SCANNER_TITLES[name]: methods for name, methods in sit_table.over_seeds(summary).items()}
     (folder / "sit.md").write_text(sit_table.as_markdown(titled), encoding="utf-8")
     records = [vars(row) for row in rows]
     (folder / "sit.json").write_text(json.dumps({"summary": summary, "rows": records}, indent=1), encoding="utf-8")

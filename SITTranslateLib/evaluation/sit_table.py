@@ -146,13 +146,34 @@ def summarise(rows: list[Row]) -> dict[str, dict[str, dict[str, float]]]:
     return summary
 
 
-def as_markdown(summary: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
-    """The table as documents show it."""
+def over_seeds(summary: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, dict[str, str]]]:
+    """Mean and standard deviation over the runs of one method, which are named METHOD@SEED, as text."""
+    combined: dict[str, dict[str, dict[str, str]]] = {}
+    for scanner, methods in summary.items():
+        groups: dict[str, list[Mapping[str, float]]] = {}
+        for method, figures in methods.items():
+            groups.setdefault(method.partition("@")[0], []).append(figures)
+        combined[scanner] = {
+            f"{name} ({len(runs)} seeds)" if len(runs) > 1 else name: {
+                column: _mean_and_spread([run[column] for run in runs]) for column in COLUMNS
+            }
+            for name, runs in groups.items()
+        }
+    return combined
+
+
+def _mean_and_spread(values: list[float]) -> str:
+    mean = f"{np.mean(values):.2f}"
+    return f"{mean} ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else mean
+
+
+def as_markdown(summary: Mapping[str, Mapping[str, Mapping[str, str]]]) -> str:
+    """The table of :func:`over_seeds` as documents show it."""
     lines = []
     for scanner, methods in summary.items():
         lines += [f"### {scanner}", "", "| method | " + " | ".join(COLUMNS.values()) + " |"]
         lines.append("|---" * (len(COLUMNS) + 1) + "|")
         for method, figures in methods.items():
-            lines.append(f"| {method} | " + " | ".join(f"{figures[c]:.2f}" for c in COLUMNS) + " |")
+            lines.append(f"| {method} | " + " | ".join(figures[c] for c in COLUMNS) + " |")
         lines.append("")
     return "\n".join(lines)
