@@ -29,7 +29,7 @@ from SITTranslateLib.volume import Grid, VectorField, Volume
 WORKING_SPACING_MM = 2.0
 MARGIN_MM = 10.0
 SAME, CROSS, WITH_CT = "same contrast", "across contrasts", "with CT"
-SMOOTHNESS = {SAME: 30.0, CROSS: 1500.0, WITH_CT: 3000.0}
+SMOOTHNESS = {SAME: 30.0, CROSS: 500.0, WITH_CT: 3000.0}
 """mm^2; the less two contrasts have in common, the more the price of bending must hold back what is only misfit."""
 FLOORS = Path(__file__).with_name("floors.json")
 
