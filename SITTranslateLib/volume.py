@@ -33,6 +33,13 @@ class Grid:
         object.__setattr__(self, "affine", affine)
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
 
+    @classmethod
+    def centred(cls, centre: NDArray[np.floating], shape: tuple[int, int, int], spacing_mm: float) -> Grid:
+        """The isotropic grid along +R, +A, +S whose middle lies at a point in RAS mm."""
+        affine = np.diag([spacing_mm, spacing_mm, spacing_mm, 1.0])
+        affine[:3, 3] = centre - spacing_mm * (np.array(shape[::-1]) - 1) / 2.0
+        return cls(shape, affine)
+
     @property
     def axes(self) -> NDArray[np.float64]:
         """3x3 matrix from index steps (i, j, k) to RAS mm."""

@@ -38,18 +38,12 @@ def held_out_pairs(
                         age_change=years,
                         lesion_load=load,
                         lesion_change=later - load,
-                        grid=_grid_about(subject.centre, grid_shape),
+                        grid=Grid.centred(subject.centre, grid_shape, spacing_mm=2.0),
                         scanner=draw_scanner(scanner, draws),
                         skull_strip=bool(repeat % 2),
                     )
                 )
     return pairs
-
-
-def _grid_about(centre: np.ndarray, shape: tuple[int, int, int], spacing: float = 2.0) -> Grid:
-    affine = np.diag([spacing] * 3 + [1.0])
-    affine[:3, 3] = centre - spacing * (np.array(shape[::-1]) - 1) / 2.0
-    return Grid(shape, affine)
 
 
 def run(

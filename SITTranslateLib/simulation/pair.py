@@ -90,9 +90,7 @@ class SimulatedPair:
 def network_grid(centre: NDArray[np.float64], spacing: float = NETWORK_SPACING_MM) -> Grid:
     """Axis-aligned grid of 192 x 224 x 192 mm (S, A, R) about a point in RAS mm."""
     shape = tuple(round(n * NETWORK_SPACING_MM / spacing) for n in NETWORK_SHAPE)
-    affine = np.diag([spacing, spacing, spacing, 1.0])
-    affine[:3, 3] = centre - spacing * (np.array(shape[::-1]) - 1) / 2.0
-    return Grid(shape, affine)  # type: ignore[arg-type]
+    return Grid.centred(centre, shape, spacing)  # type: ignore[arg-type]
 
 
 def simulate_pair(

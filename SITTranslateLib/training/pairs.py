@@ -32,9 +32,7 @@ def training_axes() -> np.ndarray:
 
 def training_grid(centre: np.ndarray) -> Grid:
     """The network's grid about a point in RAS mm."""
-    affine = np.diag([SPACING_MM] * 3 + [1.0])
-    affine[:3, 3] = centre - SPACING_MM * (np.array(SHAPE[::-1]) - 1) / 2.0
-    return Grid(SHAPE, affine)
+    return Grid.centred(centre, SHAPE, SPACING_MM)
 
 
 class SimulatedPairs(Dataset[dict[str, Tensor]]):

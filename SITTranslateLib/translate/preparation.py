@@ -42,10 +42,7 @@ def prepare(volume: Volume, anatomy: Anatomy, card: ModelCard) -> Prepared:
 
 def network_grid(wanted: NetworkGrid, centre: NDArray[np.float64]) -> Grid:
     """The card's grid about a point in RAS mm."""
-    spacing = wanted.spacing_mm
-    affine = np.diag([spacing, spacing, spacing, 1.0])
-    affine[:3, 3] = centre - spacing * (np.array(wanted.shape[::-1]) - 1) / 2.0
-    return Grid(wanted.shape, affine)
+    return Grid.centred(centre, wanted.shape, wanted.spacing_mm)
 
 
 def antialiased(volume: Volume, spacing_mm: float) -> Volume:
