@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import SimpleITK as sitk
+import torch
 from numpy.typing import NDArray
 
-from SITTranslateLib.files import place_image
+from SITTranslateLib.fields import tensors
 from SITTranslateLib.packages import ModelCard, NetworkGrid, Normalisation
-from SITTranslateLib.translate.anatomy import Anatomy, resample_itk
+from SITTranslateLib.translate.anatomy import Anatomy, corners_of, resample_itk
 from SITTranslateLib.translate.normalisation import IntensityRange, percentile_range
 from SITTranslateLib.volume import Grid, Volume
 
@@ -34,7 +34,7 @@ class Prepared:
 def prepare(volume: Volume, anatomy: Anatomy, card: ModelCard) -> Prepared:
     """Bring a scan to the card's grid, centred on the brain, and to its intensities."""
     grid = network_grid(card.grid, anatomy.centre)
-    smooth = antialiased(volume, card.grid.spacing_mm)
+    smooth = antialiased(around(volume, grid, card.grid.spacing_mm), card.grid.spacing_mm)
     resampled = resample_itk(smooth, grid, float(volume.array.min()))
     scale = intensity_range(resampled.array, card.normalisation)
     return Prepared(resampled.with_array(scale.normalise(resampled.array)), scale)
@@ -45,21 +45,32 @@ def network_grid(wanted: NetworkGrid, centre: NDArray[np.float64]) -> Grid:
     return Grid.centred(centre, wanted.shape, wanted.spacing_mm)
 
 
+def around(volume: Volume, grid: Grid, margin_mm: float) -> Volume:
+    """The part of a volume that a grid covers, a margin wider than what smoothing reaches: the rest costs time only."""
+    corners = volume.grid.to_indices(corners_of(grid))
+    margins = np.ceil(2.0 * margin_mm / np.array(volume.spacing)) + 1
+    sizes = np.array(volume.shape[::-1])
+    first = np.clip(np.floor(corners.min(axis=0) - margins), 0, sizes - 1).astype(int)
+    last = np.clip(np.ceil(corners.max(axis=0) + margins), first, sizes - 1).astype(int)
+    affine = volume.affine.copy()
+    affine[:3, 3] = volume.grid.to_world(first.astype(np.float64))
+    (i, j, k), (x, y, z) = first, last + 1
+    return Volume(volume.array[k:z, j:y, i:x], affine, volume.name)
+
+
 def antialiased(volume: Volume, spacing_mm: float) -> Volume:
     """The volume smoothed to the resolution of a coarser grid; unchanged along axes that are as coarse already.
 
     The Gaussian that takes a profile of the width of one voxel to that of another (Cardoso et al., "Scale factor
     point spread function matching", MICCAI 2015).
     """
-    sigmas = [np.sqrt(max(0.0, spacing_mm**2 - s**2)) / FWHM for s in volume.spacing]
-    image = place_image(sitk.GetImageFromArray(volume.array), volume.affine)
-    for axis, (sigma, spacing, count) in enumerate(zip(sigmas, volume.spacing, volume.shape[::-1], strict=True)):
-        # The recursive filter needs four voxels; below a third of a voxel it changes nothing.
-        if sigma > spacing / 3.0 and count >= 4:
-            image = sitk.RecursiveGaussian(
-                image, float(sigma), False, sitk.RecursiveGaussianImageFilter.ZeroOrder, axis
-            )
-    return volume.with_array(sitk.GetArrayFromImage(image))
+    sigmas = [np.sqrt(max(0.0, spacing_mm**2 - s**2)) / FWHM / s for s in volume.spacing]
+    # Below a third of a voxel it changes nothing.
+    needed = tuple(float(s) if s > 1.0 / 3.0 else 0.0 for s in reversed(sigmas))
+    if not any(needed):
+        return volume
+    image = torch.from_numpy(np.ascontiguousarray(volume.array))[None, None]
+    return volume.with_array(tensors.gaussian(image, needed)[0, 0].numpy())  # type: ignore[arg-type]
 
 
 def intensity_range(array: NDArray[np.float32], wanted: Normalisation) -> IntensityRange:

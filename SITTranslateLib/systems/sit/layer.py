@@ -46,9 +46,18 @@ def holds_data(image: Tensor, margin: int = 2) -> Tensor:
     """
     something = (image.abs() > EMPTY).float()
     # Regions, not specks: a voxel counts when all its neighbours hold nothing either.
-    nothing = 1.0 - nn.functional.max_pool3d(something, 3, stride=1, padding=1)
-    near = nn.functional.max_pool3d(nothing, 2 * margin + 3, stride=1, padding=margin + 1)
+    nothing = 1.0 - _largest_within(something, 1)
+    near = _largest_within(nothing, margin + 1)
     return 1.0 - tensors.gaussian(near, (1.5, 1.5, 1.5))
+
+
+def _largest_within(image: Tensor, radius: int) -> Tensor:
+    """Largest value of a cube of voxels around each, an axis at a time."""
+    for axis in range(3):
+        size, padding = [1, 1, 1], [0, 0, 0]
+        size[axis], padding[axis] = 2 * radius + 1, radius
+        image = nn.functional.max_pool3d(image, size, stride=1, padding=padding)
+    return image
 
 
 def sampling_of(velocity: Tensor, axes: NDArray[np.float64], steps: int) -> Tensor:
