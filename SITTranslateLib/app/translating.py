@@ -18,6 +18,9 @@ def translate_scan(
         list[str] | None, typer.Option("--set", "-s", help="Attribute to ask for, as age=+10; may be repeated.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="Of the network: float32, or bfloat16 (faster, a little off).")
+    ] = "float32",
     seed: Annotated[int, typer.Option(help="Of systems that draw random numbers.")] = 0,
     strength: Annotated[
         float | None, typer.Option(help="Also write the scan with this share of the change (0.5: half of it).")
@@ -48,7 +51,14 @@ def translate_scan(
 
     with progress_bar("Translating") as report:
         result = translate(
-            volume, package, device=device, seed=seed, force=force, progress=report, attributes=dict(request)
+            volume,
+            package,
+            device=device,
+            seed=seed,
+            force=force,
+            precision=precision,
+            progress=report,
+            attributes=dict(request),
         )
         report("writing", 0.97)
         computed = watch.report()

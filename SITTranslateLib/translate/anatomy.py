@@ -101,9 +101,10 @@ def _object(array: NDArray[np.float32], background: float) -> NDArray[np.bool_]:
     if high <= low:
         low, high = float(array.min()), float(array.max())
     clipped = np.clip(array, low, high)
-    floor = max(low, min(background, foreground_threshold(clipped)))
+    bright = foreground_threshold(clipped)
+    floor = max(low, min(background, bright))
     # Half-way between air and Otsu's threshold: the outline of the head, skull and scalp included.
-    threshold = floor + 0.5 * (foreground_threshold(clipped) - floor)
+    threshold = floor + 0.5 * (bright - floor)
     image = sitk.GetImageFromArray((clipped > threshold).astype(np.uint8))
     opened = sitk.BinaryMorphologicalOpening(image, [1, 1, 1])
     closed = sitk.BinaryMorphologicalClosing(opened, [2, 2, 2], sitk.sitkBall)

@@ -12,6 +12,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -37,6 +38,9 @@ from SITTranslateLib.volume import Grid, VectorField, Volume
 #: Called with what is being done and the fraction of the whole that is done; it may raise to cancel.
 Progress = Callable[[str, float], None]
 
+#: Of a network's convolutions.
+PRECISIONS = ("float32", "bfloat16")
+
 _SOFTWARE = ("sittranslate", "torch", "numpy", "SimpleITK", "monai", "safetensors")
 
 
@@ -60,6 +64,7 @@ def translate(
     device: str = "auto",
     seed: int = 0,
     force: bool = False,
+    precision: str = "float32",
     progress: Progress | None = None,
     attributes: Mapping[str, object] | None = None,
     **more_attributes: object,
@@ -72,6 +77,8 @@ def translate(
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
         seed: of the systems that draw random numbers; the same seed gives the same bytes.
         force: translate although the scan does not suit the model; what was overridden is kept in the provenance.
+        precision: of the network's convolutions: ``float32``, or ``bfloat16``, which takes half the time on processors
+            that have it and changes the result a little (measured in docs/speed.md); fields are always float32.
         progress: called with a stage and the fraction done.
         attributes: what to ask for, in each attribute's own unit (``{"age": 10}``); nothing asked for means the
             model's defaults. Also as keywords (``age=+10``).
@@ -91,6 +98,8 @@ def translate(
     check_volume(volume)
     if not 0 <= seed < 2**63:
         raise InputError(f"The seed {seed} is not a whole number from 0 to 2^63.")
+    if precision not in PRECISIONS:
+        raise InputError(f"The precision '{precision[:40]}' is not one of {', '.join(PRECISIONS)}.")
     report("loading the model", 0.05)
     loaded = load_model(model, device)
     request = checked_request(loaded.card, {**(attributes or {}), **more_attributes})
@@ -105,7 +114,9 @@ def translate(
     report("preparing", 0.15)
     prepared = prepare(volume, anatomy, loaded.card)
     report("running the network", 0.25)
-    output = run_network(loaded, prepared, request, seed, lambda f: report("running the network", 0.25 + 0.35 * f))
+    output = run_network(
+        loaded, prepared, request, seed, lambda f: report("running the network", 0.25 + 0.35 * f), precision
+    )
     report("decomposing", 0.6)
     parts = decompose(output, prepared)
     error = recomposition_error(output, prepared, parts)
@@ -126,6 +137,7 @@ def translate(
         software=software_versions(),
         forced=forced,
         warnings=tuple(f.sentence for f in findings if f.severity is Severity.WARN),
+        precision=precision,
     )
     return Translation(
         source=volume, field_origin=parts.origin, recomposition_error=error, provenance=provenance, **restored
@@ -138,11 +150,14 @@ def run_network(
     request: Mapping[str, float],
     seed: int,
     progress: Callable[[float], None] | None = None,
+    precision: str = "float32",
 ) -> NetworkOutput:
     """One pass of the network, with random numbers from ``seed`` and the caller's own left as they were."""
     image = torch.from_numpy(prepared.image.array)[None, None].to(loaded.device)
     devices = [loaded.device] if loaded.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), torch.inference_mode():
+    # Only when asked for: a context of the caller's own (half precision after running out of memory) stays in force.
+    narrow = torch.autocast(loaded.device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
+    with torch.random.fork_rng(devices=devices), torch.inference_mode(), narrow:
         torch.manual_seed(seed)
         output: NetworkOutput = loaded.network.translate(image, request, prepared.image.affine, progress)  # type: ignore[operator]
     if not bool(torch.isfinite(output.translated).all()):
@@ -230,7 +245,7 @@ def on_grid(image: Volume, grid: Grid, outside: float) -> Volume:
     inner = tuple(slice(1, -1) if n > 2 else slice(None) for n in rim.shape)
     rim[inner] = shifted.array[inner]
     moved = fields.resample_volume(image.with_array(rim), grid)
-    return moved.with_array(moved.array + np.float32(outside))
+    return moved.with_array(np.add(moved.array, np.float32(outside), out=moved.array))
 
 
 def hash_of(volume: Volume) -> str:

@@ -38,6 +38,7 @@ class Provenance:
     software: dict[str, str] = field(default_factory=dict)
     forced: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    precision: str = "float32"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -158,3 +160,22 @@ def _timed(work: Callable[[], Any]) -> tuple[float, float]:
     spent = time.process_time() - cpu, time.perf_counter() - wall
     del answer
     return spent
+
+
+def figure_of(
+    name: str,
+    shape: tuple[int, ...],
+    threads: int,
+    cpu: float | None,
+    wall: float | None,
+    goal: str,
+    reached: bool | None,
+) -> Record:
+    """A record of something that has no peer."""
+    return Record(name, "", cpu, None, None, None, None, threads, shape, wall, goal=goal, reached=reached)
+
+
+def run_apart(code: str) -> str:
+    """Last line that Python code prints in a process of its own."""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return answer.stdout.strip().splitlines()[-1]

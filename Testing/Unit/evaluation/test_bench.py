@@ -41,6 +41,15 @@ def test_figures_without_a_peer_run() -> None:
     assert "slider" in report.to_markdown(list(records.values()))
 
 
+def test_the_whole_path_is_measured_with_the_shipped_model() -> None:
+    records = {r.name: r for r in run_benchmark(["translate-overhead", "network"], [1], (64, 72, 64), repeats=1)}
+    assert records["translate-overhead"].ours_cpu_s > records["translate-overhead"].details["network_cpu_s"] > 0.1
+    assert records["second-apply"].details["percent"] > 0
+    assert records["network float32"].details["velocity_off_max_mm"] == 0
+    # Narrow numbers must show, and stay below what anyone could see.
+    assert 0 < records["network bfloat16"].details["velocity_off_max_mm"] < 0.1
+
+
 def test_a_wrong_answer_is_no_result() -> None:
     inputs = make_inputs((32, 32, 32))
     race = RACES["exp-full"](inputs)[0]

@@ -70,6 +70,16 @@ def test_no_change_asked_for_gives_the_scan_back_exactly(models: dict[str, Loade
     assert result.motion.magnitude().max() < 1e-6
 
 
+def test_narrow_numbers_change_little_and_are_recorded(models: dict[str, LoadedModel], scan: Volume) -> None:
+    exact, narrow = (sit.translate(scan, models["dit"], precision=p, age=+10) for p in ("float32", "bfloat16"))
+    assert (exact.provenance.precision, narrow.provenance.precision) == ("float32", "bfloat16")
+    off = np.abs(narrow.translated.array - exact.translated.array).max()
+    assert 0 < off < 0.02 * np.ptp(scan.array), "bfloat16 was used, and changes the result a little"
+    assert verify(narrow).passed
+    with pytest.raises(InputError, match="float32, bfloat16"):
+        sit.translate(scan, models["dit"], precision="float8")
+
+
 def test_recomposition_is_measured_and_not_assumed(scan: Volume, tmp_path: Path) -> None:
     """A network whose field is not the one it used must show."""
     loaded = load_model(write_tiny_package(tmp_path / "tiny"), "cpu")
