@@ -6,9 +6,20 @@ The command line prints it and ends with exit code 2; the module shows it in the
 
 from __future__ import annotations
 
+#: Longest sentence that is shown; file names may hold hundreds of characters.
+LONGEST = 700
+
 
 class InputError(ValueError):
-    """Input that cannot be used; ``str(error)`` is one sentence for the user."""
+    """Input that cannot be used; ``str(error)`` is one sentence for the user.
+
+    Names of files and what stands in their headers come into it: characters that are not printable (line ends, escape
+    sequences, text that changes direction, bytes that are no text) are shown as ``?``.
+    """
+
+    def __init__(self, sentence: str = "") -> None:
+        plain = "".join(c if c.isprintable() else "?" for c in str(sentence))
+        super().__init__(plain if len(plain) <= LONGEST else f"{plain[: LONGEST // 2]}...{plain[-LONGEST // 2 :]}")
 
 
 class PackageError(InputError):

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from SITTranslateLib.errors import InputError
+
 FloatArray = NDArray[np.float32]
 
 
@@ -27,9 +29,12 @@ class Grid:
     affine: NDArray[np.float64]
 
     def __post_init__(self) -> None:
-        affine = np.asarray(self.affine, dtype=np.float64)
+        try:
+            affine = np.asarray(self.affine, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError("The voxel-to-space matrix is not made of numbers; give a 4 x 4 matrix.") from error
         if affine.shape != (4, 4):
-            raise ValueError(f"affine must be 4x4, got {affine.shape}")
+            raise InputError(f"The voxel-to-space matrix must be 4 x 4, not {_size(affine.shape)}.")
         object.__setattr__(self, "affine", affine)
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
 
@@ -91,6 +96,9 @@ class Volume:
         array: values ``(K, J, I)``, float32, native units.
         affine: 4x4 from (i, j, k) to RAS mm.
         name: what the user calls it; never a path.
+
+    Raises:
+        InputError: not three axes, not real numbers, or no 4x4 matrix.
     """
 
     array: FloatArray
@@ -98,9 +106,9 @@ class Volume:
     name: str = field(default="volume")
 
     def __post_init__(self) -> None:
-        array = np.ascontiguousarray(self.array, dtype=np.float32)
+        array = _real_numbers(self.array)
         if array.ndim != 3:
-            raise ValueError(f"a volume has three axes (K, J, I), got shape {array.shape}")
+            raise InputError(f"A volume has three axes (K, J, I), and this array has {array.ndim}; give one 3D scan.")
         object.__setattr__(self, "array", array)
         object.__setattr__(self, "affine", Grid(array.shape, self.affine).affine)  # type: ignore[arg-type]
 
@@ -133,9 +141,9 @@ class VectorField:
     affine: NDArray[np.float64]
 
     def __post_init__(self) -> None:
-        array = np.ascontiguousarray(self.array, dtype=np.float32)
+        array = _real_numbers(self.array)
         if array.ndim != 4 or array.shape[3] != 3:
-            raise ValueError(f"a vector field has shape (K, J, I, 3), got {array.shape}")
+            raise InputError(f"A vector field has the shape (K, J, I, 3), not {_size(array.shape)}.")
         object.__setattr__(self, "array", array)
         object.__setattr__(self, "affine", Grid(array.shape[:3], self.affine).affine)
 
@@ -147,3 +155,16 @@ class VectorField:
         """Length of each vector in mm, ``(K, J, I)``."""
         squared = np.einsum("...c,...c->...", self.array, self.array)
         return np.asarray(np.sqrt(squared), dtype=np.float32)
+
+
+def _real_numbers(values: object) -> FloatArray:
+    """Any array of real numbers as contiguous float32; what does not fit becomes infinite, which a scan may not be."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"The voxels must be real numbers, not of the type '{array.dtype.name[:40]}'.")
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(array, dtype=np.float32) if array.ndim else array.astype(np.float32)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(n) for n in shape) or "a single number"

@@ -31,7 +31,7 @@ def read_series(path: Path) -> sitk.Image:
     if path.is_dir():
         name, files = f"folder '{path.name}'", _only_series(path)
     else:
-        name, files = f"the series of '{path.name}'", _series_of(path)
+        name, files = f"series of '{path.name}'", _series_of(path)
     if len(files) == 1:
         # A multi-frame file holds the whole volume; a single slice is refused as 2D by the caller.
         return _execute(lambda: sitk.ReadImage(files[0]), name)
@@ -53,7 +53,7 @@ def _only_series(folder: Path) -> list[str]:
 
 
 def _series_of(path: Path) -> list[str]:
-    header = _header(str(path), f"'{path.name}'")
+    header = _header(str(path), f"file '{path.name}'")
     if header.GetSize()[2:] > (1,):
         return [str(path)]
     series = header.GetMetaData(_SERIES).strip("\0 ") if header.HasMetaDataKey(_SERIES) else ""

@@ -50,7 +50,7 @@ def check_promise(promise: Promise, path: Path) -> None:
         InputError: the header promises too much.
     """
     name = f"'{path.name}'"
-    if min(promise.size) < 1:
+    if min(promise.size, default=0) < 1:
         raise InputError(f"{name} is empty: its header gives the size {promise.size}.")
     if promise.voxels > LARGEST_SCAN or promise.components > 1024:
         raise InputError(f"{name} says it has {promise.voxels:.3g} voxels, more than any scan (at most 5e+08).")
@@ -78,7 +78,7 @@ def check_nifti(path: Path) -> None:
                 return  # NIfTI-2 or Analyze: ITK decides.
             dims = struct.unpack(order + "8h", head[40:56])
             bits = struct.unpack(order + "h", head[72:74])[0]
-            offset = int(struct.unpack(order + "f", head[108:112])[0])
+            offset = struct.unpack(order + "f", head[108:112])[0]
             _check_sform(head, order, name)
             if not 1 <= dims[0] <= 7 or min(dims[1 : dims[0] + 1]) < 1:
                 # ITK would take a size of 0 or less for 1.
@@ -87,7 +87,9 @@ def check_nifti(path: Path) -> None:
                 return
             voxels = math.prod(dims[1 : dims[0] + 1])
             check_promise(Promise(dims[1 : dims[0] + 1], 1, max(1, bits // 8)), path)
-            file.read(max(0, min(offset, _CHUNK) - 348))
+            if not 0 <= offset < _CHUNK * 64:
+                raise InputError(f"{name} is damaged: its header says that the image begins at byte {offset:g}.")
+            file.read(max(0, int(offset) - 348))
             code = struct.unpack(order + "h", head[70:72])[0]
             _check_data(file, voxels * max(1, bits // 8), _FLOATS.get(code, ""), order, name)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.files import checks, dicom, headers
+from SITTranslateLib.files import checks, dicom, headers, isolated, plain
 from SITTranslateLib.volume import VectorField, Volume
 
 #: LPS to RAS (and back): the first two axes change sign.
@@ -35,8 +35,7 @@ def read_volume(path: str | os.PathLike[str], *, frame: int | None = None) -> Vo
         InputError: one sentence on what is wrong with the file.
     """
     location = _existing(path)
-    image = _read_image(location, frame)
-    volume = _as_volume(image, _name_of(location))
+    volume = _as_volume(_read(location, frame), _name_of(location))
     checks.check_volume(volume)
     return volume
 
@@ -48,7 +47,7 @@ def read_image_as_volume(path: str | os.PathLike[str], name: str) -> Volume:
         InputError: unreadable, not scalar, not 3D, NaN, or a bad affine.
     """
     location = _existing(path)
-    volume = _as_volume(_read_image(location, None), name)
+    volume = _as_volume(_read(location), name)
     checks.check_shape(volume.shape, f"'{location.name}'")
     checks.check_affine(volume.affine, f"'{location.name}'")
     return volume
@@ -61,12 +60,11 @@ def read_labels(path: str | os.PathLike[str]) -> tuple[NDArray[np.int32], NDArra
         InputError: as :func:`read_volume`, or values that are not whole.
     """
     location = _existing(path)
-    image = _read_image(location, None, labels=True)
-    values = sitk.GetArrayFromImage(image)
-    labels = np.rint(values).astype(np.int32)
+    values, affine = _read(location, labels=True)
+    with np.errstate(invalid="ignore"):
+        labels = np.rint(values).astype(np.int32)
     if not np.array_equal(labels, values):
         raise InputError(f"'{location.name}' is not a label map: its values are not whole numbers.")
-    affine = affine_of(image)
     checks.check_shape(labels.shape, f"'{location.name}'")
     checks.check_affine(affine, f"'{location.name}'")
     return labels, affine
@@ -79,15 +77,12 @@ def read_field(path: str | os.PathLike[str]) -> VectorField:
         InputError: unreadable, not three components, NaN, or a bad affine.
     """
     location = _existing(path)
-    _inspect(location)
-    image = _execute(location)
-    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 3:
-        raise InputError(f"'{location.name}' is not a field of 3D vectors; give a displacement field.")
-    array = sitk.GetArrayFromImage(image).astype(np.float32)
+    values, affine = _read(location, vectors=True)
+    array = values.astype(np.float32)
     array[..., :2] *= -1.0
     if not np.isfinite(array).all():
         raise InputError(f"'{location.name}' holds vectors that are not numbers (NaN or infinite).")
-    affine = affine_of(image)
+    checks.check_shape(array.shape[:3], f"'{location.name}'")
     checks.check_affine(affine, f"'{location.name}'")
     return VectorField(array, affine)
 
@@ -100,11 +95,46 @@ def affine_of(image: sitk.Image) -> NDArray[np.float64]:
     return LPS_RAS @ affine
 
 
+def read_here(
+    location: Path, frame: int | None = None, *, labels: bool = False, vectors: bool = False
+) -> tuple[NDArray[np.generic], NDArray[np.float64]]:
+    """Voxels as stored ``[k, j, i]`` (with ``vectors`` three components, LPS) and the affine to RAS mm.
+
+    In this process, whatever the file: see :func:`_read` for what is not trusted that far.
+
+    Raises:
+        InputError: unreadable, or not of the kind asked for.
+    """
+    if vectors:
+        _inspect(location)
+        image = _execute(location)
+        if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 3:
+            raise InputError(f"'{location.name}' is not a field of 3D vectors; give a displacement field.")
+    else:
+        image = _read_image(location, frame, labels)
+    return sitk.GetArrayFromImage(image), affine_of(image)
+
+
+def _read(
+    location: Path, frame: int | None = None, *, labels: bool = False, vectors: bool = False
+) -> tuple[NDArray[np.generic], NDArray[np.float64]]:
+    """As :func:`read_here`, in a process of its own unless the file's header is plain."""
+    if not plain.is_plain(location):
+        found = isolated.read_elsewhere(location, frame, labels=labels, vectors=vectors)
+        if found is not None:
+            return found
+    return read_here(location, frame, labels=labels, vectors=vectors)
+
+
 def _existing(path: str | os.PathLike[str]) -> Path:
     location = Path(path)
     try:
-        if "\0" in str(location):
+        text = str(location)
+        if "\0" in text:
             raise ValueError
+        if not text.isprintable() and any("\ud800" <= c <= "\udfff" for c in text):
+            # ITK ends the process on them.
+            raise InputError("The path given holds bytes that are not text (UTF-8); rename the file or folder.")
         if not location.exists():
             raise InputError(f"There is no file or folder '{location.name}' at the place given; check the path.")
         if location.is_dir():
@@ -209,8 +239,9 @@ def _refusal(location: Path, error: RuntimeError) -> InputError:
     return InputError(f"{name} cannot be read: it is truncated, damaged, or not what its ending says.")
 
 
-def _as_volume(image: sitk.Image, name: str) -> Volume:
-    return Volume(sitk.GetArrayFromImage(sitk.Cast(image, sitk.sitkFloat32)), affine_of(image), name)
+def _as_volume(read: tuple[NDArray[np.generic], NDArray[np.float64]], name: str) -> Volume:
+    with np.errstate(over="ignore"):
+        return Volume(read[0].astype(np.float32), read[1], name)
 
 
 def _name_of(location: Path) -> str:

@@ -1,0 +1,131 @@
+"""``python -m hostile.run FIRST LAST RESULTS``: run cases of the corpus in this process and write how each ended.
+
+The case that is being run is written first, so that whoever started this process knows which one killed it. Files that
+are read in a process of their own are read by a fork of this one, which saves starting Python each time; every
+fiftieth case starts one as in use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+#: No case may take longer, in seconds of the wall clock; nor the process more memory than this.
+LONGEST_SECONDS, MOST_BYTES = 20, 6 << 30
+#: Signals that ended the reading processes of this case; -1 where an exception of Python's did.
+crashes: list[int] = []
+
+
+class TooLong(Exception):  # noqa: N818 - an alarm
+    """A case that hangs."""
+
+
+def main(first: int, last: int, results: Path) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    from hostile import corpus, outcome
+    from SITTranslateLib.files import isolated
+
+    def ring(*_: object) -> None:
+        raise TooLong
+
+    signal.signal(signal.SIGALRM, ring)
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
+    with tempfile.TemporaryDirectory() as place, results.open("a", encoding="utf-8") as log:
+        model = outcome.fast_model(Path(place))
+        outside = isolated.read_elsewhere
+        for number in range(first, last):
+            folder = Path(place, f"case-{number}")
+            folder.mkdir()
+            log.write(json.dumps({"number": number}) + "\n")
+            log.flush()
+            what, path = corpus.make(number, folder)
+            crashes.clear()
+            before = set(folder.rglob("*"))
+            keep = Path(place, f"out-{number}") if number % 10 == 0 else None
+            isolated.read_elsewhere = outside if number % 50 == 14 else read_by_fork  # type: ignore[assignment]
+            started = _cpu_seconds()
+            signal.alarm(LONGEST_SECONDS)
+            try:
+                with _quiet():
+                    ended = outcome.of_path(path, model, force=number % 2 == 0, keep=keep)
+            except TooLong:
+                ended = "FAULT: it hangs"
+            except BaseException as error:
+                ended = f"FAULT: {type(error).__name__}: {error}"
+            signal.alarm(0)
+            if any(code == signal.SIGALRM for code in crashes):
+                ended = "FAULT: it hangs"
+            if -1 in crashes:
+                ended = "FAULT: an unexpected exception in the reading process"
+            if set(folder.rglob("*")) != before:
+                ended = "FAULT: it left files"
+            entry = {
+                "number": number,
+                "what": what,
+                "ended": ended,
+                "crashes": list(crashes),
+                "seconds": round(_cpu_seconds() - started, 3),
+            }
+            log.write(json.dumps(entry) + "\n")
+            log.flush()
+
+
+def read_by_fork(
+    path: Path, frame: int | None = None, *, labels: bool = False, vectors: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Stands in for ``isolated.read_elsewhere``: the same reading process, forked."""
+    from SITTranslateLib.files import isolated
+
+    receiving, sending = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(receiving)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(LONGEST_SECONDS - 5)
+        try:
+            isolated.serve({"path": str(path), "frame": frame, "labels": labels, "vectors": vectors}, sending)
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    os.close(sending)
+    about = f"The folder '{path.name}'" if path.is_dir() else f"'{path.name}'"
+    try:
+        with os.fdopen(receiving, "rb") as stream:
+            return isolated.answer_of(stream, about)
+    finally:
+        status = os.waitpid(child, 0)[1]
+        if status:
+            crashes.append(os.WTERMSIG(status) if os.WIFSIGNALED(status) else -1)
+
+
+def _cpu_seconds() -> float:
+    used = (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
+    return sum(u.ru_utime + u.ru_stime for u in used)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """C++ libraries write past Python."""
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
