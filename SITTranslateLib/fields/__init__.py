@@ -7,6 +7,7 @@ is installed. Loading this room loads neither torch nor numba.
 
 from __future__ import annotations
 
+from SITTranslateLib.fields.labels import carried_sums, sums_by_label
 from SITTranslateLib.fields.operations import (
     band_limit,
     compose,
@@ -17,14 +18,16 @@ from SITTranslateLib.fields.operations import (
     resample_volume,
     sample_field,
     soft_bound,
-    sums_by_label,
     warp,
 )
+from SITTranslateLib.fields.shares import corner_shares
 from SITTranslateLib.fields.threads import set_threads, thread_count
 
 __all__ = [
     "band_limit",
+    "carried_sums",
     "compose",
+    "corner_shares",
     "exponential",
     "invert",
     "jacobian",

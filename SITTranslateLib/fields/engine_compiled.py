@@ -147,6 +147,19 @@ def label_sums(
     return np.sum([c for _, c, _ in parts], axis=0), np.sum([t for _, _, t in parts], axis=0)
 
 
+def carried_sums(
+    labels: NDArray[np.int32], places: Matrix, field: Array, matrix: Matrix, image: Array, count: int
+) -> NDArray[np.float64]:
+    """Share of every label below ``count`` on the field's grid, and its share of the image: ``(count, 2)``."""
+
+    def part(first: int, last: int) -> NDArray[np.float64]:
+        totals = np.zeros((count, 2))
+        sums.carried(first, last, labels, places, field, matrix, image, totals)
+        return totals
+
+    return np.asarray(np.sum(over_slabs(part, len(image), image.size), axis=0))
+
+
 def _is_upright(places: Matrix) -> bool:
     """Whether the two grids' axes are parallel, one by one."""
     turns = places[:, :3] - np.diag(np.diag(places[:, :3]))

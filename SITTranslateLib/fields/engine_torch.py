@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from SITTranslateLib.fields import tensors
+from SITTranslateLib.fields.shares import corner_shares
 
 Array = NDArray[np.float32]
 Matrix = NDArray[np.float64]
@@ -116,6 +117,21 @@ def label_sums(
     for n, array in enumerate(arrays):
         totals[:, n] = np.bincount(labels, array, count)
     return np.bincount(labels, minlength=count).astype(np.int64), totals
+
+
+def carried_sums(
+    labels: NDArray[np.int32], places: Matrix, field: Array, matrix: Matrix, image: Array, count: int
+) -> NDArray[np.float64]:
+    """Share of every label below ``count`` on the field's grid, and its share of the image: ``(count, 2)``."""
+    totals, slab = np.zeros((count, 2)), max(1, 500_000 // image[0].size)
+    for first in range(0, len(image), slab):
+        part = slice(first, first + slab)
+        k, j, i = np.indices(image[part].shape).reshape(3, -1)
+        indices = np.stack((i, j, k + first), axis=-1) @ places[:, :3].T + places[:, 3]
+        for label, weight in corner_shares(labels, indices + field[part].reshape(-1, 3) @ matrix.T):
+            totals[:, 0] += np.bincount(label, weight, count)
+            totals[:, 1] += np.bincount(label, weight * image[part].ravel(), count)
+    return totals
 
 
 def _tensor(array: Array) -> Tensor:

@@ -47,12 +47,14 @@ def resample_field(field: VectorField, grid: Grid) -> VectorField:
     """The field read at the voxels of another grid (linear; the border vector is repeated outside)."""
     if field.grid.matches(grid, 1e-6):
         return field
-    return VectorField(engine().resample_vectors(field.array, _places(grid, field.grid), grid.shape), grid.affine)
+    return VectorField(
+        engine().resample_vectors(field.array, places_between(grid, field.grid), grid.shape), grid.affine
+    )
 
 
 def resample_volume(volume: Volume, grid: Grid, mode: str = "bilinear") -> Volume:
     """The volume read at the voxels of another grid; outside, the border value is repeated."""
-    values = engine().resample(volume.array, _places(grid, volume.grid), grid.shape, _is_nearest(mode))
+    values = engine().resample(volume.array, places_between(grid, volume.grid), grid.shape, _is_nearest(mode))
     return Volume(values, grid.affine, volume.name)
 
 
@@ -64,18 +66,18 @@ def warp(volume: Volume, sampling: VectorField, mode: str = "bilinear", grid: Gr
     """
     nearest, matrix = _is_nearest(mode), np.linalg.inv(volume.grid.axes)
     if grid is None or sampling.grid.matches(grid, 1e-6):
-        places = _places(sampling.grid, volume.grid)
+        places = places_between(sampling.grid, volume.grid)
         return Volume(
             engine().warp(volume.array, places, sampling.array, matrix, nearest), sampling.affine, volume.name
         )
-    places, field_places = _places(grid, volume.grid), _places(grid, sampling.grid)
+    places, field_places = places_between(grid, volume.grid), places_between(grid, sampling.grid)
     values = engine().warp_through(volume.array, places, grid.shape, sampling.array, field_places, matrix, nearest)
     return Volume(values, grid.affine, volume.name)
 
 
 def compose(outer: VectorField, inner: VectorField) -> VectorField:
     """Displacement of ``outer`` after ``inner``, on the grid of ``inner``."""
-    places, matrix = _places(inner.grid, outer.grid), np.linalg.inv(outer.grid.axes)
+    places, matrix = places_between(inner.grid, outer.grid), np.linalg.inv(outer.grid.axes)
     return VectorField(engine().compose(outer.array, places, inner.array, matrix), inner.affine)
 
 
@@ -139,42 +141,12 @@ def sample_field(field: VectorField, points: NDArray[np.floating]) -> NDArray[np
     return vectors
 
 
-def sums_by_label(
-    labels: NDArray[np.integer], *arrays: NDArray[np.floating], count: int | None = None
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Voxels of every label, and the sum of each array over them, in one pass.
-
-    Args:
-        labels: whole numbers from 0, of any shape.
-        arrays: values at the same voxels.
-        count: one more than the highest label; found by another pass if not given.
-
-    Returns:
-        voxels ``(count,)`` and sums ``(count, len(arrays))`` in float64.
-
-    Raises:
-        InputError: the labels are no whole numbers from 0 to below ``count``, or an array has another size.
-    """
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise InputError(f"Labels must be whole numbers, not {labels.dtype}; convert the label map first.")
-    if any(array.size != labels.size for array in arrays):
-        raise InputError("The label map and the values differ in size; bring them to the same grid.")
-    flat = np.ascontiguousarray(labels).reshape(-1)
-    total = count if count is not None else (int(flat.max()) + 1 if flat.size else 0)
-    values = tuple(np.ascontiguousarray(array, dtype=np.float32).reshape(-1) for array in arrays)
-    found = engine().label_sums(flat, values, total)
-    if found is None:
-        raise InputError(f"A label lies outside 0 to {total - 1}; give the number of labels, counted from 0.")
-    voxels, sums = found
-    return voxels, sums
-
-
 def _is_nearest(mode: str) -> bool:
     if mode not in ("bilinear", "nearest"):
         raise ValueError(f"mode must be 'bilinear' or 'nearest', got {mode!r}")
     return mode == "nearest"
 
 
-def _places(grid: Grid, other: Grid) -> NDArray[np.float64]:
+def places_between(grid: Grid, other: Grid) -> NDArray[np.float64]:
     """3x4 from the voxel indices of a grid to those of another."""
     return np.ascontiguousarray((np.linalg.inv(other.affine) @ grid.affine)[:3])

@@ -159,9 +159,14 @@ def _before(
     order = np.argsort(found, kind="stable")
     places, found = places[order], found[order]
     bounds = np.searchsorted(found, np.arange(1, len(values) + 1))
-    points = patch.grid.to_world(np.stack(np.unravel_index(places, patch.grid.shape)[::-1], axis=-1))
     scan = translation.source.grid
-    in_scan, in_depth = inside(scan, points), inside(scan, points, margin=-0.5)
+    # The patch holds where everything goes, too: if it lies in the scan, no voxel needs to be asked.
+    within = bool(inside(scan, _corners(patch.grid), margin=-0.5).all())
+    in_scan = in_depth = stays = np.ones(len(places), bool)
+    points = np.zeros((0, 3))
+    if not within:
+        points = patch.grid.to_world(np.stack(np.unravel_index(places, patch.grid.shape)[::-1], axis=-1))
+        in_scan, in_depth = inside(scan, points), inside(scan, points, margin=-0.5)
 
     def read(volume: Volume) -> NDArray[np.float32]:
         return volume_on(volume, patch.grid).array.ravel()[places]
@@ -170,10 +175,9 @@ def _before(
     if unexplained is not None:
         columns["unexplained"] = read(unexplained)
     motion = np.zeros((0, 3), np.float32)
-    stays = np.zeros(0, bool)
     if geometry is not None:
         motion = field_on(geometry.motion, patch.grid).array.reshape(-1, 3)[places]
-        stays = inside(scan, points + motion)
+        stays = stays if within else inside(scan, points + motion)
         columns["length"] = np.sqrt(np.einsum("nc,nc->n", motion, motion))
         columns["jacobian"] = read(geometry.jacobian)
         columns["residual"] = inverse_residual(geometry, patch.grid).ravel()[places]
@@ -199,6 +203,11 @@ def _before(
             measured |= _moved(columns, motion, part, voxel)
         rows.append(SegmentRow(label=int(label), name="", note=note, **measured))  # type: ignore[arg-type]
     return rows
+
+
+def _corners(grid: Grid) -> NDArray[np.float64]:
+    last = np.array(grid.shape[::-1]) - 1.0
+    return grid.to_world(np.array(list(np.ndindex(2, 2, 2))) * last)
 
 
 def _moved(
@@ -232,23 +241,22 @@ def _after(
     geometry: Geometry | None,
 ) -> list[SegmentRow]:
     """Rows with the volume and intensity of the carried segments; without a field, of the same place."""
-    amount, lit, brightness = (np.zeros(len(values)) for _ in range(3))
+    lit, shifted = np.zeros((len(values), 2)), np.zeros((len(values), 2))
+    still = geometry is None or geometry.still
     for layers, grid in patch.slabs():
-        image = volume_on(translation.translated, grid).array.ravel()
-        if geometry is None or geometry.still:
-            shares = [(patch.labels[layers].ravel(), np.ones(image.shape))]
-        else:
-            shares = list(_corner_shares(patch, _origins(geometry, grid)))
-            # A second lattice half a voxel away: the edges of thin segments are summed to a few tenths of a per cent.
-            for label, weight in _corner_shares(patch, _origins(geometry, _half_voxel_on(grid))):
-                amount += np.bincount(label, weight, len(values))
-        for label, weight in shares:
-            lit += np.bincount(label, weight, len(values))
-            brightness += np.bincount(label, weight * image, len(values))
-    amount = lit if geometry is None or geometry.still else (amount + lit) / 2
+        image = volume_on(translation.translated, grid)
+        if geometry is None or still:
+            voxels, sums = fields.sums_by_label(patch.labels[layers], image.array, count=len(values))
+            lit += np.column_stack((voxels, sums))
+            continue
+        # A second lattice half a voxel away: the edges of thin segments are summed to a few tenths of a per cent.
+        for total, lattice in ((lit, grid), (shifted, _half_voxel_on(grid))):
+            sampling = field_on(geometry.sampling, lattice)
+            total += fields.carried_sums(patch.labels, patch.grid, sampling, image, len(values))
+    amount = lit[:, 0] if still else (lit[:, 0] + shifted[:, 0]) / 2
     voxel = patch.grid.voxel_volume
     completed = []
-    means = np.divide(brightness, lit, out=np.full(len(values), np.nan), where=lit > 0)
+    means = np.divide(lit[:, 1], lit[:, 0], out=np.full(len(values), np.nan), where=lit[:, 0] > 0)
     for row, total, mean in zip(rows, amount[1:].tolist(), means[1:].tolist(), strict=True):
         if row.volume_before_mm3 is not None:
             row = replace(row, intensity_after=None if np.isnan(mean) else mean)
@@ -271,29 +279,12 @@ def _origins(geometry: Geometry, grid: Grid) -> NDArray[np.float64]:
     return grid.to_world(np.stack((i, j, k), axis=-1)) + field_on(geometry.sampling, grid).array.reshape(-1, 3)
 
 
-def _corner_shares(
-    patch: _Patch, points: NDArray[np.float64]
-) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float64]]]:
-    """For each of the eight voxels around every point: its label and its linear weight. Beyond the patch is 0."""
-    size = np.array(patch.grid.shape[::-1])
-    position = np.clip(patch.grid.to_indices(points), -1, size)
-    base = np.minimum(np.floor(position).astype(np.int64), size - 1)
-    fraction = position - base
-    padded = np.pad(patch.labels, 1).ravel()
-    strides = np.array([1, size[0] + 2, (size[0] + 2) * (size[1] + 2)])
-    start = (base + 1) @ strides
-    for corner in np.ndindex(2, 2, 2):
-        weight = np.prod(np.where(np.array(corner, bool), fraction, 1.0 - fraction), axis=1)
-        yield padded[start + int(np.dot(corner, strides))], weight
-
-
 def _carried(patch: _Patch, geometry: Geometry, grid: Grid) -> NDArray[np.int32]:
     """The label map carried onto a grid: in each voxel the label with the largest share."""
     winners = np.zeros(grid.shape, np.int32)
     for layers, part in _Patch(winners, grid).slabs():
-        labels, weights = (
-            np.stack(each) for each in zip(*_corner_shares(patch, _origins(geometry, part)), strict=True)
-        )
+        indices = patch.grid.to_indices(_origins(geometry, part))
+        labels, weights = (np.stack(each) for each in zip(*fields.corner_shares(patch.labels, indices), strict=True))
         best = labels[0].copy()
         mixed = np.flatnonzero((labels != labels[0]).any(axis=0))
         votes = np.zeros((8, len(mixed)))

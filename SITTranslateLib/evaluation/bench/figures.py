@@ -113,6 +113,7 @@ FIGURES: dict[str, Callable[[Inputs, int, int], list[Record]]] = {
     "growth": growth(GROWTH_SIZES),
     "translate-overhead": whole_path.overhead,
     "translate-memory": whole_path.memory,
+    "segment-table-whole": whole_path.segments,
     "network": whole_path.network_precision,
 }
 

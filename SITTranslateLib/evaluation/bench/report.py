@@ -68,6 +68,11 @@ def draw(records: Sequence[Record], path: Path) -> bool:
     axes.set_yticks(range(len(raced)), labels, fontsize=7)
     for n, r in enumerate(raced):
         axes.text(r.ratio or 0, n, f" {r.ratio:.1f}x", va="center", fontsize=8)
+    goals = [(float(r.goal.strip(">= x")), n) for n, r in enumerate(raced) if r.goal.startswith(">=")]
+    if goals:
+        x, y = zip(*goals, strict=True)
+        axes.scatter(x, y, marker="|", s=420, linewidths=2, color="#cc3311", label="goal", zorder=3)
+        axes.legend(loc="lower right", frameon=False)
     axes.set_xscale("log")
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_xlim(0.8, 2.2 * max(r.ratio or 1 for r in raced))

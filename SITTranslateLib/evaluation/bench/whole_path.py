@@ -20,6 +20,7 @@ from SITTranslateLib.evaluation.bench.measuring import Record, figure_of, run_ap
 from SITTranslateLib.packages import Package
 from SITTranslateLib.simulation.head import procedural_head
 from SITTranslateLib.simulation.scan import simulate_contrasts
+from SITTranslateLib.traceability.segments import segment_table
 from SITTranslateLib.translate import pipeline
 from SITTranslateLib.translate.anatomy import look_at
 from SITTranslateLib.translate.model import load_model
@@ -95,6 +96,28 @@ def memory(inputs: Inputs, threads: int, repeats: int) -> list[Record]:
     record = figure_of("translate-memory", inputs.grid.shape, threads, None, None, goal, reached)
     record.peak_mib = peak / 2**20
     record.details = {"above_scan_and_model_MB": extra / 1e6, "in_volumes": extra / volume, "of_which_results_kept": 9}
+    return [record]
+
+
+def segments(inputs: Inputs, threads: int, repeats: int) -> list[Record]:
+    """The whole segment table of 100 segments of a translation: every column, volumes carried by the field included."""
+    use_threads(threads)
+    package, shape = _model(), inputs.grid.shape
+    if package is None:
+        return []
+    scan = head_scan(shape)
+    translation = sit.translate(scan, model=package, force=True)
+    block = max(1, min(shape) // 12)
+    coarse = np.random.default_rng(1).integers(1, 101, tuple(-(-n // block) for n in shape))
+    labels = np.kron(coarse, np.ones((block,) * 3, np.int64))[: shape[0], : shape[1], : shape[2]]
+    for axis, margin in enumerate(n // 10 for n in shape):
+        # Room around the segments, as around a brain.
+        edge = np.moveaxis(labels, axis, 0)
+        edge[:margin] = edge[-margin:] = 0
+    label_map = Volume(labels.astype(np.float32), scan.affine, "segments")
+    cpu, wall = seconds_of(partial(segment_table, translation, label_map), repeats)
+    record = figure_of("segment-table-whole", shape, threads, cpu, wall, "", None)
+    record.details = {"segments": len(np.unique(labels)) - 1, "labelled_percent": 100 * float((labels > 0).mean())}
     return [record]
 
 

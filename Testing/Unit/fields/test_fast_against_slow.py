@@ -153,6 +153,43 @@ def test_labels_that_are_none_are_refused() -> None:
         fields.sums_by_label(np.zeros(3, np.int32), values)
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("shape", [(9, 12, 11), (1, 7, 8), (6, 1, 1)])
+def test_carried_sums_are_those_of_warped_masks(shape: tuple[int, int, int], seed: int, threads_used: int) -> None:
+    rng = np.random.default_rng(seed)
+    grid = Grid(shape, oblique_affine(seed))
+    labels = rng.integers(0, 5, shape)
+    turn = np.eye(4)
+    turn[:3] += 0.1 * rng.normal(size=(3, 4))
+    output = Grid((8, 10, 9), grid.affine @ turn)
+    sampling = smooth_field(output, 3.0, 2.0, seed)
+    sampling.array[0, 0, 0] = np.nan
+    image = Volume(rng.normal(size=output.shape).astype(np.float32), output.affine)
+    fast, slow = both(lambda: fields.carried_sums(labels, grid, sampling, image, 5))
+    np.testing.assert_allclose(fast, slow, atol=1e-5)
+    # Each voxel counts once; one from nowhere counts as background.
+    np.testing.assert_allclose(fast.sum(axis=0), [image.array.size, image.array.sum(dtype=np.float64)], atol=1e-4)
+    if min(shape) == 1:
+        return
+    # Room around the map stands for the background beyond it.
+    wide = Grid(tuple(n + 4 for n in shape), grid.affine.copy())
+    wide.affine[:3, 3] = grid.to_world(np.full(3, -2.0))
+    sampling.array[0, 0, 0] = 1e6
+    for label in range(1, 5):
+        mask = Volume(np.pad((labels == label).astype(np.float32), 2), wide.affine)
+        warped = fields.warp(mask, sampling).array.astype(np.float64)
+        np.testing.assert_allclose(fast[label], [warped.sum(), (warped * image.array).sum()], atol=1e-3)
+
+
+def test_carried_sums_refuse_what_does_not_fit() -> None:
+    grid = Grid((4, 4, 4), np.eye(4))
+    still, image = VectorField(np.zeros((4, 4, 4, 3)), np.eye(4)), Volume(np.ones((4, 4, 4)), np.eye(4))
+    with pytest.raises(InputError, match="outside 0 to 2"):
+        fields.carried_sums(np.full((4, 4, 4), 3), grid, still, image, 3)
+    with pytest.raises(InputError, match="same grid"):
+        fields.carried_sums(np.zeros((4, 4, 4), int), grid, still, Volume(np.ones((4, 4, 5)), np.eye(4)), 3)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e38])
 def test_no_value_reads_outside_the_volume(case: Case, bad: float) -> None:
     array = case.field.array.copy()
