@@ -169,8 +169,13 @@ def _check_data_file(value: str, path: Path, words: set[str]) -> None:
     data = Path(value)
     if data.is_absolute() or ".." in data.parts:
         raise InputError(f"'{path.name}' keeps its image data in another folder; copy both files into one.")
-    if "%" not in value and not (path.parent / data).is_file():
-        raise InputError(f"'{path.name}' is incomplete: its image data '{data.name}' is not beside it.")
+    try:
+        beside = "%" in value or (path.parent / data).is_file()
+    except (OSError, ValueError):
+        # No name that a file could have.
+        beside = False
+    if not beside:
+        raise InputError(f"'{path.name}' is incomplete: its image data '{data.name[:60]}' is not beside it.")
 
 
 def _is_gzip(path: Path) -> bool:

@@ -88,8 +88,7 @@ def answer_of(stream: IO[bytes], about: str) -> tuple[NDArray[np.generic], NDArr
         if "refusal" in said:
             raise InputError(str(said["refusal"]))
         array = np.empty(said["shape"], dtype=np.dtype(said["kind"]))
-        view = memoryview(array).cast("B") if array.size else memoryview(b"")
-        if stream.readinto(view) != array.nbytes:  # type: ignore[attr-defined]
+        if array.size and stream.readinto(array.reshape(-1).view(np.uint8).data) != array.nbytes:  # type: ignore[attr-defined]
             raise ValueError("the voxels end early")
         affine = np.array(said["affine"], dtype=np.float64)
     except InputError:
@@ -135,7 +134,7 @@ def serve(request: dict[str, Any], answers: int) -> None:
         array, affine = read_here(path, request["frame"], labels=request["labels"], vectors=request["vectors"])
         said: dict[str, Any] = {"kind": array.dtype.str, "shape": array.shape, "affine": affine.tolist()}
         voxels = np.ascontiguousarray(array)
-        content = memoryview(voxels).cast("B") if voxels.size else memoryview(b"")
+        content = voxels.reshape(-1).view(np.uint8).data
     except InputError as error:
         said = {"refusal": str(error)}
     except MemoryError:

@@ -232,7 +232,7 @@ class HostClient:
             self.stage.emit(job, str(message.get("stage", "")))
         elif event is Event.PROGRESS:
             left = message.get("seconds_left")
-            self.progress.emit(job, float(message.get("fraction") or 0.0), None if left is None else float(left))
+            self.progress.emit(job, _number(message.get("fraction")), None if left is None else _number(left))
         elif event is Event.WARNING:
             job.messages.append(str(message.get("sentence", "")))
             self.warning.emit(job, job.messages[-1])
@@ -247,7 +247,7 @@ class HostClient:
             return
         try:
             job.result = self._incoming(job.kind, result)
-        except (protocol.ProtocolError, KeyError, TypeError, ValueError) as error:
+        except (protocol.ProtocolError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             sentence = "The model process gave an answer that cannot be read; try again."
             self._fail(job, HostError(Failure.FAILED, sentence, repr(error)))
             return
@@ -321,6 +321,12 @@ class HostClient:
         sentence = "The model process is of another version of SITTranslate; restart the application."
         for job in list(self._jobs.values()):
             self._fail(job, HostError(Failure.FAILED, sentence))
+
+
+def _number(value: Any) -> float:
+    """A number from 0 to a day; what is none counts as 0."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+    return float(min(max(value, 0), 86_400)) if number else 0.0
 
 
 def _error_of(message: dict[str, Any]) -> HostError:

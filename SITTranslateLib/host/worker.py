@@ -82,7 +82,7 @@ class WorkerLoop:
         self._make_handler = make_handler
         self._handler: Handler | None = None
         self._folder, self._idle = folder, idle
-        self._waiting: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[dict[str, Any], threading.Event]] = queue.SimpleQueue()
         self._cancelled: dict[int, threading.Event] = {}
         self._lock = threading.Lock()
 
@@ -92,12 +92,12 @@ class WorkerLoop:
         self.write({"event": Event.READY, "protocol": protocol.VERSION, "pid": os.getpid()})
         while True:
             try:
-                request = self._waiting.get(timeout=self._idle)
+                request, cancelled = self._waiting.get(timeout=self._idle)
             except queue.Empty:
                 return 0
             if request["request"] == Request.QUIT.value:
                 return 0
-            self._answer(request)
+            self._answer(request, cancelled)
 
     def write(self, message: dict[str, Any]) -> None:
         with self._lock:
@@ -114,16 +114,18 @@ class WorkerLoop:
                 continue
             job = int(request.get("id", 0))
             if kind is Request.CANCEL:
-                self._cancelled.setdefault(job, threading.Event()).set()
+                if job in self._cancelled:
+                    self._cancelled[job].set()
                 continue
-            self._cancelled.setdefault(job, threading.Event())
-            self._waiting.put(request)
+            # Each request its own event, should two clients ever use one number.
+            self._cancelled[job] = threading.Event()
+            self._waiting.put((request, self._cancelled[job]))
         shutil.rmtree(self._folder, ignore_errors=True)
         os._exit(0)
 
-    def _answer(self, request: dict[str, Any]) -> None:
+    def _answer(self, request: dict[str, Any], cancelled: threading.Event) -> None:
         job = int(request.get("id", 0))
-        tell = Teller(self.write, job, self._cancelled[job])
+        tell = Teller(self.write, job, cancelled)
         try:
             tell.check()
             if self._handler is None:
@@ -138,7 +140,8 @@ class WorkerLoop:
             if not isinstance(error, Exception):
                 raise
         finally:
-            self._cancelled.pop(job, None)
+            if self._cancelled.get(job) is cancelled:
+                del self._cancelled[job]
 
 
 def failure_of(error: BaseException) -> dict[str, Any]:

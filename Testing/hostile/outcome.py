@@ -67,6 +67,6 @@ def refused(error: InputError, path: Path | None = None) -> str:
         if path.parent.name in text.replace(path.name, ""):
             raise Fault(f"the place of the file is in {text!r}")
         text = text.replace(path.name, "scan")
-    if not text.endswith(".") or not 20 <= len(text) <= 500 or re.search(r"Traceback|0x[0-9a-f]{6}", text):
+    if not text.endswith(".") or not 20 <= len(text) <= 500 or re.search(r"Traceback|0x[0-9a-f]{8}", text):
         raise Fault(f"not a sentence: {text!r}")
     return "refused: " + re.sub(r"'[^']*'", "'scan'", text)
