@@ -45,6 +45,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("translate", "SITTranslateLib.app.translating:translate_scan", "Translate a scan with an installed model."),
     Command("models", "SITTranslateLib.app.listing:list_models", "List the installed models."),
     Command("check", "SITTranslateLib.app.checking:check_result", "Check a result: recomposition, folding, inverse."),
+    Command("reproduce", "SITTranslateLib.app.reproducing:reproduce_result", "Make a result again, and compare."),
     Command("trace", "SITTranslateLib.app.trace:trace", "Trace any pair of images: motion, new content, verdict."),
     Command("train", "SITTranslateLib.app.train:train", "Train a translator on simulated pairs; resumable."),
     Command("publish", "SITTranslateLib.app.train:publish", "Make a model package of a finished run."),

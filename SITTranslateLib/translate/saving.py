@@ -171,6 +171,8 @@ def sidecar(translation: Translation) -> dict[str, Any]:
             "field_origin": translation.field_origin.value,
             "recomposition_error": translation.recomposition_error,
             "frame": "RAS, mm; NRRD and NIfTI files say their own frame",
+            # Files keep it in single precision; with all its digits the same bytes come out again.
+            "source_affine": translation.source.affine.tolist(),
             "files": present,
             "extras": list(translation.extras),
             "provenance": provenance.to_dict(),

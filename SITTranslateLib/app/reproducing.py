@@ -1,0 +1,29 @@
+"""``sittranslate reproduce``: is a result what its sidecar says, made again?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from SITTranslateLib.app.terminal import progress_bar, without_library_noise
+
+
+def reproduce_result(
+    sidecar: Annotated[Path, typer.Argument(help="provenance.json of a result, or the folder of the result.")],
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Folder of the package, if it is not installed.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Run the model again as the sidecar says and compare; the last line is the verdict, exit code 1 on FAIL."""
+    from SITTranslateLib.translate.reproduction import reproduce
+
+    with progress_bar("Reproducing") as report, without_library_noise():
+        found = reproduce(sidecar, model=model, device=device, progress=report)
+    for change in found.changed:
+        typer.echo(f"Not as it was: {change}")
+    typer.echo(found.verdict)
+    if not found.passed:
+        raise typer.Exit(1)
