@@ -24,6 +24,11 @@ def train(
     threads: Annotated[int | None, typer.Option(help="CPU threads of the training.")] = None,
 ) -> None:
     """Train a translator on simulated pairs; stop it at any time and start it again."""
+    from SITTranslateLib.training.cross_contrast_config import is_cross_contrast
+
+    if is_cross_contrast(config):
+        _train_cross_contrast(config, labels, out, cache, accelerator, precision, threads, seed=seed, steps=steps)
+        return
     from SITTranslateLib.training.config import read_config
     from SITTranslateLib.training.runs import run
 
@@ -37,6 +42,31 @@ def train(
         nodes=nodes,
         precision=precision,
         workers=workers,
+        threads=threads,
+    )
+    typer.echo(f"{trainer.step} steps done; the run lies in {out}. Next: sittranslate publish {out} --card ...")
+
+
+def _train_cross_contrast(
+    config: str,
+    labels: Path,
+    out: Path,
+    cache: Path | None,
+    accelerator: str,
+    precision: str,
+    threads: int | None,
+    **overrides: int | None,
+) -> None:
+    from SITTranslateLib.training.cross_contrast_config import read_cross_contrast
+    from SITTranslateLib.training.cross_contrast_runs import run
+
+    trainer = run(
+        read_cross_contrast(config, **overrides),
+        labels,
+        out,
+        cache=cache,
+        accelerator=accelerator,
+        precision=precision,
         threads=threads,
     )
     typer.echo(f"{trainer.step} steps done; the run lies in {out}. Next: sittranslate publish {out} --card ...")

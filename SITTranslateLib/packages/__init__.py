@@ -13,6 +13,7 @@ from SITTranslateLib.packages.card import (
     NetworkGrid,
     Normalisation,
     System,
+    TargetScale,
     WeightFile,
     read_card,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "Normalisation",
     "Package",
     "System",
+    "TargetScale",
     "WeightFile",
     "available",
     "broken",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,18 @@ class Normalisation:
 
 
 @dataclass(frozen=True)
+class TargetScale:
+    """What the network's values mean in the target's units, for models that translate to another contrast.
+
+    Piecewise linear: value ``network[n]`` is ``native[n]`` in ``unit``; beyond the ends the last value holds.
+    """
+
+    unit: str
+    network: tuple[float, ...]
+    native: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Figure:
     """A measured figure; ``baseline`` is the same figure for doing nothing."""
 
@@ -101,6 +114,7 @@ class ModelCard:
     figures: tuple[Figure, ...] = ()
     files: tuple[WeightFile, ...] = ()
     schema_version: int = 1
+    target_scale: TargetScale | None = None
 
     def attribute(self, name: str) -> Attribute | None:
         """The attribute of that name."""
@@ -109,6 +123,8 @@ class ModelCard:
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        if self.target_scale is None:
+            del plain["target_scale"]
         return {"schema_version": plain.pop("schema_version"), **plain}
 
     @classmethod
@@ -136,9 +152,14 @@ class ModelCard:
             limits=tuple(raw["limits"]),
             figures=tuple(Figure(**f) for f in raw["figures"]),
             files=tuple(WeightFile(**f) for f in raw["files"]),
+            target_scale=_target_scale(raw.get("target_scale")),
         )
         _check_sense(card)
         return card
+
+
+def _target_scale(raw: dict[str, Any] | None) -> TargetScale | None:
+    return None if raw is None else TargetScale(raw["unit"], tuple(raw["network"]), tuple(raw["native"]))
 
 
 def read_card(folder: Path) -> ModelCard:
@@ -203,6 +224,11 @@ def _check_sense(card: ModelCard) -> None:
         raise PackageError("two files have one name.")
     if card.normalisation.low >= card.normalisation.high:
         raise PackageError("the normalisation's low end is not below its high end.")
+    scale = card.target_scale
+    if scale is not None:
+        rising = all(a < b for ends in (scale.network, scale.native) for a, b in pairwise(ends))
+        if len(scale.network) != len(scale.native) or not rising:
+            raise PackageError("the target scale does not rise from value to value.")
     if card.normalisation.method == "percentile" and not 0 <= card.normalisation.low < card.normalisation.high <= 100:
         raise PackageError("the normalisation's percentiles are not between 0 and 100.")
 

@@ -12,7 +12,12 @@ from SITTranslateLib.errors import PackageError
 from SITTranslateLib.systems.network import NetworkOutput, TranslationNetwork
 
 #: System name to the module and class of its network; a closed list, since no code comes out of a package.
-SYSTEMS: dict[str, tuple[str, str]] = {"sit": ("SITTranslateLib.systems.sit.network", "SITNetwork")}
+SYSTEMS: dict[str, tuple[str, str]] = {
+    "sit": ("SITTranslateLib.systems.sit.network", "SITNetwork"),
+    "sa_unit": ("SITTranslateLib.systems.sa_unit.network", "SAUnitNetwork"),
+    "sasan": ("SITTranslateLib.systems.sasan.network", "SASANNetwork"),
+    "regression": ("SITTranslateLib.systems.regression.network", "RegressionNetwork"),
+}
 
 __all__ = ["SYSTEMS", "NetworkOutput", "TranslationNetwork", "create"]
 

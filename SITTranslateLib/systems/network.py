@@ -25,7 +25,8 @@ class NetworkOutput:
         velocity_affine: 4x4 of the velocity's grid (ijk to RAS mm).
         displacement: sampling field ``(1, 3, K, J, I)`` in mm RAS, for systems that predict it directly.
         keeps_geometry: the system promises that nothing moves (field origin IDENTITY).
-        extras: further maps to show (attention, segmentation, uncertainty), each ``(1, 1, K, J, I)``.
+        extras: further maps to show (attention, uncertainty), each ``(1, 1, K, J, I)``.
+        labels: further label maps (a segmentation), the same shape; brought to the scan's grid by nearest voxel.
     """
 
     translated: Tensor
@@ -35,6 +36,7 @@ class NetworkOutput:
     displacement: Tensor | None = None
     keeps_geometry: bool = False
     extras: Mapping[str, Tensor] = field(default_factory=dict)
+    labels: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @runtime_checkable

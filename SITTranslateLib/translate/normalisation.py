@@ -8,6 +8,23 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from SITTranslateLib.packages import TargetScale
+
+#: CT as networks give it: soft tissue gets most of the scale, so that grey and white matter are worth learning.
+HOUNSFIELD = TargetScale("HU", (0.0, 0.3, 1.5, 2.0), (-1000.0, -100.0, 150.0, 1600.0))
+#: MR has no units of its own: the median of the head lies near 500.
+ARBITRARY = TargetScale("arbitrary units", (0.0, 2.0), (0.0, 2000.0))
+
+
+def to_network(array: NDArray[np.float32], scale: TargetScale) -> NDArray[np.float32]:
+    """Values in the target's units as the network's."""
+    return np.interp(array, scale.native, scale.network).astype(np.float32)
+
+
+def to_native(array: NDArray[np.float32], scale: TargetScale) -> NDArray[np.float32]:
+    """The network's values in the target's units."""
+    return np.interp(array, scale.network, scale.native).astype(np.float32)
+
 
 @dataclass(frozen=True)
 class IntensityRange:

@@ -24,14 +24,16 @@ import torch
 from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.files import check_volume, read_volume
-from SITTranslateLib.packages import Package
+from SITTranslateLib.packages import ModelCard, Package
 from SITTranslateLib.systems import NetworkOutput
 from SITTranslateLib.translate.anatomy import look_at
+from SITTranslateLib.translate.detail import on_scan_grid
 from SITTranslateLib.translate.gate import Severity, examine, refusal
 from SITTranslateLib.translate.model import LoadedModel, load_model
+from SITTranslateLib.translate.normalisation import to_native
 from SITTranslateLib.translate.preparation import Prepared, prepare
 from SITTranslateLib.translate.request import checked_request
-from SITTranslateLib.translate.restoration import as_array, faded_outwards
+from SITTranslateLib.translate.restoration import as_array, faded_outwards, with_rim
 from SITTranslateLib.translate.translation import FieldOrigin, Provenance, Translation
 from SITTranslateLib.volume import Grid, VectorField, Volume
 
@@ -46,7 +48,11 @@ _SOFTWARE = ("sittranslate", "torch", "numpy", "SimpleITK", "monai", "safetensor
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """What a network's answer is made of, on the network's grids but in native units; see :class:`Translation`."""
+    """What a network's answer is made of, on the network's grids but in native units; see :class:`Translation`.
+
+    ``target`` is the answer of a model to another contrast in that contrast's units, ``outside`` its value for air,
+    and ``seen`` the scan as the network saw it.
+    """
 
     change: Volume | None = None
     velocity: VectorField | None = None
@@ -55,6 +61,10 @@ class Parts:
     residual: Volume | None = None
     origin: FieldOrigin = FieldOrigin.NONE
     extras: Mapping[str, Volume] = field(default_factory=dict)
+    labels: Mapping[str, Volume] = field(default_factory=dict)
+    target: Volume | None = None
+    seen: Volume | None = None
+    outside: float = 0.0
 
 
 def translate(
@@ -118,7 +128,7 @@ def translate(
         loaded, prepared, request, seed, lambda f: report("running the network", 0.25 + 0.35 * f), precision
     )
     report("decomposing", 0.6)
-    parts = decompose(output, prepared)
+    parts = decompose(output, prepared, loaded.card)
     error = recomposition_error(output, prepared, parts)
     report("restoring the scan's own grid", 0.75)
     restored = restore(volume, parts)
@@ -165,7 +175,7 @@ def run_network(
     return output
 
 
-def decompose(output: NetworkOutput, prepared: Prepared) -> Parts:
+def decompose(output: NetworkOutput, prepared: Prepared, card: ModelCard | None = None) -> Parts:
     """Motion, sampling field and intensity change of a network's answer, each fading out beyond its grid."""
     affine, width = prepared.image.affine, np.float32(prepared.scale.width)
 
@@ -173,6 +183,14 @@ def decompose(output: NetworkOutput, prepared: Prepared) -> Parts:
         return faded_outwards(Volume(as_array(tensor) * factor, affine, name))
 
     extras = {name: image_of(t, name, np.float32(1.0)) for name, t in output.extras.items()}
+    labels = {name: Volume(as_array(t), affine, name) for name, t in output.labels.items()}
+    if card is not None and card.target_scale is not None:
+        # Another contrast has its own units, so that the answer is kept and not its difference from the scan.
+        target = prepared.image.with_array(to_native(as_array(output.translated), card.target_scale))
+        seen = prepared.image.with_array(prepared.scale.restore(prepared.image.array))
+        air = float(to_native(np.zeros(1, np.float32), card.target_scale)[0])
+        origin = FieldOrigin.IDENTITY if output.keeps_geometry else FieldOrigin.NONE
+        return Parts(target=target, seen=seen, outside=air, origin=origin, extras=extras, labels=labels)
     change = None
     if output.intensity_change is not None:
         change = image_of(output.intensity_change, "intensity change", width)
@@ -199,6 +217,9 @@ def recomposition_error(output: NetworkOutput, prepared: Prepared, parts: Parts)
     of squarings: another path than the one the network took.
     """
     image, grid = prepared.image, prepared.image.grid
+    if parts.target is not None and parts.seen is not None:
+        change = parts.target.array - parts.seen.array
+        return float(np.abs(parts.seen.array + change - parts.target.array).max())
     native = image.with_array(prepared.scale.restore(image.array))
     for addition in (parts.change, parts.residual):
         if addition is not None:
@@ -215,6 +236,11 @@ def restore(volume: Volume, parts: Parts) -> dict[str, Any]:
     """The parts on the scan's own grid and the translated scan made of the scan's own voxels."""
     grid = volume.grid
     changed, change = volume, None
+    if parts.target is not None and parts.seen is not None:
+        changed = on_scan_grid(volume, parts.seen, parts.target, parts.outside)
+        if parts.origin is FieldOrigin.IDENTITY:
+            change = volume.with_array(changed.array - volume.array, "intensity change")
+            changed = volume.with_array(volume.array + change.array)
     if parts.change is not None:
         change = fields.resample_volume(parts.change, grid)
         changed = volume.with_array(volume.array + change.array)
@@ -234,7 +260,8 @@ def restore(volume: Volume, parts: Parts) -> dict[str, Any]:
         "sampling": sampling,
         "jacobian": jacobian,
         "intensity_change": change,
-        "extras": {name: fields.resample_volume(image, grid) for name, image in parts.extras.items()},
+        "extras": {name: fields.resample_volume(image, grid) for name, image in parts.extras.items()}
+        | {name: fields.resample_volume(with_rim(image), grid, "nearest") for name, image in parts.labels.items()},
     }
 
 

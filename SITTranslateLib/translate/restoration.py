@@ -38,6 +38,13 @@ def faded_outwards(image: Volume | VectorField, width_mm: float = FADE_MM) -> Vo
     return Volume(array, affine, image.name)
 
 
+def with_rim(image: Volume) -> Volume:
+    """The image with one more layer of zeros on every side, so that it reads zero beyond its grid."""
+    affine = image.affine.copy()
+    affine[:3, 3] = image.grid.to_world(np.array([-1.0, -1.0, -1.0]))
+    return Volume(np.pad(image.array, 1), affine, image.name)
+
+
 def as_array(tensor: object) -> NDArray[np.float32]:
     """A batch of one as an array: ``(1, 1, K, J, I)`` to ``(K, J, I)``, ``(1, 3, K, J, I)`` to ``(K, J, I, 3)``."""
     values = tensor.detach().float().cpu().numpy()[0]  # type: ignore[attr-defined]

@@ -10,11 +10,12 @@ import json
 import os
 import secrets
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.files import read_field, replace_folder, write_field, write_volume
+from SITTranslateLib.files import read_field, read_volume, replace_folder, write_field, write_volume
 from SITTranslateLib.files.reading import read_image_as_volume
 from SITTranslateLib.translate.translation import FieldOrigin, Provenance, Translation
 from SITTranslateLib.volume import VectorField, Volume
@@ -100,14 +101,16 @@ def check_target(target: Path, overwrite: bool = False) -> None:
         raise InputError("The path of the folder for the result is not one that this system can open.") from error
 
 
-def read_translation(folder: str | os.PathLike[str]) -> Translation:
-    """A translation read back from its folder.
+def read_translation(place: str | os.PathLike[str]) -> Translation:
+    """A translation read back from its folder, or by its sidecar in the dataset that a batch wrote.
 
     Raises:
-        InputError: not the folder of a translation, or a file of it is missing or damaged.
+        InputError: not a translation, or a file of it is missing, damaged, or (the source) another one by now.
     """
-    place = Path(folder)
-    raw = _read_sidecar(place)
+    location = Path(place)
+    sidecar_file = location if location.is_file() else location / PROVENANCE_FILE
+    folder = sidecar_file.parent
+    raw = _read_sidecar(sidecar_file, location.name)
     try:
         about, names = raw["SITTranslate"], raw["SITTranslate"]["files"]
         made = about["provenance"]
@@ -115,22 +118,25 @@ def read_translation(folder: str | os.PathLike[str]) -> Translation:
         provenance = Provenance(**{**made, **sentences})
         origin = FieldOrigin(about["field_origin"])
         error = float(about["recomposition_error"])
-    except (KeyError, TypeError, ValueError) as exception:
-        raise InputError(f"'{PROVENANCE_FILE}' in '{place.name}' is not that of a translation.") from exception
+        files = {str(part): _file_of(folder, str(part), str(entry["file"])) for part, entry in names.items()}
+        extras = list(map(str, about.get("extras", [])))
+    except (AttributeError, KeyError, TypeError, ValueError) as exception:
+        raise InputError(f"'{sidecar_file.name}' in '{folder.name}' is not that of a translation.") from exception
 
     def volume(part: str) -> Volume | None:
-        return read_image_as_volume(place / VOLUMES[part], names[part]["name"]) if part in names else None
+        return read_image_as_volume(files[part], names[part]["name"]) if part in files else None
 
     def vectors(part: str) -> VectorField | None:
-        return read_field(place / FIELDS[part]) if part in names else None
+        return read_field(files[part]) if part in files else None
 
-    source, translated = volume("source"), volume("translated")
-    if source is None or translated is None:
-        raise InputError(f"'{place.name}' lacks its source or translated scan.")
-    extras = {
-        str(name): read_image_as_volume(place / _extra_file(index), str(name))
-        for index, name in enumerate(about.get("extras", []))
-    }
+    translated = volume("translated")
+    if "source" not in files or translated is None:
+        raise InputError(f"'{location.name}' lacks its source or translated scan.")
+    if files["source"].parent == folder:
+        source = volume("source")
+    else:
+        source = replace(read_volume(files["source"], frame=names["source"].get("frame")), name=names["source"]["name"])
+    assert source is not None
     return Translation(
         source=source,
         translated=translated,
@@ -142,8 +148,18 @@ def read_translation(folder: str | os.PathLike[str]) -> Translation:
         field_origin=origin,
         recomposition_error=error,
         provenance=provenance,
-        extras=extras,
+        extras={
+            name: read_image_as_volume(files.get(extra_file(index), folder / extra_file(index)), name)
+            for index, name in enumerate(extras)
+        },
     )
+
+
+def _file_of(folder: Path, part: str, name: str) -> Path:
+    """A file of a translation; only the source may lie elsewhere (a batch does not copy it)."""
+    if part != "source" and (Path(name).name != name or not name):
+        raise ValueError(name)
+    return folder / name
 
 
 def sidecar(translation: Translation) -> dict[str, Any]:
@@ -188,27 +204,27 @@ def _write_all(translation: Translation, folder: Path) -> None:
         if (vectors := getattr(translation, part)) is not None:
             write_field(vectors, folder / file)
     for index, volume in enumerate(translation.extras.values()):
-        write_volume(volume, folder / _extra_file(index))
+        write_volume(volume, folder / extra_file(index))
     text = json.dumps(sidecar(translation), indent=2, ensure_ascii=False) + "\n"
     (folder / PROVENANCE_FILE).write_text(text, encoding="utf-8")
 
 
-def _extra_file(index: int) -> str:
+def extra_file(index: int) -> str:
+    """What the volume of that number beyond the usual ones is called."""
     return f"extra_{index}.nii.gz"
 
 
-def _read_sidecar(place: Path) -> dict[str, Any]:
-    file = place / PROVENANCE_FILE
+def _read_sidecar(file: Path, name: str) -> dict[str, Any]:
     try:
         if not file.is_file() or file.stat().st_size > 1 << 22:
-            raise InputError(f"'{place.name}' is not the folder of a translation: it has no {PROVENANCE_FILE}.")
+            raise InputError(f"'{name}' is not the folder of a translation: it has no {PROVENANCE_FILE}.")
         raw = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, RecursionError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"'{PROVENANCE_FILE}' in '{place.name}' cannot be read; it is damaged.") from error
+        raise InputError(f"'{file.name}' in '{file.parent.name}' cannot be read; it is damaged.") from error
     if not isinstance(raw, dict):
-        raise InputError(f"'{PROVENANCE_FILE}' in '{place.name}' is not that of a translation.")
+        raise InputError(f"'{file.name}' in '{file.parent.name}' is not that of a translation.")
     return raw
 
 
