@@ -23,6 +23,8 @@ LARGEST_SCAN = 1024 * 1024 * 512
 #: zlib cannot compress further than about this; a header that promises more lies.
 LARGEST_COMPRESSION = 1100
 _CHUNK = 1 << 20
+#: mm; no number of a scan's position or voxel size comes near.
+_FARTHEST = 1e7
 #: NIfTI codes of floating-point voxels.
 _FLOATS = {16: "f4", 64: "f8"}
 
@@ -73,12 +75,19 @@ def check_nifti(path: Path) -> None:
             head = file.read(348)
             if len(head) < 348:
                 raise InputError(f"{name} is truncated: it ends inside its header.")
-            order = "<" if struct.unpack("<i", head[:4])[0] == 348 else ">"
-            if struct.unpack(order + "i", head[:4])[0] != 348 or head[344:347] not in (b"n+1", b"ni1"):
-                return  # NIfTI-2 or Analyze: ITK decides.
+            order = "<" if struct.unpack("<i", head[:4])[0] in (348, 540) else ">"
+            size = struct.unpack(order + "i", head[:4])[0]
+            if size == 540 and head[4:7] in (b"n+2", b"ni2"):
+                _check_numbers(struct.unpack(order + "12d", (head + file.read(148))[400:496]), name)
+                return  # NIfTI-2: ITK decides about the rest.
+            if head[344:347] not in (b"n+1", b"ni1"):
+                return  # Analyze: ITK decides.
+            if size != 348:
+                raise InputError(f"{name} is damaged: its header says that it has {size} bytes instead of 348.")
             dims = struct.unpack(order + "8h", head[40:56])
             bits = struct.unpack(order + "h", head[72:74])[0]
             offset = struct.unpack(order + "f", head[108:112])[0]
+            _check_place(head, order, name)
             _check_sform(head, order, name)
             if not 1 <= dims[0] <= 7 or min(dims[1 : dims[0] + 1]) < 1:
                 # ITK would take a size of 0 or less for 1.
@@ -114,6 +123,21 @@ def _check_data(file: BinaryIO, expected: int, kind: str, order: str, name: str)
         raise InputError(f"{name} has {bad} voxels that are not numbers (NaN or infinite); repair the scan first.")
     # Up to a megabyte beyond (extensions, checksum), so that a broken end shows.
     file.read(_CHUNK)
+
+
+def _check_place(head: bytes, order: str, name: str) -> None:
+    """Numbers of position beyond any place or size: ITK's decomposition of the matrix never ends on some of them."""
+    numbers = struct.unpack(order + "4f", head[76:92])
+    if struct.unpack(order + "h", head[252:254])[0] > 0:
+        numbers += struct.unpack(order + "6f", head[256:280])
+    if struct.unpack(order + "h", head[254:256])[0] > 0:
+        numbers += struct.unpack(order + "12f", head[280:328])
+    _check_numbers(numbers, name)
+
+
+def _check_numbers(numbers: tuple[float, ...], name: str) -> None:
+    if not all(math.isfinite(n) and abs(n) < _FARTHEST for n in numbers):
+        raise InputError(f"{name} is damaged: its header gives a position or voxel size beyond any scan's.")
 
 
 def _check_sform(head: bytes, order: str, name: str) -> None:

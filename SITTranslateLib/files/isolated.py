@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from SITTranslateLib.errors import InputError
 
 #: A reader that takes longer hangs.
-LONGEST_SECONDS = 300.0
+LONGEST_SECONDS = 120.0
 #: Memory beyond which a reader is stopped: more than four times the largest scan in double precision.
 MOST_BYTES = 24 << 30
 _LIBRARY_PARENT = Path(__file__).resolve().parents[2]

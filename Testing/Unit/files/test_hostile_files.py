@@ -127,7 +127,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "sheared beside a qform": (lambda d: with_sform(d, SHEAR, 1), "sheared"),
     "singular": (lambda d: with_sform(d, SINGULAR, 0), "singular"),
     "singular beside a qform": (lambda d: with_sform(d, SINGULAR, 1), "singular"),
-    "NaN affine": (lambda d: with_sform(d, [[np.nan] * 4] * 3, 0), "singular"),
+    "NaN affine": (lambda d: with_sform(d, [[np.nan] * 4] * 3, 0), "beyond any scan"),
     "sheared nrrd": (lambda d: nrrd(d, "(1,0,0) (0.3,1,0) (0,0,1)"), "sheared"),
     "singular nrrd": (lambda d: nrrd(d, "(1,0,0) (1,0,0) (0,0,1)"), "singular"),
     "flat nrrd": (lambda d: nrrd(d, "(1,0,0) (0,1,0) (0,0,0)"), "singular"),
