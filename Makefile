@@ -33,7 +33,7 @@ setup: debian $(VENV)/.ready
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[scene,demo,speed,train,bench,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[scene,demo,speed,train,bench,batch,onnx,docs,test]'
 	touch $@
 
 # Off-screen OpenGL for the pictures: installed if root, otherwise named.

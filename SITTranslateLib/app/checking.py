@@ -11,7 +11,7 @@ from SITTranslateLib.app.terminal import progress_bar, without_library_noise
 
 
 def check_result(
-    folder: Annotated[Path, typer.Argument(help="The folder that `translate` wrote.")],
+    folder: Annotated[Path, typer.Argument(help="The folder that `translate` wrote, or a sidecar (.json) of a batch.")],
 ) -> None:
     """Check a result: computes it again from its parts; the last line is the verdict, exit code 1 on FAIL."""
     from SITTranslateLib.translate.saving import read_translation

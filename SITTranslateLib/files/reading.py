@@ -16,7 +16,21 @@ from SITTranslateLib.volume import VectorField, Volume
 #: LPS to RAS (and back): the first two axes change sign.
 LPS_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 #: Endings taken off a file's name to name its volume, longest first.
-ENDINGS = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".img", ".hdr", ".gipl", ".mgz")
+ENDINGS = (
+    ".seg.nrrd",
+    ".seq.nrrd",
+    ".nii.gz",
+    ".nii",
+    ".nrrd",
+    ".nhdr",
+    ".mha",
+    ".mhd",
+    ".dcm",
+    ".img",
+    ".hdr",
+    ".gipl",
+    ".mgz",
+)
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)
 
@@ -165,6 +179,8 @@ def _read_image(location: Path, frame: int | None, labels: bool = False) -> sitk
         _inspect(location)
         image = _execute(location)
     name = f"'{location.name}'"
+    if _is_sequence(image):
+        image = _component_of(image, frame, name)
     if image.GetNumberOfComponentsPerPixel() > 1:
         count = image.GetNumberOfComponentsPerPixel()
         raise InputError(f"{name} has {count} values a voxel (colour or vectors); give a scan with one.")
@@ -188,6 +204,21 @@ def _frame_of(image: sitk.Image, frame: int | None, name: str) -> sitk.Image:
     if not 0 <= (frame or 0) < count:
         raise InputError(f"{name} has no frame {frame}: frames go from 0 to {count - 1}.")
     return image[:, :, :, frame or 0]
+
+
+def _is_sequence(image: sitk.Image) -> bool:
+    """Whether an NRRD image is a Slicer sequence: ITK reads its list of frames as the components of a voxel."""
+    kind = "NRRD_kinds[pixel]"
+    return image.GetDimension() == 3 and image.HasMetaDataKey(kind) and image.GetMetaData(kind) == "list"
+
+
+def _component_of(image: sitk.Image, frame: int | None, name: str) -> sitk.Image:
+    count = image.GetNumberOfComponentsPerPixel()
+    if frame is None and count > 1:
+        raise InputError(f"{name} is a sequence of {count} images; say which one with a frame number from 0.")
+    if not 0 <= (frame or 0) < count:
+        raise InputError(f"{name} has no frame {frame}: frames go from 0 to {count - 1}.")
+    return sitk.VectorIndexSelectionCast(image, frame or 0) if count > 1 else image
 
 
 def _inspect(location: Path) -> None:

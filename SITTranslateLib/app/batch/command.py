@@ -1,0 +1,89 @@
+"""``sittranslate batch``: the command."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from SITTranslateLib.app.terminal import Stopwatch, progress_bar
+
+
+def run_batch(
+    scans: Annotated[Path, typer.Argument(help="A BIDS dataset, or any folder of scans and DICOM series.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="Name of an installed model, or the folder of one.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the BIDS derivative dataset; goes on if there.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", "-s", help="Attribute to ask for, as age=+10; may be repeated.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine; each needs memory for a scan.")] = 1,
+    scheduler: Annotated[
+        str, typer.Option(help="Address (tcp://host:8786) or scheduler file (.json) of a dask cluster to use instead.")
+    ] = "",
+    participant: Annotated[list[str] | None, typer.Option(help="Only this BIDS participant; may be repeated.")] = None,
+    session: Annotated[list[str] | None, typer.Option(help="Only this BIDS session; may be repeated.")] = None,
+    suffix: Annotated[str, typer.Option(help="Which BIDS scans, as T1w; the model's own source if not given.")] = "",
+    frames: Annotated[bool, typer.Option("--frames", help="Every frame of 4D files and Slicer sequences.")] = False,
+    desc: Annotated[str, typer.Option(help="BIDS description of the results; by default model and attributes.")] = "",
+    fields: Annotated[bool, typer.Option(help="Keep motion, sampling field and velocity: they are large.")] = True,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    precision: Annotated[str, typer.Option(help="Of the network: float32 or bfloat16.")] = "float32",
+    seed: Annotated[int, typer.Option(help="Of systems that draw random numbers.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Translate scans that do not suit the model.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make results again that are there.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be done.")] = False,
+) -> None:
+    """Translate many scans: skips what is done, goes on after a crash, one failure never stops the rest."""
+    watch = Stopwatch.start()
+    from SITTranslateLib.app.batch.dataset import check_output
+    from SITTranslateLib.app.batch.job import Settings, finished
+    from SITTranslateLib.app.batch.running import plan, run
+    from SITTranslateLib.app.batch.scans import bids_suffix, find_scans
+    from SITTranslateLib.packages import find
+    from SITTranslateLib.translate.request import checked_request, parse_settings
+
+    package = find(model)
+    request = checked_request(package.card, parse_settings(settings or []))
+    check_output(out, scans)
+    found = find_scans(
+        scans,
+        suffix or bids_suffix(package.card.source),
+        participants=participant or (),
+        sessions=session or (),
+        all_frames=frames,
+        leave_out=out,
+    )
+    chosen = Settings(
+        model=str(package.folder.resolve()),
+        model_sha256=package.sha256,
+        request=tuple(request.items()),
+        seed=seed,
+        device=device,
+        precision=precision,
+        force=force,
+        fields=fields,
+        threads=1 if scheduler else max(1, (os.cpu_count() or 1) // workers),
+    )
+    batch = plan(scans, out, found, package, chosen, desc)
+    if dry_run:
+        for job in batch.jobs:
+            state = "done already" if not overwrite and finished(job) else "to do"
+            frame = "" if job.scan.frame is None else f", frame {job.scan.frame}"
+            typer.echo(f"{state}: {job.scan.relative}{frame} -> {job.scan.name.folder}/{job.id}.nii.gz")
+        return
+    try:
+        with progress_bar("Batch") as progress:
+            summary = run(batch, workers=workers, scheduler=scheduler, overwrite=overwrite, progress=progress)
+    except KeyboardInterrupt:
+        typer.echo(f"Stopped. What is done stays in {out}; the same command goes on.", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(f"{summary.model}: {summary.asked}")
+    for record in summary.in_order():
+        if record.status in ("failed", "not run"):
+            typer.echo(f"{record.status}: {record.source}: {record.reason}", err=True)
+    typer.echo(f"{summary.counts()}. Table and report: {out / 'summary.csv'}, {out / 'summary.html'}")
+    typer.echo(watch.report(), err=True)
+    if summary.unfinished:
+        raise typer.Exit(1)

@@ -1,0 +1,117 @@
+"""A batch from its plan to its summary: what is to do, done by processes here or by a cluster."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from SITTranslateLib.app.batch import dataset
+from SITTranslateLib.app.batch.cluster import run_on_cluster
+from SITTranslateLib.app.batch.frames import gather_frames
+from SITTranslateLib.app.batch.job import Job, Record, Settings, finished, remove_result, run_job
+from SITTranslateLib.app.batch.machine import Work, run_on_this_machine
+from SITTranslateLib.app.batch.names import ResultNames, description_of, frame_label, label
+from SITTranslateLib.app.batch.scans import Scan, bids_suffix
+from SITTranslateLib.app.batch.summary import Summary
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.packages import ModelCard, Package
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What is to be done: the jobs, where from, where to, by which model."""
+
+    place: Path
+    out: Path
+    package: Package
+    jobs: tuple[Job, ...]
+
+    @property
+    def asked(self) -> str:
+        """The attributes, for people."""
+        request = self.jobs[0].settings.request
+        return ", ".join(f"{name} {value:+g}" for name, value in request) or "no attributes"
+
+
+def plan(
+    place: Path, out: Path, scans: Sequence[Scan], package: Package, settings: Settings, description: str = ""
+) -> Batch:
+    """One job a scan, each with the names of its results.
+
+    Args:
+        description: BIDS label of the results; by default from the model and what is asked of it.
+
+    Raises:
+        InputError: the output cannot be used, a description that is no label, or two scans with one result.
+    """
+    dataset.check_output(out, place)
+    if description and description != label(description, small=description[:1].islower()):
+        raise InputError(f"'{description[:60]}' is not a BIDS label: use letters and digits only.")
+    suffix = _suffix(package.card)
+    jobs = []
+    for scan in scans:
+        said = description or description_of(package.name, dict(settings.request))
+        said += "" if scan.frame is None else frame_label(scan.frame)
+        names = ResultNames(scan.name, said, suffix or scan.name.suffix)
+        jobs.append(Job(scan, names, settings, out.resolve(), ticket=""))
+    twice = [name for name, count in Counter((job.folder, job.id) for job in jobs).items() if count > 1]
+    if twice:
+        raise InputError(f"Two scans would both become '{twice[0][1]}'; give one of them another name.")
+    return Batch(place, out.resolve(), package, tuple(jobs))
+
+
+def run(
+    batch: Batch,
+    *,
+    workers: int = 1,
+    scheduler: str = "",
+    overwrite: bool = False,
+    progress: Callable[[str, float], None] = lambda stage, fraction: None,
+    work: Work = run_job,
+) -> Summary:
+    """Do what is not done yet; the summary is written, also when it is stopped in the middle.
+
+    Args:
+        workers: processes on this machine.
+        scheduler: address of a dask scheduler whose workers are used instead.
+        overwrite: make results again that are there.
+        progress: called with how many are done, and the fraction.
+        work: what does a job.
+
+    Raises:
+        InputError: the output cannot be written, or the cluster does not answer.
+    """
+    standing = [] if overwrite else [record for job in batch.jobs if (record := finished(job)) is not None]
+    ticket = dataset.start(batch.out, batch.place, batch.package)
+    left = {record.id for record in standing}
+    jobs = [replace(job, ticket=ticket) for job in batch.jobs if job.id not in left]
+    if overwrite:
+        for job in jobs:
+            remove_result(job)
+    records = {record.id: record for record in standing}
+
+    def report(record: Record) -> None:
+        records[record.id] = record
+        progress(f"{len(records)} of {len(batch.jobs)}", len(records) / len(batch.jobs))
+
+    try:
+        if scheduler and jobs:
+            run_on_cluster(jobs, work, scheduler, report)
+        elif jobs:
+            run_on_this_machine(jobs, work, min(workers, len(jobs)), report)
+        gather_frames([job for job in batch.jobs if records[job.id].status in ("done", "already done")], batch.jobs)
+    finally:
+        for job in jobs:
+            records.setdefault(job.id, Record.failed(job, "It was stopped before this one.", "not run"))
+        card = batch.package.card
+        summary = Summary(f"{card.title} ({card.name} {card.version})", batch.asked, tuple(records.values()))
+        summary.write(batch.out)
+        dataset.end(batch.out)
+    return summary
+
+
+def _suffix(card: ModelCard) -> str:
+    """The BIDS suffix of what a model makes; nothing where it may make several things, or keeps the modality."""
+    return bids_suffix(card.targets[0]) if len(card.targets) == 1 and card.targets[0] != card.source else ""

@@ -1,0 +1,116 @@
+"""4D files and Slicer sequences (``.seq.nrrd``): how many frames there are, and writing frames as a sequence."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import secrets
+import struct
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.files.reading import LPS_RAS
+from SITTranslateLib.volume import Volume
+
+#: More frames than any scanner makes; a header that says more is damaged.
+MOST_FRAMES = 10_000
+#: Largest NRRD header that is looked at.
+_LONGEST_HEADER = 1 << 20
+
+
+def frame_count(path: Path) -> int:
+    """Frames of a NIfTI or NRRD file by its header alone; 1 for 3D files and for what is not understood.
+
+    The header is read here and not by ITK, which a damaged one can crash.
+    """
+    name = path.name.lower()
+    try:
+        count = _nifti_frames(path) if name.endswith((".nii", ".nii.gz")) else 1
+        if name.endswith((".nrrd", ".nhdr")):
+            count = _nrrd_frames(path)
+    except (OSError, EOFError, ValueError, struct.error, zlib.error):
+        return 1
+    return count if 1 <= count <= MOST_FRAMES else 1
+
+
+def write_sequence(frames: Sequence[Volume], path: str | os.PathLike[str], index: Sequence[float] = ()) -> Path:
+    """Write volumes on one grid as a sequence that Slicer opens (``.seq.nrrd``, LPS, gzip).
+
+    Args:
+        frames: at least one; all on one grid.
+        path: ends in ``.seq.nrrd``.
+        index: value of each frame on the sequence's axis; 0, 1, 2, ... if not given.
+
+    Raises:
+        InputError: no frames, frames that do not lie on one grid, another ending, or a place that cannot be written.
+    """
+    target = Path(path)
+    if not target.name.lower().endswith(".seq.nrrd"):
+        raise InputError(f"'{target.name}' is not the name of a Slicer sequence; end it in .seq.nrrd.")
+    if not frames or any(not frame.grid.matches(frames[0].grid) for frame in frames):
+        raise InputError(f"'{target.name}' cannot be written: its frames do not lie on one grid.")
+    values = list(index) or [float(number) for number in range(len(frames))]
+    if len(values) != len(frames):
+        raise InputError(f"'{target.name}' has {len(frames)} frames and {len(values)} index values.")
+    lps = LPS_RAS @ frames[0].affine
+
+    def vector(numbers: np.ndarray) -> str:
+        return "(" + ",".join(repr(float(n)) for n in numbers) + ")"
+
+    size = " ".join(str(n) for n in (*reversed(frames[0].shape), len(frames)))
+    header = [
+        "NRRD0004",
+        "type: float",
+        "dimension: 4",
+        "space: left-posterior-superior",
+        f"sizes: {size}",
+        f"space directions: {' '.join(vector(lps[:3, axis]) for axis in range(3))} none",
+        "kinds: domain domain domain list",
+        'labels: "" "" "" "frame"',
+        "endian: little",
+        "encoding: gzip",
+        f"space origin: {vector(lps[:3, 3])}",
+        "DataNodeClassName:=vtkMRMLScalarVolumeNode",
+        "axis 3 index type:=numeric",
+        f"axis 3 index values:={' '.join(f'{value:g}' for value in values)}",
+    ]
+    part = target.with_name(f".{secrets.token_hex(6)}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(("\n".join(header) + "\n\n").encode("ascii"))
+            with gzip.GzipFile(fileobj=file, mode="wb", compresslevel=1, mtime=0) as packed:
+                for frame in frames:
+                    packed.write(np.ascontiguousarray(frame.array, dtype="<f4").tobytes())
+        part.replace(target)
+    except OSError as error:
+        raise InputError(f"'{target.name}' cannot be written: the folder is missing, read-only or full.") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return target
+
+
+def _nifti_frames(path: Path) -> int:
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    with gzip.open(path, "rb") if packed else path.open("rb") as opened:
+        head = opened.read(348)
+    order = "<" if struct.unpack("<i", head[:4])[0] == 348 else ">"
+    dims = struct.unpack(order + "8h", head[40:56])
+    return int(dims[4]) if dims[0] == 4 else 1
+
+
+def _nrrd_frames(path: Path) -> int:
+    with path.open("rb") as file:
+        head = file.read(_LONGEST_HEADER)
+    text = re.split(rb"\r?\n\r?\n", head, maxsplit=1)[0].decode("latin-1")
+    fields = dict(re.findall(r"^(sizes|kinds): *(.*?)\s*$", text, flags=re.MULTILINE))
+    sizes, kinds = fields.get("sizes", "").split(), fields.get("kinds", "").split()
+    if len(sizes) != 4 or not text.startswith("NRRD"):
+        return 1
+    lists = [int(size) for size, kind in zip(sizes, kinds, strict=False) if kind == "list"]
+    return lists[0] if lists else 1

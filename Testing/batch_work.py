@@ -1,0 +1,57 @@
+"""Batches for tests: small datasets, and what their processes do (here, so that they can import it)."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+from SITTranslateLib.app.batch.job import Job, Record, Settings, run_job
+from SITTranslateLib.app.batch.running import Batch, plan
+from SITTranslateLib.app.batch.scans import find_scans
+from SITTranslateLib.packages import find
+
+
+def counted(job: Job) -> Record:
+    """The real work, with a file for each time that it was begun."""
+    note_start(job)
+    return run_job(job)
+
+
+def slow_note(job: Job) -> Record:
+    """No translation: a note, half a second, a record; the scan named ``killer`` ends its process."""
+    note_start(job)
+    time.sleep(0.2)
+    if "killer" in job.scan.relative:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return Record(job.id, job.scan.relative, job.scan.frame, "done", worker=str(os.getpid()))
+
+
+def note_start(job: Job) -> None:
+    folder = job.out.parent / "starts"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{job.id}.{secrets.token_hex(4)}").touch()
+
+
+def bids(folder: Path, names: list[str], content: bytes = b"x") -> Path:
+    """A BIDS dataset whose scans are not read."""
+    folder.mkdir(parents=True)
+    (folder / "dataset_description.json").write_text('{"Name": "raw", "BIDSVersion": "1.9.0"}')
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def batch_of(place: Path, out: Path, model: Path, **settings: object) -> Batch:
+    package = find(model)
+    chosen = Settings(str(model), package.sha256, (("age", 10.0),), **settings)  # type: ignore[arg-type]
+    return plan(place, out, find_scans(place, "T1w"), package, chosen)
+
+
+def starts(folder: Path) -> Counter[str]:
+    """How often the work on each job was begun."""
+    return Counter(file.name.rsplit(".", 1)[0] for file in (folder / "starts").iterdir())
