@@ -78,7 +78,10 @@ def check_nifti(path: Path) -> None:
             order = "<" if struct.unpack("<i", head[:4])[0] in (348, 540) else ">"
             size = struct.unpack(order + "i", head[:4])[0]
             if size == 540 and head[4:7] in (b"n+2", b"ni2"):
-                _check_numbers(struct.unpack(order + "12d", (head + file.read(148))[400:496]), name)
+                place = (head + file.read(148))[400:496]
+                if len(place) < 96:
+                    raise InputError(f"{name} is truncated: it ends inside its header.")
+                _check_numbers(struct.unpack(order + "12d", place), name)
                 return  # NIfTI-2: ITK decides about the rest.
             if head[344:347] not in (b"n+1", b"ni1"):
                 return  # Analyze: ITK decides.

@@ -224,7 +224,7 @@ def _component_of(image: sitk.Image, frame: int | None, name: str) -> sitk.Image
 def _inspect(location: Path) -> None:
     """Everything that can be told from the header, before the image is read."""
     name = location.name.lower()
-    if name.endswith((".nii", ".nii.gz")):
+    if name.endswith((".nii", ".nii.gz", ".hdr")):
         headers.check_nifti(location)
     elif name.endswith((".mha", ".mhd")):
         headers.check_metaimage(location)
