@@ -50,6 +50,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("trace", "SITTranslateLib.app.trace:trace", "Trace any pair of images: motion, new content, verdict."),
     Command("train", "SITTranslateLib.app.train:train", "Train a translator on simulated pairs; resumable."),
     Command("publish", "SITTranslateLib.app.train:publish", "Make a model package of a finished run."),
+    Command("package", "SITTranslateLib.app.packaging:package_model", "Make a package of an ONNX file or a bundle."),
     Command("evaluate", "SITTranslateLib.app.evaluate:evaluate", "Make a system's tables, with the do-nothing row."),
     Command("bench", "SITTranslateLib.app.bench:run_bench", "Measure speed against peers, side by side."),
 )

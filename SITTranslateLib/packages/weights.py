@@ -1,4 +1,4 @@
-"""Weights of a package: verified by size and sha256 before a byte is parsed, safetensors only."""
+"""Weights of a package: verified by size and sha256 before a byte is parsed; safetensors, or one ONNX file."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 #: A safetensors header lists tensors; one of a network of thousands of layers stays below a megabyte.
 LARGEST_HEADER = 8 << 20
 WEIGHTS_FILE = "weights.safetensors"
+ONNX_FILE = "model.onnx"
 
 
 def verified_bytes(folder: Path, file: WeightFile) -> bytes:
@@ -107,13 +108,26 @@ def write_package(
         return plain.to(torch.float16 if fp16 else torch.float32) if plain.is_floating_point() else plain
 
     content = save({name: stored(tensor) for name, tensor in weights.items()})
-    entry = WeightFile(WEIGHTS_FILE, sha256(content).hexdigest(), len(content))
+    return _write(Path(folder), card, WEIGHTS_FILE, content)
+
+
+def write_onnx_package(folder: str | os.PathLike[str], card: ModelCard, content: bytes) -> Package:
+    """Write a package around an ONNX file, as :func:`write_package` does around weights.
+
+    Raises:
+        PackageError: the card is not valid, or the place cannot be written.
+    """
+    return _write(Path(folder), card, ONNX_FILE, content)
+
+
+def _write(target: Path, card: ModelCard, name: str, content: bytes) -> Package:
+    """A package of one file; ``files`` of the card is filled in here."""
+    entry = WeightFile(name, sha256(content).hexdigest(), len(content))
     full = ModelCard.from_dict(replace(card, files=(entry,)).to_dict())
-    target = Path(folder)
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         part.mkdir(parents=True)
-        (part / WEIGHTS_FILE).write_bytes(content)
+        (part / name).write_bytes(content)
         text = json.dumps(full.to_dict(), indent=2, ensure_ascii=False) + "\n"
         (part / CARD_FILE).write_text(text, encoding="utf-8")
         replace_folder(part, target)
@@ -123,6 +137,18 @@ def write_package(
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return Package(target, full)
+
+
+def onnx_bytes(package: Package) -> bytes:
+    """The verified ONNX file of a package.
+
+    Raises:
+        PackageError: not exactly one such file, missing, or altered.
+    """
+    files = package.card.files
+    if len(files) != 1 or not files[0].path.endswith(".onnx"):
+        raise PackageError(f"The package '{package.name}' is for onnxruntime and must hold one file, an .onnx.")
+    return verified_bytes(package.folder, files[0])
 
 
 def _check_header(content: bytes, name: str) -> None:

@@ -16,10 +16,14 @@ SYSTEMS: dict[str, tuple[str, str]] = {
     "sit": ("SITTranslateLib.systems.sit.network", "SITNetwork"),
     "sa_unit": ("SITTranslateLib.systems.sa_unit.network", "SAUnitNetwork"),
     "sasan": ("SITTranslateLib.systems.sasan.network", "SASANNetwork"),
+    "monai": ("SITTranslateLib.systems.monai_networks.network", "MonaiNetwork"),
     "regression": ("SITTranslateLib.systems.regression.network", "RegressionNetwork"),
 }
 
-__all__ = ["SYSTEMS", "NetworkOutput", "TranslationNetwork", "create"]
+#: The system whose network is a file of its own, which no weights are loaded into; see ``systems.onnx``.
+ONNX = "onnx"
+
+__all__ = ["ONNX", "SYSTEMS", "NetworkOutput", "TranslationNetwork", "create"]
 
 
 def create(name: str, parameters: Mapping[str, Any]) -> nn.Module:
@@ -29,7 +33,8 @@ def create(name: str, parameters: Mapping[str, Any]) -> nn.Module:
         PackageError: unknown system, or parameters that it does not know.
     """
     if name not in SYSTEMS:
-        raise PackageError(f"This version does not know the system '{name}'; it knows {', '.join(sorted(SYSTEMS))}.")
+        known = ", ".join(sorted([*SYSTEMS, ONNX]))
+        raise PackageError(f"This version does not know the system '{name}'; it knows {known}.")
     module, cls = SYSTEMS[name]
     try:
         network: nn.Module = getattr(import_module(module), cls)(**parameters)

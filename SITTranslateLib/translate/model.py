@@ -11,6 +11,7 @@ from torch import nn
 from SITTranslateLib import systems
 from SITTranslateLib.errors import InputError, PackageError
 from SITTranslateLib.packages import ModelCard, Package, find, load
+from SITTranslateLib.packages.weights import onnx_bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,8 @@ def load_model(model: str | os.PathLike[str] | Package | LoadedModel, device: st
         return model if model.device == chosen or device == "auto" else load_model(model.package, device)
     package = model if isinstance(model, Package) else find(model)
     system = package.card.system
+    if system.name == systems.ONNX:
+        return LoadedModel(package, _onnx_network(package, chosen), chosen)
     # First without memory, so that a card that asks for absurd sizes is refused by its weights' shapes.
     try:
         with torch.device("meta"):
@@ -59,6 +62,17 @@ def load_model(model: str | os.PathLike[str] | Package | LoadedModel, device: st
     network = systems.create(system.name, system.parameters)
     network.load_state_dict(weights)
     return LoadedModel(package, network.to(chosen).eval(), chosen)
+
+
+def _onnx_network(package: Package, device: torch.device) -> nn.Module:
+    """The network that is a file; the file is verified before anything looks into it."""
+    from SITTranslateLib.systems.onnx.network import OnnxNetwork
+
+    card = package.card
+    try:
+        return OnnxNetwork(onnx_bytes(package), device, card.grid.shape, **card.system.parameters).eval()
+    except TypeError as error:
+        raise PackageError(f"The parameters of system 'onnx' are not understood: {error}.") from error
 
 
 def choose_device(name: str) -> torch.device:

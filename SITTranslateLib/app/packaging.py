@@ -1,0 +1,93 @@
+"""``sittranslate package``: a package of a network that others made, tried before it is handed over."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from SITTranslateLib.errors import InputError
+
+if TYPE_CHECKING:
+    from SITTranslateLib.packages import Package
+
+
+def package_model(
+    action: Annotated[str, typer.Argument(help="new: make one. template: print a card to fill in. check: try one.")],
+    folder: Annotated[Path | None, typer.Argument(help="For check: the package.")] = None,
+    onnx: Annotated[Path | None, typer.Option(help="An ONNX file (2D, 2.5D or 3D image to image).")] = None,
+    monai: Annotated[Path | None, typer.Option(help="The folder of a MONAI bundle.")] = None,
+    card: Annotated[Path | None, typer.Option(help="The card's text (TOML); 'package template' prints one.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the package; a new one.")] = None,
+) -> None:
+    """Make a model package of an ONNX file or a MONAI bundle; nothing of it is run but its network."""
+    from SITTranslateLib.packages.making import TEMPLATE, package_of_onnx, package_of_weights
+
+    if action == "template":
+        typer.echo(TEMPLATE.read_text(encoding="utf-8"), nl=False)
+        return
+    if action == "check":
+        if folder is None:
+            raise InputError("Say which package to check: sittranslate package check FOLDER.")
+        from SITTranslateLib.packages import find
+
+        _report(find(folder))
+        return
+    if action != "new":
+        raise InputError(f"'package {action[:40]}' is not known; use new, template or check.")
+    if (onnx is None) == (monai is None) or card is None or out is None:
+        raise InputError("A new package needs --card, --out, and either --onnx or --monai.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"'{out.name}' exists; give a new folder for the package.")
+    if onnx is not None:
+        made = package_of_onnx(onnx, card, out)
+    else:
+        assert monai is not None
+        from SITTranslateLib.packages.monai_bundle import read_bundle
+        from SITTranslateLib.systems.monai_networks.network import build
+
+        bundle = read_bundle(monai)
+        build(bundle.name, bundle.arguments)
+        weights = {f"network.{name}": value for name, value in bundle.weights.items()}
+        made = package_of_weights("monai", {"network": bundle.name, **bundle.arguments}, weights, card, out)
+    try:
+        _report(made)
+    except BaseException:
+        # What does not run is no package.
+        shutil.rmtree(out, ignore_errors=True)
+        raise
+
+
+def _report(package: Package) -> None:
+    """Run a package once on noise, and say what it is."""
+    seconds, origin = _tried(package)
+    typer.echo(f"{package.card.title} ({package.name} {package.card.version}), system {package.card.system.name}")
+    typer.echo(f"Field: {origin}; {seconds:.1f} s for its grid of {package.card.grid.shape} voxels on the CPU")
+    typer.echo(f"sha256 {package.sha256}, {package.bytes / 1e6:.1f} MB: {package.folder}")
+
+
+def _tried(package: Package) -> tuple[float, str]:
+    import numpy as np
+    import torch
+
+    from SITTranslateLib.translate.model import load_model
+    from SITTranslateLib.volume import Grid
+
+    loaded = load_model(package, "cpu")
+    shape = package.card.grid.shape
+    image = torch.from_numpy(np.random.default_rng(0).random((1, 1, *shape), dtype=np.float32))
+    affine = Grid.centred(np.zeros(3), shape, package.card.grid.spacing_mm).affine
+    request = {attribute.name: attribute.default for attribute in package.card.attributes}
+    started = time.perf_counter()
+    with torch.inference_mode():
+        output = loaded.network.translate(image, request, affine, None)  # type: ignore[operator]
+    if output.translated.shape != image.shape or not bool(torch.isfinite(output.translated).all()):
+        raise InputError(
+            f"The network of '{package.name}' gives no image of its own grid, or values that are not finite."
+        )
+    moves = output.velocity is not None or output.displacement is not None
+    origin = "model" if moves else "identity" if output.keeps_geometry else "none; it can be estimated afterwards"
+    return time.perf_counter() - started, origin

@@ -1,0 +1,78 @@
+"""Making a package of a network that others trained: a card's text, and an ONNX file or weights beside it."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from SITTranslateLib.errors import PackageError
+from SITTranslateLib.packages.card import ModelCard
+from SITTranslateLib.packages.store import Package
+from SITTranslateLib.packages.weights import write_onnx_package, write_package
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+TEMPLATE = Path(__file__).with_name("card-template.toml")
+#: Larger files than this are not read into memory.
+LARGEST_ONNX = 2 << 30
+
+
+def read_card_text(file: Path, system: str, parameters: Mapping[str, Any] | None = None) -> ModelCard:
+    """A card from its text (TOML, as ``card-template.toml``), of a package that has no files yet.
+
+    Args:
+        parameters: of the system, known from elsewhere; the text's own go before them.
+
+    Raises:
+        PackageError: no such file, or not a valid card.
+    """
+    try:
+        raw = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PackageError(f"There is no card '{file.name}'; 'sittranslate package template' prints one.") from error
+    except ValueError as error:
+        raise PackageError(f"The card '{file.name}' is not TOML: {error}.") from error
+    own = raw.pop("parameters", {})
+    if not isinstance(own, dict):
+        raise PackageError(f"The card '{file.name}' has 'parameters' that are no table; write [parameters].")
+    complete = raw | {
+        "schema_version": 1,
+        "system": {"name": system, "parameters": {**(parameters or {}), **own}},
+        "attributes": raw.get("attributes", []),
+        "figures": raw.get("figures", []),
+        "files": [{"path": "to-be-filled-in.onnx", "sha256": "0" * 64, "bytes": 1}],
+    }
+    try:
+        return ModelCard.from_dict(json.loads(json.dumps(complete, default=str)))
+    except PackageError as error:
+        raise PackageError(f"The card '{file.name}' is not understood: {error}") from error
+
+
+def package_of_onnx(onnx_file: Path, card_file: Path, folder: Path) -> Package:
+    """A package around an ONNX file.
+
+    Raises:
+        PackageError: the file or the card cannot be used.
+    """
+    try:
+        if onnx_file.stat().st_size > LARGEST_ONNX:
+            raise PackageError(f"'{onnx_file.name}' is larger than 2 GB.")
+        content = onnx_file.read_bytes()
+    except OSError as error:
+        raise PackageError(f"There is no ONNX file '{onnx_file.name}' that can be read at the place given.") from error
+    return write_onnx_package(folder, read_card_text(card_file, "onnx"), content)
+
+
+def package_of_weights(
+    system: str, parameters: Mapping[str, Any], weights: Mapping[str, Tensor], card_file: Path, folder: Path
+) -> Package:
+    """A package of a system of this project with weights from elsewhere.
+
+    Raises:
+        PackageError: the card cannot be used, or the place cannot be written.
+    """
+    return write_package(folder, read_card_text(card_file, system, parameters), weights)

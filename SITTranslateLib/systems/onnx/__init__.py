@@ -1,0 +1,1 @@
+"""Translators that others made, as ONNX files: ``graph`` says which files are taken, ``network`` runs them."""

@@ -1,0 +1,245 @@
+"""Networks that others made: ONNX files and MONAI bundles see what they were made for, or are refused in a sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny_model import head, one_sentence, tiny_card
+
+from SITTranslateLib.app.main import run as command
+from SITTranslateLib.errors import PackageError
+from SITTranslateLib.files import write_volume
+from SITTranslateLib.packages import NetworkGrid, System, find
+from SITTranslateLib.packages.making import TEMPLATE, read_card_text
+from SITTranslateLib.packages.monai_bundle import read_bundle
+from SITTranslateLib.packages.weights import write_onnx_package
+from SITTranslateLib.systems.foreign_images import ForeignImages
+from SITTranslateLib.systems.monai_networks.network import ALLOWED, MonaiNetwork, build
+from SITTranslateLib.translate.model import load_model
+from SITTranslateLib.translate.pipeline import translate
+from SITTranslateLib.translate.saving import read_translation
+from SITTranslateLib.translate.translation import FieldOrigin
+
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnx")
+import onnx_files
+
+SHAPE = (8, 10, 12)
+IMAGE = torch.from_numpy(np.random.default_rng(0).random((1, 1, *SHAPE), dtype=np.float32))
+
+
+def package(folder: Path, content: bytes, shape: tuple[int, int, int] = SHAPE, **parameters: Any) -> Any:
+    attributes = tiny_card().attributes if "attributes" in parameters else ()
+    card = tiny_card(system=System("onnx", parameters), grid=NetworkGrid(4.0, shape), attributes=attributes)
+    return write_onnx_package(folder / "foreign", card, content)
+
+
+def answer(folder: Path, content: bytes, **parameters: Any) -> Any:
+    network = load_model(package(folder, content, **parameters), "cpu").network
+    return network.translate(IMAGE, {"age": 5.0, "lesions": 2.0}, np.eye(4), None)  # type: ignore[operator]
+
+
+# ------------------------------------------------------------------------------------------------ what they see
+@pytest.mark.parametrize("axes", ["SAR", "SPL", "ARS", "LIP", "PIR"])
+def test_a_network_sees_its_axes_and_the_way_back_is_exact(axes: str) -> None:
+    images = ForeignImages(axes=axes, clip=False)
+    seen: list[torch.Tensor] = []
+    back = images.translate(IMAGE, lambda x: seen.append(x) or x)  # type: ignore[func-returns-value]
+    assert torch.equal(back, IMAGE) and tuple(seen[0].shape[1:]) == images.input_shape(SHAPE)
+    # The first voxel that it sees lies at the start of each of its axes.
+    place = {"S": (0, 0), "I": (0, -1), "A": (1, 0), "P": (1, -1), "R": (2, 0), "L": (2, -1)}
+    where = dict(place[letter] for letter in axes)
+    assert seen[0][0, 0, 0, 0, 0] == IMAGE[0, 0, where[0], where[1], where[2]]
+
+
+@pytest.mark.parametrize("batch", ["n", 1, 3])
+def test_2D_axial_slices_with_rows_to_the_back(tmp_path: Path, batch: int | str) -> None:
+    content = onnx_files.without_first_row(10, 12, batch)
+    out = answer(tmp_path, content, dimensions="2d", axes="SPL").translated
+    expected = IMAGE.clone()
+    expected[:, :, :, -1] = 0  # the front
+    assert torch.allclose(out, expected, atol=1e-6)
+
+
+def test_2_5D_neighbours_are_those_before_and_after(tmp_path: Path) -> None:
+    out = answer(tmp_path, onnx_files.slice_before(10, 12), dimensions="2.5d", axes="SAR", neighbours=3).translated
+    assert torch.allclose(out[:, :, 1:], IMAGE[:, :, :-1], atol=1e-6) and torch.allclose(out[:, :, 0], IMAGE[:, :, 0])
+
+
+def test_the_value_range_is_the_networks_own(tmp_path: Path) -> None:
+    out = answer(tmp_path, onnx_files.negative([1, 1, "k", "j", "i"]), low=-1.0).translated
+    assert torch.allclose(out, 1.0 - IMAGE, atol=1e-6)
+
+
+def test_attributes_go_in_and_fields_come_out(tmp_path: Path) -> None:
+    content = onnx_files.brighter_and_moved(SHAPE, (1.0, 2.0, -1.5))
+    out = answer(tmp_path, content, attributes=["age", "lesions"], scales=[10.0, 20.0], velocity="field")
+    assert torch.allclose(out.translated, IMAGE + 0.6, atol=1e-6)
+    assert torch.allclose(out.velocity[0, :, 3, 3, 3], torch.tensor([1.0, 2.0, -1.5]))
+
+
+def test_the_whole_way_from_an_ONNX_file_to_a_checked_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "net.onnx").write_bytes(onnx_files.without_first_row(56, 48))
+    text = (
+        TEMPLATE.read_text()
+        .replace('"3d"', '"2d"')
+        .replace('"SAR"', '"SPL"')
+        .replace("spacing_mm = 1.0", "spacing_mm = 4.0")
+    )
+    text = text.replace("[192, 224, 192]", "[48, 56, 48]").replace('["T2w"]', '["T1w"]')
+    (tmp_path / "card.toml").write_text(text.replace("keeps_geometry = false", "keeps_geometry = true"))
+    write_volume(head(spacing=(5.0, 5.0, 5.0)), tmp_path / "scan.nii.gz")
+    made = str(tmp_path / "made")
+    code = command(
+        ["package", "new", "--onnx", str(tmp_path / "net.onnx"), "--card", str(tmp_path / "card.toml"), "-o", made]
+    )
+    assert code == 0 and "Field: identity" in capsys.readouterr().out
+    assert command(["package", "check", made]) == 0
+    assert command(["translate", str(tmp_path / "scan.nii.gz"), "-m", made, "-o", str(tmp_path / "out")]) == 0
+    result = read_translation(tmp_path / "out")
+    assert result.field_origin is FieldOrigin.IDENTITY and result.provenance.system == "onnx"
+    assert command(["check", str(tmp_path / "out")]) == 0
+    assert "PASS" in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------------------------------ what is refused
+ANY = [1, 1, "k", "j", "i"]
+REFUSED: dict[str, tuple[bytes, dict[str, Any], str]] = {
+    "external data": (onnx_files.weights_elsewhere(ANY), {}, "in another file"),
+    "external data in a branch": (onnx_files.weights_elsewhere(ANY, inside_branch=True), {}, "in another file"),
+    "custom operator": (onnx_files.foreign_operator(ANY), {}, "'Gelu' of the domain 'com.microsoft'"),
+    "text": (b"this is no network", {}, "cannot be read|holds no network"),
+    "half precision": (onnx_files.negative(ANY, kind=10), {}, "FLOAT16"),
+    "another grid": (onnx_files.negative([1, 1, 8, 10, 11]), {}, "its card's grid makes"),
+    "2D for 3D": (onnx_files.negative([1, 1, 10, 12]), {}, "takes images of"),
+    "unknown output": (onnx_files.negative(ANY), {"output": "image2"}, "no output 'image2'"),
+    "unknown parameter": (onnx_files.negative(ANY), {"speed": 3}, "speed"),
+    "axes": (onnx_files.negative(ANY), {"axes": "SSA"}, "axes 'SSA'"),
+    "an attribute that nothing takes": (onnx_files.negative(ANY), {"attributes": ["age"]}, "attributes for one"),
+    "range": (onnx_files.negative(ANY), {"low": 2.0}, "low ends"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_what_may_not_run_is_refused_in_a_sentence(why: str, tmp_path: Path) -> None:
+    content, parameters, says = REFUSED[why]
+    with pytest.raises(PackageError, match=says) as refused:
+        load_model(package(tmp_path, content, **parameters), "cpu")
+    assert one_sentence(str(refused.value)), refused.value
+
+
+def test_an_altered_file_never_reaches_the_parser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = package(tmp_path, onnx_files.negative(ANY))
+    file = made.folder / "model.onnx"
+    file.write_bytes(file.read_bytes()[:-1] + b"\0")
+    monkeypatch.setattr("onnx.load_model_from_string", lambda content: pytest.fail("parsed before it was verified"))
+    with pytest.raises(PackageError, match="altered"):
+        load_model(find(made.folder), "cpu")
+
+
+# ------------------------------------------------------------------------------------------------ MONAI
+NETWORK = {
+    "_target_": "UNet", "spatial_dims": 3, "in_channels": 1, "out_channels": "@channels", "channels": [4, 8],
+    "strides": [2], "num_res_units": 1,
+}  # fmt: skip
+
+
+def bundle(folder: Path, network: object, weights: object = None, name: str = "model.pt") -> Path:
+    (folder / "configs").mkdir(parents=True)
+    (folder / "models").mkdir()
+    config = {"channels": 1, "network_def": network, "bundle_root": "$import os"}
+    (folder / "configs" / "inference.json").write_text(json.dumps(config))
+    if weights is None:
+        weights = build("UNet", {**{k: v for k, v in NETWORK.items() if k[0] != "_"}, "out_channels": 1}).state_dict()
+    torch.save(weights, folder / "models" / name)
+    return folder
+
+
+def test_a_MONAI_bundle_becomes_a_package_with_the_same_answers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(3)
+    made = str(tmp_path / "made")
+    text = (
+        TEMPLATE.read_text().replace("[192, 224, 192]", "[16, 16, 24]").replace("spacing_mm = 1.0", "spacing_mm = 8.0")
+    )
+    (tmp_path / "card.toml").write_text(text)
+    place = bundle(tmp_path / "bundle", NETWORK)
+    assert command(["package", "new", "--monai", str(place), "--card", str(tmp_path / "card.toml"), "-o", made]) == 0
+    assert "system monai" in capsys.readouterr().out
+    loaded = load_model(made, "cpu")
+    found = read_bundle(place)
+    original = build(found.name, found.arguments)
+    original.load_state_dict(found.weights)
+    image = torch.rand(1, 1, 16, 16, 24)
+    with torch.inference_mode():
+        assert torch.equal(
+            loaded.network.translate(image, {}, np.eye(4)).translated,  # type: ignore[operator]
+            original.eval()(image),
+        )
+
+
+class Harmful:
+    """Would run code when unpickled."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (pytest.fail, ("a pickle was run",))
+
+
+BUNDLES: dict[str, tuple[object, object, str]] = {
+    "other code": ({**NETWORK, "_target_": "scripts.net.MyNet"}, None, "its code is not run"),
+    "not allowed": ({**NETWORK, "_target_": "DiffusionModelUNet"}, None, "not one of MONAI's"),
+    "expression": ({**NETWORK, "channels": "$[4, 8]"}, None, "none is evaluated"),
+    "reference to an expression": ({**NETWORK, "strides": ["@bundle_root"]}, None, "none is evaluated"),
+    "reference to nothing": ({**NETWORK, "strides": "@elsewhere#1"}, None, "no plain value"),
+    "nested object": ({**NETWORK, "act": {"_target_": "torch.nn.ReLU"}}, None, "object of its own"),
+    "unknown argument": ({**NETWORK, "speed": 1}, None, "no argument 'speed'"),
+    "segmentation": ({**NETWORK, "out_channels": 3}, None, "segmentation|do not fit"),
+    "pickle": (NETWORK, {"w": Harmful()}, "more than weights"),
+    "no table": (NETWORK, [1, 2], "not a table of weights"),
+    "no network": ([1], None, "names no network"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("why", BUNDLES)
+def test_other_bundles_are_refused_with_the_reason_and_nothing_is_left(
+    why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network, weights, says = BUNDLES[why]
+    place = bundle(tmp_path / "bundle", network, weights)
+    (tmp_path / "card.toml").write_text(TEMPLATE.read_text().replace("[192, 224, 192]", "[16, 16, 16]"))
+    before = sorted(tmp_path.rglob("*"))
+    code = command(
+        ["package", "new", "--monai", str(place), "--card", str(tmp_path / "card.toml"), "-o", str(tmp_path / "made")]
+    )
+    sentence = capsys.readouterr().err.strip()
+    assert code == 2 and one_sentence(sentence), sentence
+    import re
+
+    assert re.search(says, sentence), sentence
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_every_allowed_class_is_there_and_takes_one_channel() -> None:
+    import monai.networks.nets as nets
+
+    assert all(isinstance(getattr(nets, name), type) for name in ALLOWED)
+    with pytest.raises(PackageError, match="segmentation"):
+        MonaiNetwork("UNet", spatial_dims=3, in_channels=1, out_channels=2, channels=[4, 8], strides=[2])
+
+
+def test_the_template_is_a_valid_card() -> None:
+    assert read_card_text(TEMPLATE, "onnx").system.parameters["axes"] == "SAR"
+
+
+def test_a_result_without_a_field_says_so(tmp_path: Path) -> None:
+    made = package(tmp_path, onnx_files.negative([1, 1, "k", "j", "i"]), shape=(48, 56, 48))
+    result = translate(head(spacing=(6.0, 6.0, 6.0)), made, device="cpu")
+    assert result.field_origin is FieldOrigin.NONE and result.motion is None
