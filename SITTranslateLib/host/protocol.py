@@ -7,6 +7,8 @@ the two can read; a line holds their names. Nothing is ever unpickled.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import math
 import re
@@ -18,6 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from SITTranslateLib.errors import InputError
 from SITTranslateLib.volume import VectorField, Volume
 
 VERSION = 1
@@ -96,10 +99,22 @@ def decode(line: str, key: str) -> dict[str, Any]:
 
 
 def put_array(folder: Path, array: NDArray[np.generic], name: str | None = None) -> str:
-    """Write an array into the private folder; returns the file's name."""
+    """Write an array into the private folder; returns the file's name.
+
+    Raises:
+        InputError: no room on the disk, or the folder is gone; nothing is left of the file.
+    """
     file = f"{name or secrets.token_hex(8)}.npy"
-    with (folder / file).open("wb") as stream:
-        np.save(stream, np.ascontiguousarray(array), allow_pickle=False)
+    try:
+        with (folder / file).open("wb") as stream:
+            np.lib.format.write_array(stream, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            (folder / file).unlink()
+        # numpy tells a short write without a number.
+        full = error.errno in (None, errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+        reason = "the disk that holds it is full; free some space" if full else "it is gone or read-only; restart"
+        raise InputError(f"The folder for temporary files cannot be written: {reason} and try again.") from error
     return file
 
 

@@ -35,13 +35,32 @@ class HostedTranslation:
 
 
 def describe_translation(folder: Path, key: str, translation: Any) -> dict[str, Any]:
-    """Write a ``Translation``'s arrays to the folder and say where they are."""
+    """Write a ``Translation``'s arrays to the folder and say where they are: all of them, or none.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
     provenance = translation.provenance
+    written: list[str] = []
+
+    def put(data: Volume | VectorField) -> dict[str, Any]:
+        about = protocol.put(folder, data)
+        written.append(str(about["file"]))
+        return about
+
+    try:
+        volumes = {n: put(v) for n in VOLUMES if (v := getattr(translation, n)) is not None}
+        fields = {n: put(v) for n in FIELDS if (v := getattr(translation, n)) is not None}
+        extras = {n: put(v) for n, v in translation.extras.items()}
+    except BaseException:
+        for file in written:
+            (folder / file).unlink(missing_ok=True)
+        raise
     return {
         "key": key,
-        "volumes": {n: protocol.put(folder, v) for n in VOLUMES if (v := getattr(translation, n)) is not None},
-        "fields": {n: protocol.put(folder, v) for n in FIELDS if (v := getattr(translation, n)) is not None},
-        "extras": {n: protocol.put(folder, v) for n, v in translation.extras.items()},
+        "volumes": volumes,
+        "fields": fields,
+        "extras": extras,
         "field_origin": str(getattr(translation.field_origin, "value", translation.field_origin)),
         "recomposition_error": translation.recomposition_error,
         "provenance": provenance if isinstance(provenance, dict) else provenance.to_dict(),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import queue
+import re
 import shutil
 import sys
 import threading
@@ -21,6 +22,11 @@ from typing import Any, Protocol, TextIO
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.host import protocol
 from SITTranslateLib.host.protocol import Event, Failure, Request
+
+#: How torch, ITK and C++ say that main memory is used up.
+_NO_MEMORY = re.compile(
+    r"(?:can't|cannot|failed to|unable to) allocate (?:memory|\d+ bytes)|not enough memory|bad_alloc", re.I
+)
 
 
 class Cancelled(Exception):  # noqa: N818 - not an error, an answer
@@ -152,8 +158,9 @@ def failure_of(error: BaseException) -> dict[str, Any]:
     if isinstance(error, NoRoomError):
         return {"failure": Failure.OUT_OF_MEMORY, "sentence": str(error), "offer": error.offer, "details": details}
     if isinstance(error, InputError):
-        return {"failure": Failure.INPUT, "sentence": str(error), "details": details}
-    if isinstance(error, MemoryError):
+        # Nothing for anyone to repair, and the sentence may hold the name of a scan: it goes to the panel alone.
+        return {"failure": Failure.INPUT, "sentence": str(error), "details": ""}
+    if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
         sentence = "This computer has too little free memory for this scan; close other programs, or crop the scan."
         return {"failure": Failure.OUT_OF_MEMORY, "sentence": sentence, "offer": "", "details": details}
     if isinstance(error, ImportError):

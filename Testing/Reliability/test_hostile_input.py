@@ -19,8 +19,8 @@ from SITTranslateLib.volume import Volume
 
 TESTING = Path(__file__).resolve().parents[1]
 #: Files in the tests, in parts of so many; ``make endurance`` runs twenty thousand.
-FILES, PART = 1200, 400
-IN_MEMORY = 900
+FILES, PART = (20_000, 1000) if os.environ.get("SITTRANSLATE_ENDURANCE") else (1050, 350)
+IN_MEMORY = 1000
 
 
 def run_corpus(first: int, last: int, results: Path) -> list[dict[str, object]]:
