@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+_HIERARCHY = "vtkMRMLSubjectHierarchyNode"
+
 
 @contextmanager
 def all_or_nothing(scene: Any) -> Iterator[list[Any]]:
@@ -23,18 +25,22 @@ def all_or_nothing(scene: Any) -> Iterator[list[Any]]:
     def on_added(_caller: Any, _event: str, node: Any) -> None:
         added.append(node)
 
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-    items_before = set(_items(hierarchy))
+    # A scene outside the application may have none yet; asking for it makes it.
+    hierarchy = scene.GetFirstNodeByClass(_HIERARCHY)
+    had_hierarchy = hierarchy is not None
+    items_before = set(_items(hierarchy)) if had_hierarchy else set()
     observer = scene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, on_added)
     try:
         yield added
     except BaseException:
         scene.RemoveObserver(observer)
-        # Items apart from nodes: outside the application nothing tells the hierarchy that a node is gone.
-        for item in sorted(set(_items(hierarchy)) - items_before, reverse=True):
-            hierarchy.RemoveItem(item, False, False)
+        hierarchy = scene.GetFirstNodeByClass(_HIERARCHY)
+        if had_hierarchy:
+            # Items apart from nodes: outside the application nothing tells the hierarchy that a node is gone.
+            for item in sorted(set(_items(hierarchy)) - items_before, reverse=True):
+                hierarchy.RemoveItem(item, False, False)
         for node in reversed(added):
-            if node is not hierarchy and scene.IsNodePresent(node):
+            if scene.IsNodePresent(node) and not (had_hierarchy and node is hierarchy):
                 scene.RemoveNode(node)
         raise
     scene.RemoveObserver(observer)
