@@ -131,9 +131,17 @@ class Jobs:
         return {"points": [asdict(point) for point in traced]}
 
     def _estimate(self, request: dict[str, Any], tell: Teller) -> dict[str, Any]:
-        from SITTranslateLib.traceability.estimate import estimated_translation
+        """The motion between the two scans of a translation, or of any two volumes, by registration."""
+        from SITTranslateLib.traceability.estimate import estimated_translation, translation_of_pair
 
-        translation = estimated_translation(self._translation(request["translation"]), progress=tell.progress)
+        if "translation" in request:
+            pair = self._translation(request["translation"])
+        else:
+            source, translated = (
+                protocol.take_volume(self._folder, request[n], remove=True) for n in ("source", "translated")
+            )
+            pair = translation_of_pair(source, translated)
+        translation = estimated_translation(pair, progress=tell.progress)
         tell.check()
         self._count += 1
         key = f"{request.get('id', 0)}-{self._count}"

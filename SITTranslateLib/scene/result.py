@@ -99,12 +99,18 @@ class SceneResult:
     field_origin: str
     nodes: list[Any] = field(default_factory=list)
 
+    @property
+    def made_here(self) -> bool:
+        """Whether the translated scan is ours; the second scan of a pair from elsewhere is not."""
+        return self.translated in self.nodes
+
 
 def add_translation(
     translation: DecomposedResult,
     input_node: Any = None,
     *,
     scene: Any = None,
+    translated_node: Any = None,
     rows: Sequence[Mapping[str, Any]] = (),
     sampling_mm: float | None = None,
 ) -> SceneResult:
@@ -114,6 +120,7 @@ def add_translation(
         translation: the result to show.
         input_node: the volume node that was translated; without it, one is made from ``translation.source``.
         scene: the scene, or ``slicer.mrmlScene``.
+        translated_node: the second scan of a pair that was made elsewhere; it stays where it is and what it is.
         rows: the segment table, one mapping a segment.
         sampling_mm: thin the sampling field to about this spacing; None keeps every vector. Slicer saves fields
             uncompressed in double precision, 220 MB for a 1 mm head.
@@ -131,10 +138,15 @@ def add_translation(
     name = input_node.GetName() if input_node is not None else translation.source.name
     origin = str(getattr(translation.field_origin, "value", translation.field_origin))
     with all_or_nothing(scene):
-        folder = hierarchy.run_folder(scene, input_node, f"{name} translated: {_headline(translation)}")
+        title = f"{name} translated: {_headline(translation)}"
+        if translated_node is not None:
+            title = f"{name} to {translated_node.GetName()}: estimated motion"
+        folder = hierarchy.run_folder(scene, input_node, title)
         made = _Builder(scene, folder, translation, name, origin)
         source = input_node if input_node is not None else made.scan(translation.source, name, ranges.grey, True)
-        translated = made.scan(translation.translated, f"{name} translated ({SYNTHETIC})", ranges.grey, False)
+        translated = translated_node
+        if translated is None:
+            translated = made.scan(translation.translated, f"{name} translated ({SYNTHETIC})", ranges.grey, False)
         sampling, motion, distance = made.fields(ranges, box, source, sampling_mm)
         jacobian = made.expansion(ranges)
         change = made.change(ranges)
@@ -315,6 +327,8 @@ def provenance_attributes(translation: DecomposedResult, origin: str) -> dict[st
 def request_text(translation: DecomposedResult) -> str:
     """What was asked for, as a person would say it: ``age +20``."""
     asked = dict(_record(translation).get("attributes", {}))
+    # The floor of an estimated field travels with the attributes; nobody asked for it.
+    asked = {key: value for key, value in asked.items() if not key.startswith("floor_")}
     return ", ".join(f"{key.replace('_', ' ')} {value:+g}" for key, value in asked.items())
 
 

@@ -93,6 +93,9 @@ def _judge_row(row: SegmentRow, table: SegmentTable, rules: Rules, has_field: bo
         "volume_disagreement_percent": _disagreement(row),
     }
     verdict, reasons = rules.judge(measures)
+    if row.note:
+        # Part of the segment lies where nothing is known: what can be measured may be in order, the whole cannot.
+        verdict, reasons = (CAUTION if verdict == TRACEABLE else verdict), (row.note, *reasons)
     reasons += _below_floor(row.motion_mean_mm, table.floor_mm, rules)
     return replace(row, verdict=verdict, reason="; ".join(reasons or (rules.nothing_found,)))
 

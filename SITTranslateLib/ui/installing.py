@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -89,6 +88,9 @@ def _install_rest(requirements: Path) -> None:
 
 
 def _is_satisfied(line: str) -> bool:
+    # Here, because it brings half of the e-mail package along, and a module should open at once.
+    from importlib import metadata
+
     name, _sign, lowest = line.partition(">=")
     try:
         found = metadata.version(name)

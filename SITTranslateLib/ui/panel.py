@@ -17,6 +17,7 @@ from SITTranslateLib.ui.attribute_section import AttributeSection
 from SITTranslateLib.ui.change_section import ChangeSection
 from SITTranslateLib.ui.input_section import InputSection
 from SITTranslateLib.ui.model_section import ModelSection
+from SITTranslateLib.ui.pair_section import PairSection
 from SITTranslateLib.ui.parameters import Parameters
 from SITTranslateLib.ui.section import Resource
 from SITTranslateLib.ui.session import Session
@@ -51,8 +52,10 @@ class Panel:
         self.change = ChangeSection(session, resource)
         self.trace = TraceSection(session, resource)
         self.sweep = SweepSection(session, resource)
+        self.pair = PairSection(session, resource)
         self.sections = (
             self.input, self.model, self.attributes, self.apply, self.change, self.trace, self.sweep,
+            self.pair,
         )  # fmt: skip
         for section in self.sections:
             box.addWidget(section.widget)
@@ -202,7 +205,12 @@ class Panel:
             return
         titles = {name: _(title) for name, title in layout.TITLES.items()}
         titles[layout.CHANGE] = self.change.map_title()
-        self.titles.show(titles, SYNTHETIC_VIEWS)
+        synthetic = set(SYNTHETIC_VIEWS)
+        if not self.session.shown.nodes.made_here:
+            # Whether the second scan of a pair is synthetic is not for us to say.
+            titles[layout.TRANSLATED] = _("Second scan")
+            synthetic.discard(layout.TRANSLATED)
+        self.titles.show(titles, synthetic)
 
     def _keep(self) -> None:
         """Write the choices to the parameter node, so that they are saved with the scene."""

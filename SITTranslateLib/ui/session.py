@@ -44,6 +44,7 @@ class _Run:
     node: Any
     image_time: tuple[int, tuple[float, ...], str]
     scene_number: int
+    partner: Any = None
 
 
 class Session:
@@ -106,6 +107,22 @@ class Session:
             self._run = _Run(job, source, image_time(source), self._scene_number)
         self.changed.emit()
 
+    def estimate_pair(self, source: Any, translated: Any) -> None:
+        """Estimate the motion between two volume nodes of the scene, made by whatever program.
+
+        Raises:
+            InputError: something runs already, a node is no scan, or both are the same.
+        """
+        if self._run is not None:
+            raise InputError("A translation is running: wait for it, or cancel it first.")
+        if source is translated:
+            raise InputError("Both are the same scan: choose two different ones.")
+        scans = {"source": volume_from_node(source), "translated": volume_from_node(translated)}
+        job = self.ask("estimate", self._on_translated, self._on_run_failed, **scans)
+        if not job.done:
+            self._run = _Run(job, source, image_time(source), self._scene_number, translated)
+        self.changed.emit()
+
     def ask(
         self,
         kind: str,
@@ -136,7 +153,7 @@ class Session:
 
     def on_node_removed(self, node: Any) -> None:
         """A node is about to leave the scene: stop a run on it, forget a result that loses a part."""
-        if self._run is not None and node is self._run.node:
+        if self._run is not None and (node is self._run.node or node is self._run.partner):
             self.warned.emit("The scan was removed: the translation was cancelled.")
             self.cancel()
         if self.shown is not None and node is self.shown.nodes.translated:
@@ -257,8 +274,9 @@ class Session:
         if node is not None and image_time(node) != run.image_time:
             self.warned.emit("The scan was edited meanwhile: the result belongs to the scan as it was, kept beside it.")
             node = None
+        partner = run.partner if node is not None and slicer.mrmlScene.IsNodePresent(run.partner) else None
         try:
-            self.show(translation, node)
+            self.show(translation, node, partner=partner)
         except Exception as error:
             self.host.forget(translation)
             if self.shown is None:
@@ -267,12 +285,19 @@ class Session:
             self.failed.emit(HostError(Failure.FAILED, sentence, repr(error)))
         self.changed.emit()
 
-    def show(self, translation: HostedTranslation, node: Any, *, views: bool = True) -> SceneResult:
-        """Put a result into the scene and, unless not wanted, into our views; the one before stays in the scene."""
+    def show(
+        self, translation: HostedTranslation, node: Any, *, partner: Any = None, views: bool = True
+    ) -> SceneResult:
+        """Put a result into the scene and, unless not wanted, into our views; the one before stays in the scene.
+
+        Args:
+            node: the volume node that was translated; None adds the scan beside the result.
+            partner: the node of the translated scan, where it was in the scene already.
+        """
         if views:
             # Before the nodes: a colour legend is not drawn in a view that comes into being after it.
             self._enter_layout()
-        nodes = add_translation(translation, node, sampling_mm=SAVED_FIELD_MM)
+        nodes = add_translation(translation, node, translated_node=partner, sampling_mm=SAVED_FIELD_MM)
         if self.shown is not None:
             self.host.forget(self.shown.translation)
         self.shown, self._wanted = Shown(translation, nodes), None

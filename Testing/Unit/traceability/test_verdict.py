@@ -46,6 +46,13 @@ def test_each_measure_above_its_threshold_is_named(change, verdict, word):
     assert word in row.reason
 
 
+def test_a_segment_without_a_volume_afterwards_is_no_clean_one():
+    cut = replace(ROW, volume_after_mm3=None, change_percent=None, note="touches the border of the scan")
+    assert (table_of(cut).rows[0].verdict, table_of(cut).rows[0].reason) == ("caution", cut.note)
+    folded = table_of(replace(cut, folded_percent=3.0)).rows[0]
+    assert folded.verdict == "not traceable" and folded.reason.startswith(cut.note) and "folded" in folded.reason
+
+
 def test_a_failing_segment_is_named_in_the_verdict_on_the_whole():
     table = table_of(replace(ROW, folded_percent=3.0), folded_percent=0.0)
     assert table.verdict == "caution"
