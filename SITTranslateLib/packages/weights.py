@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from SITTranslateLib.errors import PackageError
-from SITTranslateLib.files import replace_folder
 from SITTranslateLib.packages.card import CARD_FILE, ModelCard, WeightFile
 from SITTranslateLib.packages.store import Package
 
@@ -122,6 +121,9 @@ def write_onnx_package(folder: str | os.PathLike[str], card: ModelCard, content:
 
 def _write(target: Path, card: ModelCard, name: str, content: bytes) -> Package:
     """A package of one file; ``files`` of the card is filled in here."""
+    # Here, because it brings SimpleITK along, and a list of packages must be there at once.
+    from SITTranslateLib.files import replace_folder
+
     entry = WeightFile(name, sha256(content).hexdigest(), len(content))
     full = ModelCard.from_dict(replace(card, files=(entry,)).to_dict())
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
