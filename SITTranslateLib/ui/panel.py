@@ -63,6 +63,11 @@ class Panel:
         self.timer = qt.QTimer()
         self.timer.setInterval(POLL_MILLISECONDS)
         self.timer.timeout.connect(session.poll)
+        # Cards are read when the panel is on the screen: what checks them takes longer to load than the panel.
+        self.listing = qt.QTimer()
+        self.listing.setSingleShot(True)
+        self.listing.setInterval(0)
+        self.listing.timeout.connect(self.list_models)
         self.input.changed.connect(self._on_input)
         self.model.changed.connect(self._on_model)
         self.attributes.changed.connect(self._on_attributes)
@@ -75,9 +80,12 @@ class Panel:
         self._card: Any = None
 
     def enter(self, parameters: Parameters) -> None:
-        """The module is shown: list the models, take up what the scene remembers, watch the host."""
+        """The module is shown: take up what the scene remembers, list the models, watch the host."""
         self.use(parameters)
-        self.list_models()
+        if self._listed:
+            self.list_models()
+        else:
+            self.listing.start()
         self.timer.start()
         if self.session.shown is not None:
             self.session.show_views()
@@ -90,6 +98,7 @@ class Panel:
 
     def close(self) -> None:
         self.timer.stop()
+        self.listing.stop()
         self.titles.clear()
         self.session.close()
 

@@ -131,7 +131,7 @@ def test_a_worker_that_dies_is_told_and_another_starts(
     assert panel.session.shown is not None
 
 
-def test_slicers_own_process_needs_no_torch() -> None:
+def test_slicers_own_process_loads_nothing_heavy_to_open_the_panel() -> None:
     import subprocess
     import sys
 
@@ -142,7 +142,7 @@ def test_slicers_own_process_needs_no_torch() -> None:
         "import harness; from pathlib import Path; h = harness.harness()\n"
         f"m, parent = h.load(Path({str(HERE.parents[1] / 'SITTranslate' / 'SITTranslate.py')!r}))\n"
         "w = h.open(m, 'SITTranslate'); w.cleanup()\n"
-        "print([n for n in ('torch', 'monai') if n in sys.modules])"
+        "print([n for n in ('torch', 'monai', 'SimpleITK', 'scipy', 'numba') if n in sys.modules])"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip().splitlines()[-1] == "[]"

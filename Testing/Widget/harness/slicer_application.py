@@ -108,7 +108,7 @@ class Harness:
         return module, parent
 
     def open(self, module: Any, name: str) -> Any:
-        """The module's widget, set up and entered, in a container that can be shown."""
+        """The module's widget, set up and entered, in a container that can be shown; the event loop has run once."""
         container = mrml_widgets.qSlicerWidget()
         container.setLayout(QtWidgets.QVBoxLayout())
         container.setMRMLScene(slicer.mrmlScene)
@@ -116,6 +116,7 @@ class Harness:
         setattr(slicer.modules, f"{name}Widget", widget)
         widget.setup()
         widget.enter()
+        self.qt_app.processEvents()
         return widget
 
     def wait(self, condition: Callable[[], bool], seconds: float = 60.0, what: str = "it") -> None:
