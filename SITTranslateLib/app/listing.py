@@ -1,4 +1,4 @@
-"""``sittranslate models``: what is installed, and what each model can be asked."""
+"""``sittranslate models``: what is installed, what each model can be asked, and adding another."""
 
 from __future__ import annotations
 
@@ -8,13 +8,31 @@ from typing import Annotated, Any
 
 import typer
 
+from SITTranslateLib.errors import InputError
 from SITTranslateLib.packages import Package, available, broken, locations
 
 
 def list_models(
+    action: Annotated[
+        str | None, typer.Argument(metavar="[add]", help="'add' gets a package; without it they are listed.")
+    ] = None,
+    place: Annotated[
+        str | None, typer.Argument(metavar="[PATH_OR_URL]", help="Folder of a package, or its https address.")
+    ] = None,
+    signed: Annotated[bool, typer.Option("--signed", help="Add only what a key that you trust has signed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As a JSON list, for programs.")] = False,
 ) -> None:
-    """List the installed models: system, attributes with their ranges, licence, size, measured figures."""
+    """List the installed models: system, attributes with their ranges, licence, size, measured figures; or add one.
+
+    Nothing is ever looked up on a network unless an address is given to `add`.
+    """
+    if action is not None:
+        if action != "add" or place is None:
+            raise InputError(
+                "Write 'sittranslate models' to list them, 'sittranslate models add PATH_OR_URL' to add one."
+            )
+        _add(place, signed)
+        return
     packages = available()
     for problem in broken():
         typer.echo(f"Left out: {problem}", err=True)
@@ -23,10 +41,24 @@ def list_models(
         return
     if not packages:
         typer.echo("No model is installed; models are looked for in:")
-        for place in locations():
-            typer.echo(f"  {place}")
+        for folder in locations():
+            typer.echo(f"  {folder}")
         return
     _print_table(packages)
+
+
+def _add(place: str, signed: bool) -> None:
+    from SITTranslateLib.app.terminal import progress_bar
+    from SITTranslateLib.packages.download import add_package
+
+    with progress_bar("Getting the package") as report:
+        added = add_package(
+            place, require_signature=signed, progress=lambda name, there, whole: report(name, there / max(1, whole))
+        )
+    card = added.package.card
+    typer.echo(f"Added: {card.title} ({card.name} {card.version}, {added.package.bytes / 1e6:.1f} MB)")
+    typer.echo(f"Signed by: {added.signer}" if added.signer else "Signed by nobody that you trust: who gave it to you?")
+    typer.echo(f"sha256: {added.package.sha256}")
 
 
 def describe(package: Package) -> dict[str, Any]:
