@@ -2,6 +2,9 @@
 # make test    run the tests
 # make check   lint, format, types
 # make bench   the speed table, side by side with peers
+# make coverage  the tests, with the share of library lines that they run
+# make docs    the documentation as a site in ./site, strictly
+# make example train, publish and use a tiny model on procedural heads: ten minutes on a CPU
 # make clean   remove the environment and what the targets made
 
 VENV := .venv
@@ -11,7 +14,7 @@ DEBIAN := python3-venv libegl1 libegl-mesa0 libgl1-mesa-dri libgl1 libxkbcommon0
 export VTK_DEFAULT_OPENGL_WINDOW ?= vtkEGLRenderWindow
 export QT_QPA_PLATFORM ?= offscreen
 
-.PHONY: demo test check bench setup debian clean
+.PHONY: demo test check bench coverage docs example setup debian clean
 
 demo: setup
 	$(BIN)/sittranslate demo --out demo
@@ -26,6 +29,17 @@ check: setup
 
 bench: setup
 	$(BIN)/sittranslate bench
+
+coverage: setup
+	$(BIN)/python -m pytest --cov=SITTranslateLib --cov-report=term:skip-covered --cov-report=html:build/coverage
+
+docs: setup
+	$(BIN)/mkdocs build --strict --quiet
+
+example: setup
+	$(BIN)/sittranslate train example-ten-minutes --labels . --out runs/example --precision 32-true
+	$(BIN)/sittranslate publish runs/example --card example-ten-minutes --data "Two procedural heads, for teaching." --out runs/example-model
+	$(BIN)/sittranslate package check runs/example-model
 
 setup: debian $(VENV)/.ready
 

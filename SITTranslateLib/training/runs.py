@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import torch
 from lightning.fabric import Fabric
+from lightning.fabric.strategies import DDPStrategy, Strategy
 from torch import Tensor
 
 from SITTranslateLib import systems
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.simulation import Subject, load_subject, prepare_subject, read_label_map
+from SITTranslateLib.simulation import (
+    LabelMap,
+    Subject,
+    load_subject,
+    prepare_subject,
+    procedural_head,
+    read_label_map,
+)
 from SITTranslateLib.systems.sit.network import SITNetwork
 from SITTranslateLib.training.config import TrainingConfig, config_from_dict
 from SITTranslateLib.training.pairs import SimulatedPairs, batches, training_axes
@@ -20,7 +29,7 @@ from SITTranslateLib.training.sit import CHECKPOINT, SITTrainer, train
 
 
 def prepared_subjects(folder: Path, names: tuple[str, ...], cache: Path) -> list[Subject]:
-    """Label maps ``*_NAME.nii.gz`` of a folder, prepared for simulation once and kept in ``cache``.
+    """Label maps ``*_NAME.nii.gz`` of a folder (or ``procedural-N``), prepared for simulation once, kept in ``cache``.
 
     Raises:
         InputError: a map that is not there.
@@ -29,17 +38,44 @@ def prepared_subjects(folder: Path, names: tuple[str, ...], cache: Path) -> list
     subjects = []
     with steps_with_progress("label maps", 0, len(names)) as advance:
         for name in names:
-            files = sorted(folder.glob(f"*_{name}.nii.gz"))
-            if not files:
-                raise InputError(f"There is no label map '*_{name}.nii.gz' in {folder}; give the folder of label maps.")
             stored = cache / f"{name}.npz"
             if stored.exists():
                 subjects.append(load_subject(stored))
             else:
-                subjects.append(prepare_subject(read_label_map(files[0])))
+                subjects.append(prepare_subject(_label_map(folder, name)))
                 subjects[-1].save(stored)
             advance({})
     return subjects
+
+
+def _label_map(folder: Path, name: str) -> LabelMap:
+    """The map of that name; ``procedural-7`` is a head made of formulas, which needs no data."""
+    procedural = re.fullmatch(r"procedural-(\d{1,6})", name)
+    if procedural is not None:
+        return procedural_head(seed=int(procedural[1]))
+    files = sorted(folder.glob(f"*_{name}.nii.gz"))
+    if not files:
+        raise InputError(f"There is no label map '*_{name}.nii.gz' in {folder}; give the folder of label maps.")
+    return read_label_map(files[0])
+
+
+def launched_fabric(
+    accelerator: str = "auto", *, devices: int = 1, nodes: int = 1, precision: str = "bf16-mixed"
+) -> Fabric:
+    """Fabric, its other processes started; under torchrun it joins those that are there."""
+    strategy: Strategy | str = "auto"
+    if devices * nodes > 1:
+        # The intensity branch has no gradient while it sleeps, and the critic's turn leaves the generator alone.
+        strategy = DDPStrategy(find_unused_parameters=True)
+    fabric = Fabric(
+        accelerator=accelerator,
+        devices=devices,
+        num_nodes=nodes,
+        precision=precision,  # type: ignore[arg-type]
+        strategy=strategy,
+    )
+    fabric.launch()
+    return fabric
 
 
 def run(
@@ -66,8 +102,7 @@ def run(
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, precision=precision)  # type: ignore[arg-type]
-    fabric.launch()
+    fabric = launched_fabric(accelerator, devices=devices, nodes=nodes, precision=precision)
     kept = cache or folder
     subjects = prepared_subjects(labels, config.data.training_maps, kept / "subjects")
     scales = tuple(config.network["scales"])

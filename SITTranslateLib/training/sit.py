@@ -25,10 +25,13 @@ from SITTranslateLib.systems.sit.network import SITNetwork, SITParts
 from SITTranslateLib.training import losses
 from SITTranslateLib.training.config import TrainingConfig
 from SITTranslateLib.training.critic import PatchCritic, gradient_penalty, hinge_critic
+from SITTranslateLib.training.preview import draw_preview
 from SITTranslateLib.training.progress import steps_with_progress
 
 Batch = dict[str, Tensor]
 CHECKPOINT = "checkpoint.ckpt"
+#: Folder of the pictures of a run, and the steps at which the first are drawn, so that a mistake shows early.
+PREVIEWS, FIRST_PREVIEWS = "previews", (1, 20, 50, 100)
 
 
 def optimiser(network: SITNetwork, config: TrainingConfig) -> torch.optim.Optimizer:
@@ -90,9 +93,17 @@ class SITTrainer:
         self.rates.step()
         self.average.update_parameters(self.network.module)
         self.step += 1
-        return (
-            logged | {name: float(value.detach()) for name, value in terms.items()} | {"total": float(total.detach())}
-        )
+        logged |= {name: float(value.detach()) for name, value in terms.items()} | {"total": float(total.detach())}
+        return self._over_processes(logged)
+
+    def _over_processes(self, logged: dict[str, float]) -> dict[str, float]:
+        """The mean over all processes of what each saw of the step."""
+        if self.fabric.world_size == 1:
+            return logged
+        values = torch.tensor(list(logged.values()), device=self.fabric.device)
+        mean = self.fabric.all_reduce(values, reduce_op="mean")
+        assert isinstance(mean, Tensor)
+        return dict(zip(logged, mean.tolist(), strict=True))
 
     def _terms(self, batch: Batch, parts: SITParts, use_intensity: bool) -> dict[str, Tensor]:
         weights = self.config.losses
@@ -173,12 +184,14 @@ def train(
     *,
     fabric: Fabric,
     save_every: int = 200,
+    log_every: int = 20,
 ) -> SITTrainer:
     """Run a config to its end, resuming from ``folder`` if it holds a checkpoint.
 
     Args:
         batches: endless, and at step n the same batch in every run of the same config.
         axes: 3x3 of the training grid.
+        save_every, log_every: steps between checkpoints with a preview picture, and between rows of the log.
     """
     folder.mkdir(parents=True, exist_ok=True)
     trainer = SITTrainer(config, fabric, axes)
@@ -189,11 +202,14 @@ def train(
     with steps_with_progress(config.name, trainer.step, config.schedule.steps, fabric.is_global_zero) as advance:
         running: dict[str, Any] = {}
         while trainer.step < config.schedule.steps:
-            for name, value in trainer.run_step(next(batches)).items():
+            batch = next(batches)
+            for name, value in trainer.run_step(batch).items():
                 running[name] = value if name not in running else 0.95 * running[name] + 0.05 * value
-            if trainer.step % 20 == 0:
+            if trainer.step % log_every == 0:
                 log.log_metrics(running, trainer.step)
             advance(running)
+            if fabric.is_global_zero and (trainer.step in FIRST_PREVIEWS or trainer.step % save_every == 0):
+                draw_preview(trainer.average.module, batch, axes, folder / PREVIEWS / f"step-{trainer.step:06d}.png")
             if trainer.step % save_every == 0:
                 trainer.save(folder)
     trainer.save(folder)

@@ -5,56 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from blob_training import AXES, a_config, blob_batches
 from lightning.fabric import Fabric
 
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.fields import tensors
-from SITTranslateLib.training.config import Data, Losses, Schedule, TrainingConfig, read_config
+from SITTranslateLib.training.config import Schedule, TrainingConfig, read_config
 from SITTranslateLib.training.pairs import _EndlessOrder
+from SITTranslateLib.training.runs import _label_map
 from SITTranslateLib.training.sit import SITTrainer, train
-
-AXES = np.eye(3) * 2.0
-SHAPE = (16, 16, 16)
-
-
-def a_config(steps: int, **weights: float) -> TrainingConfig:
-    return TrainingConfig(
-        name="tiny",
-        system="sit",
-        network={"variant": "dit", "attributes": ["age", "lesions"], "scales": [10.0, 10.0], "widths": [8, 12]},
-        data=Data(training_maps=("01",)),
-        losses=Losses(**weights),
-        schedule=Schedule(steps=steps, geometry_first=0.0, average=0.9, penalty_every=2),
-    )
-
-
-def blob_batches(start: int = 0) -> Iterator[dict[str, torch.Tensor]]:
-    """A bright ball that grows when aged; batch n is the same in every run."""
-    centre = tensors.identity_indices(SHAPE, torch.device("cpu")) - 7.5
-    step = start
-    while True:
-        generator = torch.Generator().manual_seed(step)
-        centred = centre + torch.rand(3, generator=generator) - 0.5
-        radius = centred.norm(dim=-1)
-        years = float(torch.rand(1, generator=generator) * 20 - 10)
-        velocity = centred.permute(3, 0, 1, 2)[None] * torch.exp(-(radius**2) / 30) * 2 * 0.2 * years / 10
-        sampling = tensors.exponential(velocity, AXES, -1.0, 5)
-        source = torch.sigmoid(5 - radius)[None, None]
-        yield {
-            "source": source,
-            "target": tensors.warp(source, sampling, AXES),
-            "sampling": sampling,
-            "intensity_change": torch.zeros_like(source),
-            "mask": torch.ones_like(source),
-            "change_mask": (radius < 7).float()[None, None],
-            "code": torch.tensor([[years / 10, 0.0, 1.0, 0.0]]),
-            "other": source,
-            "other_values": torch.tensor([[0.0, 0.0]]),
-        }
-        step += 1
 
 
 def fabric() -> Fabric:
@@ -125,7 +85,9 @@ def test_order_is_a_permutation_each_epoch_and_continues_where_it_stopped() -> N
     assert [next(ranks[n % 2]) for n in range(10)] == order[:10]
 
 
-@pytest.mark.parametrize("name", ["sit-brain-ageing-t1w", "sit-stargan-t1w", "raw-brain-ageing-t1w"])
+@pytest.mark.parametrize(
+    "name", ["sit-brain-ageing-t1w", "sit-stargan-t1w", "raw-brain-ageing-t1w", "example-ten-minutes"]
+)
 def test_built_in_configs_are_whole(name: str) -> None:
     config = read_config(name, steps=7)
     assert config.name == name and config.schedule.steps == 7
@@ -139,3 +101,19 @@ def test_a_wrong_config_is_one_sentence(tmp_path: Path) -> None:
     file.write_text('name = "x"\nsystem = "sit"\n[network]\n[data]\ntraining_maps = ["01"]\ncolour = 3\n')
     with pytest.raises(InputError, match=r"not understood.*colour"):
         read_config(file)
+
+
+def test_a_run_draws_early_pictures(tmp_path: Path) -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    train(a_config(2, follow_up=1.0, motion=1.0), blob_batches(), AXES, tmp_path, fabric=fabric())
+    (picture,) = (tmp_path / "previews").glob("*.png")
+    panels = pillow.open(picture)
+    assert panels.width == 4 * panels.height and panels.getextrema()[1] > 200
+
+
+def test_a_procedural_head_is_asked_for_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr("SITTranslateLib.training.runs.procedural_head", lambda seed: asked.append(seed))
+    assert _label_map(tmp_path, "procedural-3") is None and asked == [3]
+    with pytest.raises(InputError, match=r"no label map '\*_07"):
+        _label_map(tmp_path, "07")
