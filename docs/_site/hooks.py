@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 #: Links of the pages as they read in the repository, and where they lead on the site.
 ELSEWHERE = {
     "../Resources/Screenshots/": "screenshots/",
+    "../CONTRIBUTING.md": "contributing.md",
     "../LICENSE": "https://github.com/SITTranslate/SlicerSITTranslate/blob/main/LICENSE",
     "../CODE_OF_CONDUCT.md": "https://github.com/SITTranslate/SlicerSITTranslate/blob/main/CODE_OF_CONDUCT.md",
     "../CHANGELOG.md": "https://github.com/SITTranslate/SlicerSITTranslate/blob/main/CHANGELOG.md",
@@ -33,3 +35,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     for link, place in ELSEWHERE.items():
         markdown = markdown.replace(f"]({link}", f"]({place}")
     return markdown
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Roles of docstrings (``:func:``), which Markdown does not know, leave only the name."""
+    return re.sub(r":(?:func|class|data|mod|meth|attr):(<code>)(?:[\w.]*~)?", r"\1", html)

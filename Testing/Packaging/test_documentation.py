@@ -1,0 +1,86 @@
+"""The documentation builds strictly, its links lead somewhere, and what it says about the repository is so."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md"), *REPOSITORY.glob(".github/*.md")])
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_site_builds_strictly(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs")
+    pytest.importorskip("material")
+    pytest.importorskip("mkdocstrings")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")],
+        cwd=REPOSITORY, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    pages = {page.parent.name for page in (tmp_path / "site").glob("*/index.html")}
+    assert {"tutorial", "reading-a-result", "architecture", "api", "contributing", "limits"} <= pages
+    interface = (tmp_path / "site" / "api" / "index.html").read_text(encoding="utf-8")
+    assert "SITTranslateLib.translate.pipeline.translate" in interface and ":func:" not in interface
+    for page in (tmp_path / "site").rglob("index.html"):
+        for address in re.findall(r'(?:src|href)="(https?://[^"]+\.(?:js|css|woff2?))"', page.read_text("utf-8")):
+            pytest.fail(f"{page.parent.name} fetches {address}: the site must work without a network")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(REPOSITORY).as_posix())
+def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"(https?|mailto):", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), f"{page.name} links to {link}"
+        if anchor and target.suffix == ".md" and target.name != "api.md":
+            assert anchor in anchors(target), f"{page.name} links to {link}"
+
+
+def test_every_make_target_is_documented_and_every_documented_one_is_there() -> None:
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, flags=re.MULTILINE))
+    guide = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^\| `make ([a-z]+)`", guide, flags=re.MULTILINE))
+    assert documented == targets - {"debian"}
+    workflow = (REPOSITORY / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    assert set(re.findall(r"run: make ([a-z]+)", workflow)) <= targets
+
+
+def test_the_version_is_one_and_semantic() -> None:
+    version = PROJECT["project"]["version"]
+    assert re.fullmatch(r"\d+\.\d+\.\d+", version)
+    assert f"\nversion: {version}\n" in (REPOSITORY / "CITATION.cff").read_text(encoding="utf-8")
+    changes = (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert "## Unreleased" in changes or f"## {version}" in changes
+
+
+def test_the_readme_has_what_reviewers_of_the_extension_index_look_for() -> None:
+    start = README[:1500]
+    assert re.search(r"!\[[^\]]+\]\(Resources/Screenshots/\w+\.png\)", start), "a picture near the top"
+    assert len(re.split(r"(?<=\.)\s", start.split("\n\n")[1])) <= 3, "a summary of a sentence or two"
+    for wanted in ("module *SITTranslate*", "docs/tutorial.md", "## Limits", "## Cite", "research", "Apache-2.0"):
+        assert wanted in README, wanted
+    assert "Sample" in (REPOSITORY / "docs" / "tutorial.md").read_text(encoding="utf-8"), "sample data"
+
+
+def test_the_extras_bring_nothing_into_the_base_installation() -> None:
+    base = " ".join(PROJECT["project"]["dependencies"])
+    for optional in ("dask", "distributed", "onnx", "mkdocs", "lightning", "slicer", "jinja2", "pillow"):
+        assert optional not in base
+    assert {"batch", "onnx", "docs"} <= set(PROJECT["project"]["optional-dependencies"])
