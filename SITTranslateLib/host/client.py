@@ -257,7 +257,7 @@ class HostClient:
 
     def _incoming(self, kind: Request, result: Any) -> Any:
         folder = self._private_folder()
-        if kind in (Request.TRANSLATE, Request.ESTIMATE):
+        if kind in (Request.TRANSLATE, Request.ESTIMATE, Request.RESTORE):
             about = result["translation"]
             translation = hosted_translation(folder, about)
             self._known[translation.key] = about

@@ -86,12 +86,7 @@ class Jobs:
                     progress=tell.progress, attributes=request.get("attributes") or {},
                 )  # fmt: skip
 
-        translation = self._with_retries(once, device, tell)
-        tell.check()
-        self._count += 1
-        key = f"{request.get('id', 0)}-{self._count}"
-        self._keep(key, translation)
-        return {"translation": describe_translation(self._folder, key, translation)}
+        return self._described(request, self._with_retries(once, device, tell), tell)
 
     def _recompose(self, request: dict[str, Any], tell: Teller) -> dict[str, Any]:
         translation = self._translation(request["translation"])
@@ -141,7 +136,31 @@ class Jobs:
                 protocol.take_volume(self._folder, request[n], remove=True) for n in ("source", "translated")
             )
             pair = translation_of_pair(source, translated)
-        translation = estimated_translation(pair, progress=tell.progress)
+        return self._described(request, estimated_translation(pair, progress=tell.progress), tell)
+
+    def _restore(self, request: dict[str, Any], tell: Teller) -> dict[str, Any]:
+        """A translation of a saved scene, from the parts that were saved."""
+        from SITTranslateLib.translate.reassembly import reassembled
+
+        tell.progress("taking up the saved result", 0.1)
+        parts: dict[str, Any] = {
+            name: take(self._folder, request[name], remove=True)
+            for take, names in (
+                (protocol.take_volume, ("source", "translated", "change", "within")),
+                (protocol.take_field, ("velocity", "sampling")),
+            )
+            for name in names
+            if request.get(name)
+        }
+        translation = reassembled(
+            **parts,
+            origin=FieldOrigin(request["field_origin"]),
+            recomposition_error=float(request["recomposition_error"]),
+            provenance=_provenance(request["provenance"]),
+        )
+        return self._described(request, translation, tell)
+
+    def _described(self, request: dict[str, Any], translation: Translation, tell: Teller) -> dict[str, Any]:
         tell.check()
         self._count += 1
         key = f"{request.get('id', 0)}-{self._count}"
@@ -238,10 +257,25 @@ def _read_back(folder: Path, about: dict[str, Any]) -> Translation:
     from SITTranslateLib.host.results import hosted_translation
 
     hosted = hosted_translation(folder, about)
-    record = dict(hosted.provenance)
-    record["forced"] = tuple(record.get("forced", ()))
     parts = {n: getattr(hosted, n) for n in hosted.__dataclass_fields__ if n not in ("key", "provenance")}
     assert is_dataclass(Translation)
     return Translation(
-        **{**parts, "field_origin": FieldOrigin(hosted.field_origin), "provenance": Provenance(**record)}
+        **{
+            **parts,
+            "field_origin": FieldOrigin(hosted.field_origin),
+            "provenance": _provenance(hosted.provenance),
+        }
     )
+
+
+def _provenance(record: dict[str, Any]) -> Provenance:
+    """A record that was JSON in between.
+
+    Raises:
+        InputError: it lacks something, or holds what no record holds.
+    """
+    sequences = {name: tuple(record.get(name, ())) for name in ("forced", "warnings")}
+    try:
+        return Provenance(**{**record, **sequences})
+    except TypeError as error:
+        raise InputError("The record of how this result was made cannot be read; translate the scan again.") from error

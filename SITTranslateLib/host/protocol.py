@@ -35,6 +35,7 @@ class Request(StrEnum):
     TRANSLATE = "translate"
     RECOMPOSE = "recompose"
     ESTIMATE = "estimate"
+    RESTORE = "restore"
     SEGMENTS = "segments"
     TRACE = "trace"
     EXAMINE = "examine"

@@ -39,6 +39,9 @@ class DecomposedResult(Protocol):
     def translated(self) -> Volume: ...
 
     @property
+    def velocity(self) -> VectorField | None: ...
+
+    @property
     def motion(self) -> VectorField | None: ...
 
     @property
@@ -98,6 +101,7 @@ class SceneResult:
     box: NDArray[np.float64]
     field_origin: str
     nodes: list[Any] = field(default_factory=list)
+    velocity: Any = None
 
     @property
     def made_here(self) -> bool:
@@ -148,13 +152,14 @@ def add_translation(
         if translated is None:
             translated = made.scan(translation.translated, f"{name} translated ({SYNTHETIC})", ranges.grey, False)
         sampling, motion, distance = made.fields(ranges, box, source, sampling_mm)
+        velocity = made.velocity()
         jacobian = made.expansion(ranges)
         change = made.change(ranges)
         table = made.table(rows)
         outline = made.outline()
     return SceneResult(
         source, translated, sampling, motion, distance, jacobian, change, table, outline, folder, ranges, focus, box,
-        origin, made.nodes,
+        origin, made.nodes, velocity,
     )  # fmt: skip
 
 
@@ -218,6 +223,16 @@ class _Builder:
         display.add_legend(distance, f"moved (mm)\n{_origin_words(self.origin)}", "%5.2f")
         self.keep(distance, "distance", "How far each point of the source moved (mm).")
         return sampling, motion, distance
+
+    def velocity(self) -> Any:
+        """What every strength of the motion follows from; with it a saved scene can be worked with again."""
+        if self.translation.velocity is None:
+            return None
+        node = transforms.add_velocity_node(
+            self.scene, self.translation.velocity, f"{self.name} velocity of the motion ({self.origin})"
+        )
+        meaning = "Stationary velocity (mm, RAS): its exponential is the motion. Not a transform to put anything under."
+        return self.keep(node, "velocity", meaning)
 
     def expansion(self, ranges: Ranges) -> Any:
         if self.translation.jacobian is None:

@@ -63,6 +63,13 @@ def add_motion_node(scene: Any, motion: VectorField, name: str, finest_mm: float
     return _add_transform_node(scene, name, lambda node: node.SetAndObserveTransformToParent(grid_transform(coarse)))
 
 
+def add_velocity_node(scene: Any, velocity: VectorField, name: str) -> Any:
+    """A node that keeps a velocity as it is, every vector and no border, so that it comes back exactly."""
+    return _add_transform_node(
+        scene, name, lambda node: node.SetAndObserveTransformToParent(grid_transform(velocity, border=0))
+    )
+
+
 def _add_transform_node(scene: Any, name: str, fill: Any) -> Any:
     node = scene.CreateNodeByClass("vtkMRMLTransformNode")
     node.UnRegister(None)

@@ -56,11 +56,12 @@ def _refuse_what_is_no_scan(node: Any) -> None:
         raise InputError(f"'{name}' has no voxels: load the scan again.")
     if image.GetNumberOfScalarComponents() != 1:
         raise InputError(f"'{name}' is a colour image: choose a scan with one value a voxel.")
-    if _is_sequence_proxy(node):
+    if is_sequence_proxy(node):
         raise InputError(f"'{name}' is a frame of a sequence: clone the frame you want and choose the clone.")
 
 
-def _is_sequence_proxy(node: Any) -> bool:
+def is_sequence_proxy(node: Any) -> bool:
+    """Whether a node shows the frames of a sequence, so that what it holds changes while it plays."""
     scene = node.GetScene()
     if scene is None:
         return False

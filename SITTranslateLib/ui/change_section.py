@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 
 from SITTranslateLib.scene import layout, presentation
 from SITTranslateLib.scene.display import transform_display
-from SITTranslateLib.scene.result import Ranges, SceneResult
+from SITTranslateLib.scene.result import PREFIX, SceneResult
 from SITTranslateLib.ui.section import Resource, Section
 from SITTranslateLib.ui.session import Session
 
@@ -23,8 +23,6 @@ _ORIGINS = {
 
 #: Arrows in 3D stand this many times farther apart than in the slices.
 ARROWS_APART = 2.0
-#: The colours of the intensity change reach at least this part of the scan's grey range: less cannot be seen in it.
-LEAST_CHANGE = 0.02
 
 
 class ChangeSection(Section):
@@ -71,8 +69,12 @@ class ChangeSection(Section):
             self.ui.summaryLabel.setText(_("Translate a scan to see what changed."))
             return
         self._updating = True
-        self.ui.strengthSlider.value = 100.0
-        self.ui.bothButton.setChecked(True)
+        # A result of a loaded scene stands as it was left.
+        strength = nodes.translated.GetAttribute(PREFIX + "Strength") or "1"
+        parts = nodes.translated.GetAttribute(PREFIX + "Parts")
+        self.ui.strengthSlider.value = 100.0 * float(strength)
+        left = {"anatomy": self.ui.anatomyButton, "intensity": self.ui.intensityButton}.get(parts, self.ui.bothButton)
+        left.setChecked(True)
         moved = nodes.motion is not None
         # An estimated motion has no intensity change beside it, so nothing can be put together from parts of it.
         estimated = nodes.field_origin == "estimated"
@@ -192,7 +194,7 @@ class ChangeSection(Section):
         if self._updating or nodes is None:
             return
         factor = float(self.ui.rangeSlider.value) / 100.0
-        for node, bound in ((nodes.jacobian, nodes.ranges.expansion), (nodes.change, smallest_shown(nodes.ranges))):
+        for node, bound in ((nodes.jacobian, nodes.ranges.expansion), (nodes.change, nodes.ranges.change)):
             if node is not None and bound > 0:
                 node.GetDisplayNode().SetWindowLevelMinMax(-bound * factor, bound * factor)
         layout.refresh_legends(slicer.mrmlScene)
@@ -205,9 +207,3 @@ class ChangeSection(Section):
 
     def _on_remove(self, *_checked: Any) -> None:
         self.session.remove_shown()
-
-
-def smallest_shown(ranges: Ranges) -> float:
-    """Bound of the intensity change's colours, in scan units."""
-    low, high = ranges.grey
-    return max(ranges.change, LEAST_CHANGE * (high - low))

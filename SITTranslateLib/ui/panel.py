@@ -45,6 +45,7 @@ class Panel:
         self.titles = ViewTitles()
         self._updating = False
         self._listed = False
+        self._entered = False
         self.input = InputSection(session, resource)
         self.model = ModelSection(session, resource)
         self.attributes = AttributeSection(session, resource)
@@ -81,6 +82,7 @@ class Panel:
 
     def enter(self, parameters: Parameters) -> None:
         """The module is shown: take up what the scene remembers, list the models, watch the host."""
+        self._entered = True
         self.use(parameters)
         if self._listed:
             self.list_models()
@@ -92,6 +94,7 @@ class Panel:
 
     def exit(self) -> None:
         """Another module is shown: the user's layout comes back; a run goes on to its end."""
+        self._entered = False
         self.trace.stop_picking()
         self.titles.clear()
         self.session.leave_views()
@@ -118,6 +121,9 @@ class Panel:
         self._updating = False
         self._on_model()
         self._on_input()
+        # Not before the module is opened: this starts the host.
+        if self._entered and not installing.missing_packages(self.requirements):
+            self.session.restore(parameters.result_nodes())
 
     def list_models(self) -> None:
         """Read the packages; without what the models need, offer to install it."""

@@ -6,7 +6,9 @@ import json
 from typing import Any
 
 #: Roles of the nodes of the result that is shown; their references survive saving and loading.
-RESULT_ROLES = ("source", "translated", "sampling", "motion", "distance", "jacobian", "change", "table", "outline")
+RESULT_ROLES = (
+    "source", "translated", "sampling", "motion", "velocity", "distance", "jacobian", "change", "table", "outline",
+)  # fmt: skip
 
 
 class Parameters:

@@ -6,7 +6,7 @@ No Qt: the panel polls it. Nodes are held only while a run lasts, and looked up 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from SITTranslateLib.host.protocol import Failure
 from SITTranslateLib.host.results import HostedTranslation
 from SITTranslateLib.host.signals import Signal
 from SITTranslateLib.scene import hierarchy, layout, presentation
+from SITTranslateLib.scene.restoring import result_of_nodes, saved_parts
 from SITTranslateLib.scene.result import SceneResult, add_translation
 from SITTranslateLib.scene.volumes import volume_from_node
 from SITTranslateLib.ui.strength import show_strength
@@ -67,6 +68,7 @@ class Session:
         self._users_layout = USUAL_LAYOUT
         self._recomposing: Job | None = None
         self._wanted: dict[str, Any] | None = None
+        self._refused: Any = None
         self.host.stage.connect(self._on_stage)
         self.host.progress.connect(self._on_progress)
         self.host.warning.connect(lambda _job, sentence: self.warned.emit(sentence))
@@ -123,6 +125,42 @@ class Session:
             self._run = _Run(job, source, image_time(source), self._scene_number, translated)
         self.changed.emit()
 
+    def restore(self, nodes: Mapping[str, Any], *, views: bool = True) -> None:
+        """Take up a result that came with a loaded scene, so that it can be traced and its strength changed again.
+
+        Args:
+            nodes: by role, as the scene's parameter node has them.
+            views: show it in our layout when it is there.
+        """
+        translated = nodes.get("translated")
+        if self.shown is not None or self._run is not None or translated is None or translated is self._refused:
+            return
+        # Asked once: what cannot be taken up now cannot be later either.
+        self._refused = translated
+        number = self._scene_number
+        try:
+            parts = saved_parts(nodes)
+        except InputError as error:
+            self.warned.emit(str(error))
+            return
+
+        def answered(translation: HostedTranslation) -> None:
+            kept = all(slicer.mrmlScene.IsNodePresent(node) for node in nodes.values() if node is not None)
+            if number != self._scene_number or self.shown is not None or not kept:
+                self.host.forget(translation)
+                return
+            if views:
+                self._enter_layout()
+            self.shown = Shown(translation, result_of_nodes(slicer.mrmlScene, nodes, translation))
+            if views:
+                self.show_views()
+            self.shown_changed.emit()
+
+        def refused(error: HostError) -> None:
+            self.warned.emit(str(error))
+
+        self.ask("restore", answered, refused, **parts)
+
     def ask(
         self,
         kind: str,
@@ -162,6 +200,7 @@ class Session:
     def on_scene_closing(self) -> None:
         """Nothing that began in the old scene may reach the new one."""
         self._scene_number += 1
+        self._refused = None
         self.cancel()
         self.forget()
 

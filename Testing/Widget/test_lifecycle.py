@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import slicer
 from harness import Harness
 from walking import choose, translate
 
+from SITTranslateLib.scene.display import head_hull
 from SITTranslateLib.scene.volumes import add_volume_node, volume_from_node
 
 
@@ -93,6 +95,69 @@ def test_choices_and_results_survive_saving_and_loading(
     assert nodes["translated"].GetAttribute("SITTranslate.Synthetic") == "1"
     assert nodes["motion"].IsA("vtkMRMLTransformNode")
     assert nodes["jacobian"] is not None
+
+
+def test_a_loaded_result_is_traced_and_its_strength_changed_without_another_apply(
+    panel: Any, slicer_harness: Harness, head_node: Any, scene: Any, tmp_path: Path
+) -> None:
+    made = translate(slicer_harness, panel, head_node, age=15.0).translation
+    bundle = str(tmp_path / "scene.mrb")
+    assert scene.WriteToMRB(bundle)
+    scene.Clear(False)
+    assert panel.session.shown is None
+    assert scene.ReadFromMRB(bundle, True)
+    slicer_harness.wait(lambda: panel.session.shown is not None, what="the saved result")
+    shown = panel.session.shown
+    assert shown.nodes.translated is panel.parameters.result_nodes()["translated"]
+    assert shown.nodes.made_here
+    np.testing.assert_allclose(shown.translation.motion.array, made.motion.array, atol=1e-4)
+    np.testing.assert_allclose(shown.translation.jacobian.array, made.jacobian.array, atol=1e-4)
+    inside = np.abs(volume_from_node(shown.nodes.change).array) > 0
+    change, before = shown.translation.intensity_change.array, made.intensity_change.array
+    np.testing.assert_allclose(change[inside], before[inside], atol=1e-3)
+    assert shown.translation.provenance == made.provenance
+    panel.change.set_strength(0.0)
+    source = volume_from_node(shown.nodes.source).array
+    slicer_harness.wait(lambda: np.allclose(volume_from_node(shown.nodes.translated).array, source, atol=1e-3))
+    panel.trace.trace([10.0, 20.0, 5.0])
+    slicer_harness.wait(lambda: len(panel.trace.points) == 1)
+    assert panel.trace.points[0]["residual_mm"] < 0.05
+    panel.change.ui.removeButton.click()
+    assert panel.session.shown is None
+    assert scene.GetFirstNodeByName("head") is not None
+    assert not any(panel.parameters.result_nodes().values())
+
+
+def test_a_result_saved_at_another_strength_comes_back_whole(
+    panel: Any, slicer_harness: Harness, head_node: Any, scene: Any, tmp_path: Path
+) -> None:
+    shown = translate(slicer_harness, panel, head_node)
+    full = shown.translation.translated.array
+    panel.change.set_strength(50.0)
+    slicer_harness.wait(lambda: shown.nodes.translated.GetAttribute("SITTranslate.Strength") == "0.5")
+    bundle = str(tmp_path / "scene.mrb")
+    assert scene.WriteToMRB(bundle)
+    scene.Clear(False)
+    assert scene.ReadFromMRB(bundle, True)
+    slicer_harness.wait(lambda: panel.session.shown is not None, what="the saved result")
+    again = panel.session.shown
+    inside = head_hull(again.translation.source.array)
+    span = np.ptp(full)
+    assert np.percentile(np.abs(again.translation.translated.array - full)[inside], 99) < 0.01 * span
+    assert panel.change.ui.strengthSlider.value == 50.0
+
+
+def test_an_edited_result_is_not_taken_up(
+    panel: Any, slicer_harness: Harness, head_node: Any, scene: Any, tmp_path: Path
+) -> None:
+    translate(slicer_harness, panel, head_node)
+    slicer.util.arrayFromVolume(head_node)[:] *= 2
+    bundle = str(tmp_path / "scene.mrb")
+    assert scene.WriteToMRB(bundle)
+    scene.Clear(False)
+    assert scene.ReadFromMRB(bundle, True)
+    slicer_harness.wait(lambda: "not the scan" in panel.apply.ui.messageLabel.text, what="the sentence")
+    assert panel.session.shown is None
 
 
 def test_leaving_the_module_while_it_runs_lets_it_finish(

@@ -1,0 +1,90 @@
+"""A result of a saved scene: what was saved of it, and its nodes taken up again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.scene import display, hierarchy
+from SITTranslateLib.scene.result import PREFIX, DecomposedResult, SceneResult, measure
+from SITTranslateLib.scene.transforms import field_of_node
+from SITTranslateLib.scene.volumes import is_sequence_proxy, volume_from_node
+
+_ROLES = (
+    "source", "translated", "sampling", "motion", "velocity", "distance", "jacobian", "change", "table", "outline",
+)  # fmt: skip
+#: What a node says of itself when the slider stands at 100 % with both parts.
+_FULL = {"Strength": ("1", None), "Parts": ("anatomy+intensity", None)}
+
+
+def saved_parts(nodes: Mapping[str, Any]) -> dict[str, Any]:
+    """What is needed to put a translation together again, read from its nodes.
+
+    Args:
+        nodes: by role, as ``SITTranslateLib.ui.parameters`` keeps them; None where there is none.
+
+    Returns:
+        Volumes ``source``, ``translated``, ``change``, ``within``, fields ``velocity``, ``sampling`` (those that were
+        kept), and ``provenance``, ``field_origin``, ``recomposition_error``.
+
+    Raises:
+        InputError: too little was kept, or a node was edited beyond use.
+    """
+    source, translated = nodes.get("source"), nodes.get("translated")
+    record = _record_node(nodes)
+    if source is None or translated is None or record is None:
+        raise InputError("The scene holds only a part of this result; translate the scan again.")
+    scan = volume_from_node(source)
+    parts: dict[str, Any] = {"source": scan}
+    if is_sequence_proxy(translated):
+        raise InputError("The result of this scene became a sequence; translate the scan again to work with it.")
+    if all(translated.GetAttribute(PREFIX + key) in values for key, values in _FULL.items()):
+        parts["translated"] = volume_from_node(translated)
+    if nodes.get("change") is not None:
+        parts["change"] = volume_from_node(nodes["change"])
+        # Outside the head the node shows nothing, whatever the model did there.
+        parts["within"] = scan.with_array(display.head_hull(scan.array).astype(np.float32), "head")
+    for role in ("velocity", "sampling"):
+        if nodes.get(role) is not None:
+            try:
+                parts[role] = field_of_node(nodes[role])
+            except ValueError as error:
+                raise InputError("The motion of this result was replaced; translate the scan again.") from error
+            break
+    if nodes.get("motion") is not None and "velocity" not in parts and "sampling" not in parts:
+        raise InputError("The fields of this result were removed; translate the scan again.")
+    try:
+        provenance = json.loads(record.GetAttribute(PREFIX + "Provenance"))
+        misfit = float(record.GetAttribute(PREFIX + "RecompositionError"))
+    except (TypeError, ValueError) as error:
+        raise InputError("How this result was made is not recorded; translate the scan again.") from error
+    origin = record.GetAttribute(PREFIX + "FieldOrigin")
+    return parts | {"provenance": provenance, "field_origin": origin, "recomposition_error": misfit}
+
+
+def result_of_nodes(scene: Any, nodes: Mapping[str, Any], translation: DecomposedResult) -> SceneResult:
+    """The nodes of a result as :func:`~SITTranslateLib.scene.result.add_translation` would have returned them."""
+    ranges, focus, box = measure(translation)
+    record = _record_node(nodes)
+    tree = hierarchy.subject_hierarchy(scene)
+    folder = int(tree.GetItemParent(tree.GetItemByDataNode(record)))
+    made = [node for node in hierarchy.nodes_in(scene, folder) if node.GetAttribute(PREFIX + "Role")]
+    return SceneResult(
+        **{role: nodes.get(role) for role in _ROLES},
+        folder=folder,
+        ranges=ranges,
+        focus=focus,
+        box=box,
+        field_origin=str(getattr(translation.field_origin, "value", translation.field_origin)),
+        nodes=made,
+    )
+
+
+def _record_node(nodes: Mapping[str, Any]) -> Any:
+    """A node that says how the result was made: the second scan of a pair from elsewhere does not."""
+    made = (node for role, node in nodes.items() if role != "source" and node is not None)
+    return next((node for node in made if node.GetAttribute(PREFIX + "Provenance")), None)
