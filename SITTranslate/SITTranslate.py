@@ -61,6 +61,7 @@ class SITTranslate(ScriptedLoadableModule):
 
         parent.icon = qt.QIcon(resourceFile("Icons/SITTranslate.png"))
         slicer.app.connect("startupCompleted()", registerSampleData)
+        slicer.app.connect("startupCompleted()", registerSegmentStatistics)
 
 
 def registerSampleData() -> None:
@@ -72,6 +73,13 @@ def registerSampleData() -> None:
     from SITTranslateLib.ui.samples import register
 
     register(SampleData, resourceFile("Icons/SITTranslate.png"))
+
+
+def registerSegmentStatistics() -> None:
+    """Add motion and Jacobian to what Slicer's Segment Statistics measures."""
+    from SITTranslateLib.scene.segment_statistics import register
+
+    register()
 
 
 class SITTranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
