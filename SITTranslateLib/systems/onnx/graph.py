@@ -10,7 +10,7 @@ from SITTranslateLib.errors import PackageError
 
 #: Operator sets of the ONNX standard; every other domain is somebody's own code.
 STANDARD_DOMAINS = ("", "ai.onnx")
-NOT_INSTALLED = "ONNX models need two packages that are not installed: pip install 'sittranslate[onnx]'."
+NOT_INSTALLED = "ONNX models need the packages onnx and onnxruntime, which are not installed; install both with pip."
 
 
 @dataclass(frozen=True)

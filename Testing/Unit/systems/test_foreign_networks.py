@@ -243,3 +243,17 @@ def test_a_result_without_a_field_says_so(tmp_path: Path) -> None:
     made = package(tmp_path, onnx_files.negative([1, 1, "k", "j", "i"]), shape=(48, 56, 48))
     result = translate(head(spacing=(6.0, 6.0, 6.0)), made, device="cpu")
     assert result.field_origin is FieldOrigin.NONE and result.motion is None
+
+
+def test_what_PyTorch_exports_is_taken_and_gives_the_same(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    torch.manual_seed(0)
+    network = build(
+        "UNet", {"spatial_dims": 3, "in_channels": 1, "out_channels": 1, "channels": [4, 8], "strides": [2]}
+    )
+    torch.onnx.export(
+        network.eval(), (IMAGE,), tmp_path / "net.onnx", dynamo=True, external_data=False, verbose=False
+    )  # fmt: skip
+    out = answer(tmp_path, (tmp_path / "net.onnx").read_bytes()).translated
+    with torch.inference_mode():
+        assert torch.allclose(out, network(IMAGE), atol=1e-4)
