@@ -17,11 +17,18 @@ from SITTranslateLib.scene.colours import colour_table, transfer_function
 LEGEND_TEXT = (0.92, 0.92, 0.92)
 #: Below this a motion is not worth an arrow (mm).
 SMALLEST_MOTION = 0.05
+#: A little below air in CT, to which scanners pad; no MR image reaches it.
+AIR_HU = -1024.0
+
+
+def background_level(array: NDArray[np.floating]) -> float:
+    """Grey level of air: not the darkest voxel, for resampling undershoots and CT is padded below air."""
+    return max(float(np.percentile(array, 1)), AIR_HU)
 
 
 def head_mask(array: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Voxels that are not background: above a tenth of the way from the darkest to the 98th percentile."""
-    low, high = float(array.min()), float(np.percentile(array, 98))
+    """Voxels that are not background: above a tenth of the way from air to the 98th percentile."""
+    low, high = background_level(array), float(np.percentile(array, 98))
     return np.asarray(array > low + 0.1 * (high - low))
 
 
@@ -91,7 +98,7 @@ def grey_range(array: NDArray[np.floating]) -> tuple[float, float]:
     """Grey levels that show a scan well: from the background to the 99.7th percentile of the head."""
     mask = head_mask(array)
     values = array[mask] if mask.any() else array.ravel()
-    low, high = float(array.min()), 1.06 * float(np.percentile(values, 99.7))
+    low, high = background_level(array), 1.06 * float(np.percentile(values, 99.7))
     return (low, high) if high > low else (low, low + 1.0)
 
 

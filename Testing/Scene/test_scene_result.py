@@ -12,7 +12,7 @@ from synthetic_translation import CENTRE
 
 from SITTranslateLib.scene import hierarchy, layout, presentation, result
 from SITTranslateLib.scene.annotation import SYNTHETIC, side_letter
-from SITTranslateLib.scene.display import decimals, round_up, transform_display
+from SITTranslateLib.scene.display import decimals, grey_range, head_mask, round_up, transform_display
 from SITTranslateLib.scene.headless.application import Application
 from SITTranslateLib.scene.headless.pictures import compress
 from SITTranslateLib.scene.result import add_translation
@@ -182,6 +182,22 @@ def test_the_air_around_the_head_is_not_shown(app: Application, translation: Tra
     change = volume_from_node(made.change).array
     assert change[0, 0, 0] == 0
     assert change[tuple(n // 2 for n in change.shape)] == 50
+
+
+@pytest.mark.parametrize("air", ["undershoot of resampling", "CT with padding"])
+def test_odd_voxels_darker_than_air_do_not_make_air_a_head(translation: Translation, air: str) -> None:
+    scan = translation.source.array.copy()
+    inside = scan > 0
+    if air == "CT with padding":
+        scan = np.where(inside, 40.0, -1000.0).astype(np.float32)
+        scan[:, :6] = -3024.0
+        inside[:, :6] = False
+        level = -1024.0
+    else:
+        scan[inside & (np.random.default_rng(0).random(scan.shape) < 0.002)] = -90.0
+        level = 0.0
+    assert grey_range(scan)[0] == level
+    assert np.mean(head_mask(scan) == inside) > 0.995
 
 
 def test_everything_survives_a_saved_bundle(app: Application, translation: Translation, tmp_path: Path) -> None:
