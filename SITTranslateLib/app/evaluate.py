@@ -12,7 +12,7 @@ from SITTranslateLib.errors import InputError
 
 
 def evaluate(
-    system: Annotated[str, typer.Argument(help="The system whose tables to make: sit.")],
+    system: Annotated[str, typer.Argument(help="The system whose tables to make: sit, sa-unit or sasan.")],
     out: Annotated[Path, typer.Option(help="Folder for the tables.")],
     labels: Annotated[Path | None, typer.Option(help="Folder of head label maps; the held-out ones are used.")] = None,
     run: Annotated[
@@ -23,10 +23,23 @@ def evaluate(
     cache: Annotated[Path | None, typer.Option(help="Where prepared label maps are kept.")] = None,
     scans: Annotated[Path | None, typer.Option(help="Folder of real scans *_T1w with *_labels (OASIS-30).")] = None,
     model: Annotated[str, typer.Option(help="Model package for the real scans.")] = "brain-ageing-t1w",
+    between: Annotated[
+        str | None, typer.Option(help="sa-unit and sasan: SOURCE>TARGET; T1w>T2w and T1w>CT if not given.")
+    ] = None,
+    segmenter: Annotated[
+        Path | None, typer.Option(help="sa-unit and sasan: finished run of the target's fixed segmenter.")
+    ] = None,
 ) -> None:
     """Tables of a system: held-out simulated scans (--labels, --run), real scans (--scans, --model)."""
+    if system in ("sa-unit", "sasan"):
+        from SITTranslateLib.app.evaluate_contrasts import evaluate_contrasts
+
+        usual = "T1w>T2w" if system == "sa-unit" else "T1w>CT"
+        evaluate_contrasts(run or [], out, labels, cache or out, segmenter, scans, between or usual)
+        typer.echo(f"Written to {out}")
+        return
     if system != "sit":
-        raise InputError(f"There are no tables for the system '{system}' yet; use: sit.")
+        raise InputError(f"There are no tables for the system '{system}' yet; use sit, sa-unit or sasan.")
     if (labels is None or not run) and scans is None:
         raise InputError("There is nothing to evaluate: give --labels and --run, or --scans.")
     if labels is not None and run:

@@ -83,9 +83,20 @@ def publish(
 ) -> None:
     """Make a model package of a finished run."""
     from SITTranslateLib.training.publishing import publish as write
-    from SITTranslateLib.training.runs import finished_run
 
-    config, weights = finished_run(run)
+    config, weights = _finished(run)
     measured: list[dict[str, Any]] = json.loads(figures.read_text(encoding="utf-8")) if figures else []
     package = write(config, weights, out, card=card, data=data, figures=measured)
     typer.echo(f"Model package '{package.name}' {package.card.version}: {package.folder}")
+
+
+def _finished(run: Path) -> tuple[Any, Any]:
+    """Config and weights to ship of a run of any system."""
+    from SITTranslateLib.training.cross_contrast import finished, is_run_between_contrasts
+
+    if is_run_between_contrasts(run):
+        config, network = finished(run)
+        return config, network.state_dict()
+    from SITTranslateLib.training.runs import finished_run
+
+    return finished_run(run)

@@ -25,6 +25,15 @@ class Data:
 
 
 @dataclass(frozen=True)
+class Scans:
+    """One's own scans instead of simulated pairs: which BIDS scans, and how much change is asked for at most."""
+
+    suffix: str = "T1w"
+    largest_change: tuple[float, ...] = (30.0,)
+    seed: int = 1
+
+
+@dataclass(frozen=True)
 class Losses:
     """Weight of each term of :mod:`SITTranslateLib.training.losses` and of the StarGAN host; 0 leaves it out."""
 
@@ -72,6 +81,7 @@ class TrainingConfig:
     data: Data
     losses: Losses = field(default_factory=Losses)
     schedule: Schedule = field(default_factory=Schedule)
+    scans: Scans | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -103,11 +113,16 @@ def config_from_dict(raw: dict[str, Any], **overrides: Any) -> TrainingConfig:
         return {key: tuple(value) if isinstance(value, list) else value for key, value in part.items()}
 
     given = {key: value for key, value in overrides.items() if value is not None}
+    scans = Scans(**plain(raw["scans"])) if raw.get("scans") else None
+    losses = Losses(**raw.get("losses", {}))
+    if scans is not None and (losses.follow_up or losses.motion or losses.change or not losses.need_critic):
+        raise InputError("Own scans have no follow-up: train by adversarial and attribute losses, without follow_up.")
     return TrainingConfig(
         name=raw["name"],
         system=raw["system"],
         network=raw["network"],
-        data=Data(**plain(raw["data"])),
-        losses=Losses(**raw.get("losses", {})),
+        data=Data(**plain(raw["data"])) if scans is None else Data(training_maps=()),
+        losses=losses,
         schedule=Schedule(**(plain(raw.get("schedule", {})) | given)),
+        scans=scans,
     )

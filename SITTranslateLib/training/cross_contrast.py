@@ -22,7 +22,7 @@ from SITTranslateLib import systems
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.systems.layers.blocks import baked, spatial
 from SITTranslateLib.training.critics import PatchScales, critic_loss, generator_loss
-from SITTranslateLib.training.cross_contrast_config import CrossContrastConfig, cross_contrast_from_dict
+from SITTranslateLib.training.cross_contrast_config import SYSTEMS, CrossContrastConfig, cross_contrast_from_dict
 from SITTranslateLib.training.objectives import OBJECTIVES, Outcome
 from SITTranslateLib.training.progress import steps_with_progress
 
@@ -159,6 +159,12 @@ def train(
             if trainer.step % every == 0:
                 trainer.save(folder)
     trainer.save(folder)
+
+
+def is_run_between_contrasts(folder: Path) -> bool:
+    """Whether a run folder is one of this file's."""
+    file = folder / "config.json"
+    return file.is_file() and json.loads(file.read_text(encoding="utf-8")).get("system") in SYSTEMS
 
 
 def finished(folder: Path, *, step: int | None = None) -> tuple[CrossContrastConfig, nn.Module]:

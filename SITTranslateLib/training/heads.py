@@ -58,7 +58,9 @@ class HeadPool:
 
     @property
     def key(self) -> str:
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+        """Of everything but how many: head ``n`` is the same in a smaller and a larger pool."""
+        what = {name: value for name, value in asdict(self).items() if name != "heads"}
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, eq=False)

@@ -130,11 +130,19 @@ class _EndlessOrder(Sampler[int]):
 
 
 def batches(
-    pairs: SimulatedPairs, *, batch: int, seed: int, start: int = 0, workers: int = 1, rank: int = 0, ranks: int = 1
+    pairs: Dataset[dict[str, Tensor]],
+    *,
+    batch: int,
+    seed: int,
+    start: int = 0,
+    workers: int = 1,
+    rank: int = 0,
+    ranks: int = 1,
 ) -> Iterator[dict[str, Tensor]]:
     """Endless batches, the same at a given step in every run; with scans of other people for a critic.
 
-    ``other`` is the previous batch's follow-up scan, an unpaired real scan whose attributes are known.
+    ``other`` is the previous batch's follow-up scan, an unpaired real scan whose attributes are known; of one's own
+    scans, the previous scan itself.
     """
     order = _EndlessOrder(len(pairs), seed, start * batch, rank, ranks)
     loader = DataLoader(
@@ -148,8 +156,11 @@ def batches(
     previous: dict[str, Tensor] | None = None
     for current in loader:
         earlier = previous or current
-        attributes = earlier["code"][:, : earlier["values_before"].shape[1]]
-        current["other"] = earlier["target"]
-        current["other_values"] = earlier["values_before"] + attributes
+        current["other"] = earlier.get("target", earlier["source"])
+        if "values" in earlier:
+            current["other_values"] = earlier["values"]
+        else:
+            attributes = earlier["code"][:, : earlier["values_before"].shape[1]]
+            current["other_values"] = earlier["values_before"] + attributes
         yield current
         previous = current

@@ -23,6 +23,7 @@ from SITTranslateLib.simulation import (
 )
 from SITTranslateLib.systems.sit.network import SITNetwork
 from SITTranslateLib.training.config import TrainingConfig, config_from_dict
+from SITTranslateLib.training.own_scans import OwnScans, known_scans
 from SITTranslateLib.training.pairs import SimulatedPairs, batches, training_axes
 from SITTranslateLib.training.progress import steps_with_progress
 from SITTranslateLib.training.sit import CHECKPOINT, SITTrainer, train
@@ -94,7 +95,7 @@ def run(
     """Train a config in ``folder``, going on from its checkpoint if there is one.
 
     Args:
-        labels: folder of label maps.
+        labels: folder of label maps, or of one's own scans where the config has ``[scans]``.
         cache: where prepared maps and pairs are kept; the run's folder if not given.
         accelerator, devices, nodes, precision: as Lightning Fabric takes them.
         workers: processes that simulate.
@@ -104,9 +105,14 @@ def run(
         torch.set_num_threads(threads)
     fabric = launched_fabric(accelerator, devices=devices, nodes=nodes, precision=precision)
     kept = cache or folder
-    subjects = prepared_subjects(labels, config.data.training_maps, kept / "subjects")
     scales = tuple(config.network["scales"])
-    pairs = SimulatedPairs(subjects, config.data, scales, kept)  # type: ignore[arg-type]
+    pairs: SimulatedPairs | OwnScans
+    if config.scans is not None:
+        scans = known_scans(labels, config.network["attributes"], config.scans.suffix)
+        pairs = OwnScans(scans, config.scans, scales, kept)
+    else:
+        subjects = prepared_subjects(labels, config.data.training_maps, kept / "subjects")
+        pairs = SimulatedPairs(subjects, config.data, scales, kept)  # type: ignore[arg-type]
     start = SITTrainer.step_of(folder)
     endless = batches(
         pairs,

@@ -13,7 +13,7 @@ from SITTranslateLib.packages import TargetScale
 #: CT as networks give it: soft tissue gets most of the scale, so that grey and white matter are worth learning.
 HOUNSFIELD = TargetScale("HU", (0.0, 0.3, 1.5, 2.0), (-1000.0, -100.0, 150.0, 1600.0))
 #: MR has no units of its own: the median of the head lies near 500.
-ARBITRARY = TargetScale("arbitrary units", (0.0, 2.0), (0.0, 2000.0))
+ARBITRARY = TargetScale("arbitrary units", (0.0, 4.0), (0.0, 4000.0))
 
 
 def to_network(array: NDArray[np.float32], scale: TargetScale) -> NDArray[np.float32]:

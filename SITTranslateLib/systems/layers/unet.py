@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from SITTranslateLib.systems.layers.blocks import ConvolutionBlock
+from SITTranslateLib.systems.layers.blocks import ConvolutionBlock, standardised
 
 
 class UNet(nn.Module):
@@ -25,7 +25,7 @@ class UNet(nn.Module):
         self.up = nn.ModuleList([ConvolutionBlock(axes, a + b, a, norm) for a, b in pairwise(widths)])
 
     def forward(self, image: Tensor) -> Tensor:
-        features, skips = self.stem(image), []
+        features, skips = self.stem(standardised(image)), []
         for block in self.down:
             skips.append(features)
             features = block(features)

@@ -7,6 +7,7 @@ Liu, Breuel, Kautz, "Unsupervised Image-to-Image Translation Networks", NIPS 201
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from SITTranslateLib.systems.layers.blocks import (
     SelfAttention,
     convolution,
     spatial,
+    standardised,
     with_spectral_norm,
 )
 from SITTranslateLib.systems.layers.volumes import through_volume
@@ -38,7 +40,7 @@ class SAUnitNetwork(nn.Module):
         dims: 2, 2.5 (neighbouring slices as channels) or 3.
         slices: neighbours of a 2.5D network, odd.
         base: channels at full resolution, doubled at half.
-        width: channels of the latent, at a quarter of the resolution.
+        width: channels of the latent.
         blocks: residual blocks of each encoder and generator, beside the shared one on either side of the latent.
         attention: none, encoder or generator.
         pool: how much keys and values of the attention are pooled.
@@ -46,6 +48,7 @@ class SAUnitNetwork(nn.Module):
         spectral: parts with spectral normalisation while training (``encoder``, ``generator``); weights are shipped
             multiplied out, so that this is empty in packages.
         output: tanh (onto 0 to 2, the paper's) or linear.
+        strides: halvings down to the latent (2 in the paper). One leaves thin cortex at 1 mm its own voxels.
     """
 
     def __init__(
@@ -55,40 +58,40 @@ class SAUnitNetwork(nn.Module):
         dims: float = 2.5,
         slices: int = 3,
         base: int = 24,
-        width: int = 96,
-        blocks: int = 3,
+        width: int = 64,
+        blocks: int = 2,
         attention: str = "encoder",
-        pool: int = 2,
+        pool: int = 4,
         norm: str = "pixel",
         spectral: Sequence[str] = (),
         output: str = "linear",
+        strides: int = 1,
     ) -> None:
         super().__init__()
-        if attention not in ATTENTION or output not in OUTPUTS:
-            raise ValueError(f"attention is one of {', '.join(ATTENTION)}, output one of {', '.join(OUTPUTS)}")
+        for value, known in ((attention, ATTENTION), (output, OUTPUTS)):
+            if value not in known:
+                raise ValueError(f"'{value}' is not one of {', '.join(known)}")
         if not encoders or set(spectral) - {"encoder", "generator"}:
             raise ValueError("there must be an encoder, and only 'encoder' and 'generator' can be spectral")
         self.contrasts = tuple(encoders), tuple(generators)
         self.dims, self.slices, self.output = dims, slices, output
         axes = spatial(dims)
         channels = slices if dims == 2.5 else 1
+        widths = [base * 2**level for level in range(strides)] + [width]
 
         def encoder() -> nn.Module:
-            parts = [
-                ConvolutionBlock(axes, channels, base, "none", 7 if axes == 2 else 3),
-                ConvolutionBlock(axes, base, 2 * base, norm, stride=2),
-                ConvolutionBlock(axes, 2 * base, width, norm, stride=2),
-                *(ResidualBlock(axes, width, norm) for _ in range(blocks)),
-            ]
+            parts: list[nn.Module] = [ConvolutionBlock(axes, channels, base, "none", 7 if axes == 2 else 3)]
+            parts += [ConvolutionBlock(axes, a, b, norm, stride=2) for a, b in pairwise(widths)]
+            parts += [ResidualBlock(axes, width, norm) for _ in range(blocks)]
             return nn.Sequential(*parts, *([SelfAttention(axes, width, pool)] if attention == "encoder" else []))
 
         def generator() -> nn.Module:
+            raised = [Raise(axes, b, a, norm) for a, b in reversed(list(pairwise(widths)))]
+            parts = [*raised, ConvolutionBlock(axes, base, base, "none"), convolution(axes, base, channels, 1)]
             return nn.Sequential(
                 *(ResidualBlock(axes, width, norm) for _ in range(blocks)),
                 *([SelfAttention(axes, width, pool)] if attention == "generator" else []),
-                Raise(axes, width, 2 * base, norm),
-                Raise(axes, 2 * base, base, "none"),
-                convolution(axes, base, channels, 1),
+                *parts,
             )
 
         self.encoders = nn.ModuleDict({name: encoder() for name in encoders})
@@ -103,8 +106,8 @@ class SAUnitNetwork(nn.Module):
             with_spectral_norm(self.shared_out)
 
     def encode(self, image: Tensor, contrast: str) -> Tensor:
-        """Mean of the latent (its variance is 1): ``(B, width, J/4, I/4)`` of ``(B, slices, J, I)``."""
-        return self.shared_in(self.encoders[contrast](image))
+        """Mean of the latent (its variance is 1): ``(B, width, J/2, I/2)`` (one stride) of ``(B, slices, J, I)``."""
+        return self.shared_in(self.encoders[contrast](standardised(image)))
 
     def generate(self, latent: Tensor, contrast: str) -> Tensor:
         """The image of a latent, ``(B, slices, J, I)``, in network units: every slice that was seen."""

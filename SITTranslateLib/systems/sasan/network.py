@@ -65,7 +65,7 @@ class SASANNetwork(nn.Module):
             raise ValueError("a direction is written SOURCE>TARGET")
         if set(spectral) - {"generator"}:
             raise ValueError("only 'generator' can be spectral")
-        self.dims, self.slices, self.share_attention = dims, slices, share_attention
+        self.dims, self.slices, self.share_attention, self.classes = dims, slices, share_attention, classes
         self.multiple = 2 ** max(len(attention_widths) - 1, 2)
         axes = spatial(dims)
         channels = slices if dims == 2.5 else 1
@@ -109,13 +109,16 @@ class SASANNetwork(nn.Module):
 
         def run(stack: Tensor) -> Tensor:
             made = self.synthesise(stack, source, target)
-            classes = made.attended.scores.argmax(dim=1, keepdim=True)
-            return torch.cat((made.image, classes.float(), made.attended.maps.float()), dim=1)
+            return torch.cat((made.image, made.attended.scores.float(), made.attended.maps.float()), dim=1)
 
         whole = through_volume(
             run, image, dims=self.dims, slices=self.slices, multiple=self.multiple, progress=progress
         )
-        maps = {f"attention {n + 1}": whole[:, n + 2 : n + 3] for n in range(whole.shape[1] - 2)}
+        # Scores are joined where blocks overlap, and only then is a class chosen.
+        image, scores, maps = whole.split([1, self.classes, whole.shape[1] - 1 - self.classes], dim=1)
         return NetworkOutput(
-            translated=whole[:, :1], keeps_geometry=True, extras=maps, labels={"segmentation": whole[:, 1:2]}
+            translated=image,
+            keeps_geometry=True,
+            extras={f"attention {n + 1}": maps[:, n : n + 1] for n in range(maps.shape[1])},
+            labels={"segmentation": scores.argmax(dim=1, keepdim=True).float()},
         )

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from SITTranslateLib.systems.layers.blocks import ConvolutionBlock, PixelNorm, convolution, normalisation
+from SITTranslateLib.systems.layers.blocks import (
+    ConvolutionBlock,
+    PixelNorm,
+    Raise,
+    convolution,
+    normalisation,
+    standardised,
+)
 
 
 class AdaptiveNormalisation(nn.Module):
@@ -78,18 +85,19 @@ class SynthesisModule(nn.Module):
                 AdaptiveBlock(axes, half, full, maps, hidden, norm),
             ]
         )
+        self.raises = nn.ModuleList([Raise(axes, c, c, "none", 1) for c in (quarter, half)])
         self.out = nn.Sequential(ConvolutionBlock(axes, full, max(full // 2, 8), "none"))
         self.last = convolution(axes, max(full // 2, 8), inputs)
 
     def encode(self, image: Tensor) -> Tensor:
         """The code at a quarter of the resolution, which latent discriminators look at."""
-        return self.encoder(image)
+        return self.encoder(standardised(image))
 
     def decode(self, code: Tensor, maps: Tensor) -> Tensor:
         features = code
         for index, block in enumerate(self.decoder):
             if index:
-                features = nn.functional.interpolate(features, scale_factor=2.0)
+                features = self.raises[index - 1](features)
             features = block(features, maps)
         return self.last(self.out(features)).float()
 
