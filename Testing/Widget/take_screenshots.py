@@ -2,9 +2,12 @@
 """Pictures of the module for README and tutorial: the real panel beside the views that Slicer's own managers draw.
 
     python Testing/Widget/take_screenshots.py --model brain-ageing-t1w
+    python Testing/Widget/take_screenshots.py --data ../shared/data --age 20 --lesions 5
 
-The brain is the ICBM152 average that nilearn brings along, so the pictures may be published. Qt widgets are drawn by
-PySide6 in Qt's plain style, not by Slicer: the buttons look a little different there.
+The first takes the tutorial's pictures: the brain is the ICBM152 average that nilearn brings along, so they may be
+published. The second takes the whole window on a patient's scan (open_ms_data, patient 26, CC BY, which allows pictures
+that name their source). Qt widgets are drawn by PySide6 in Qt's plain style, not by Slicer: the buttons look a little
+different there.
 """
 
 from __future__ import annotations
@@ -23,14 +26,17 @@ import slicer
 from harness import Harness, harness
 from PIL import Image
 from PySide6 import QtCore, QtGui, QtWidgets
+from scipy import ndimage
 
 from SITTranslateLib.app.demo_brain import NAMES, load_brain
+from SITTranslateLib.files import read_labels, read_volume
 from SITTranslateLib.scene import layout
 from SITTranslateLib.scene.display import grey_range, show_scan
 from SITTranslateLib.scene.presentation import frame
 from SITTranslateLib.scene.segmentation import add_segmentation_node
 from SITTranslateLib.scene.table import rows_of_node
 from SITTranslateLib.scene.volumes import add_volume_node
+from SITTranslateLib.volume import Volume
 
 PANEL, VIEWS = (452, 1080), (1388, 1080)
 SCREENSHOTS, TUTORIAL = REPOSITORY / "Resources" / "Screenshots", REPOSITORY / "docs" / "pictures"
@@ -43,8 +49,7 @@ _TABLE_COLUMNS = {
 class Photographer:
     """Opens the module, walks through it, and takes a picture of each step."""
 
-    def __init__(self, model: str) -> None:
-        self.model = model
+    def __init__(self, scan: Volume, labels: Volume, names: dict[int, str], name: str) -> None:
         self.harness: Harness = harness()
         self.harness.qt_app.setStyle("Fusion")
         self.harness.qt_app.setPalette(_light_palette())
@@ -54,10 +59,10 @@ class Photographer:
         module, _ = self.harness.load(REPOSITORY / "SITTranslate" / "SITTranslate.py")
         self.widget = self.harness.open(module, "SITTranslate")
         self.panel = self.widget.panel
-        brain, self.labels = load_brain()
-        self.volume = add_volume_node(slicer.mrmlScene, brain, "ICBM152 T1")
-        show_scan(self.volume, *grey_range(brain.array))
-        self.segmentation = add_segmentation_node(slicer.mrmlScene, self.labels, NAMES, "ICBM152 tissues")
+        self.volume = add_volume_node(slicer.mrmlScene, scan, name)
+        show_scan(self.volume, *grey_range(scan.array))
+        self.segmentation = add_segmentation_node(slicer.mrmlScene, labels, names, f"{name.split()[0]} segments")
+        self.point = np.array([0.0, -18.0, 18.0])
         self.segmentation.GetDisplayNode().SetVisibility(0)
         self.scroll = QtWidgets.QScrollArea()
         self.scroll.setWidgetResizable(True)
@@ -67,9 +72,18 @@ class Photographer:
         self.scroll.resize(*PANEL)
         self.scroll.show()
 
+    def choose(self, model: str) -> None:
+        """Pick the scan, the model and the CPU."""
+        panel = self.panel
+        panel.input.set_node(self.volume)
+        panel.model.select(model)
+        self.harness.wait(lambda: panel.input.ui.fitLabel.text != "", 120, "the gate")
+        self.harness.wait(lambda: panel.model.ui.deviceSelector.itemText(1) != "CPU", 120, "the devices")
+        panel.model.ui.deviceSelector.setCurrentIndex(panel.model.ui.deviceSelector.count - 1)
+
     def fold(self, *folded: str) -> None:
         """Fold these sections of the panel and unfold all others."""
-        sections = ("input", "model", "attributes", "apply", "change", "trace", "sweep")
+        sections = ("input", "model", "attributes", "apply", "change", "trace", "sweep", "pair")
         for name in sections:
             getattr(self.panel, name).ui.sectionButton.collapsed = name in folded
 
@@ -94,13 +108,10 @@ class Photographer:
         for name in layout.SLICES:
             view = self.harness.layout_manager.view(name)
             if view is not None:
-                frame(view.node, orientation, self.focus(), shown.nodes.box, view.size, fill=0.84)
+                frame(view.node, orientation, self.point, shown.nodes.box, view.size, fill=0.84)
         space = self.harness.layout_manager.view(layout.THREE_D)
         if space is not None:
             space.look(35.0, 12.0, 1.4)
-
-    def focus(self) -> Any:
-        return np.array([0.0, -18.0, 18.0])
 
     def translate(self, **attributes: float) -> np.ndarray:
         """Apply; returns the sections that show it running."""
@@ -190,20 +201,58 @@ def save(pixels: np.ndarray, path: Path) -> None:
     Image.fromarray(pixels).save(path, optimize=True)
 
 
+def patient(data: Path) -> tuple[Volume, Volume]:
+    """T1w scan of a patient with multiple sclerosis, and labels: lesions as experts drew them, ventricles by threshold.
+
+    The lateral ventricles are the largest dark region that does not touch the outside, a little shrunk and grown
+    again so that the sulci fall off; good enough for a picture.
+    """
+    scan = read_volume(data / "ms_cross" / "patient26_T1w.nii.gz")
+    lesions, _affine = read_labels(data / "ms_cross" / "patient26_lesions.nii.gz")
+    brain = ndimage.binary_fill_holes(ndimage.binary_closing(scan.array > 100, iterations=3))
+    dark = ndimage.binary_opening(ndimage.binary_erosion(brain, iterations=12) & (scan.array < 0.45 * _white(scan)))
+    regions, _count = ndimage.label(dark)
+    ventricles = ndimage.binary_dilation(regions == np.bincount(regions.ravel())[1:].argmax() + 1) & (
+        scan.array < 0.55 * _white(scan)
+    )
+    return scan, scan.with_array(np.where(lesions > 0, 2.0, ventricles.astype(np.float32)).astype(np.float32))
+
+
+def _white(scan: Volume) -> float:
+    """Grey level of white matter: the brightest tissue of a T1w scan."""
+    return float(np.percentile(scan.array[scan.array > 100], 90))
+
+
+def photograph_patient(options: argparse.Namespace) -> None:
+    """The whole window on a patient's scan, with the segments measured and points traced."""
+    scan, labels = patient(options.data)
+    names = {1: "Lateral ventricles", 2: "MS lesions"}
+    camera = Photographer(scan, labels, names, "Patient T1w")
+    camera.point = np.array([0.0, -16.0, 22.0])
+    camera.choose(options.model)
+    camera.translate(age=options.age, lesions=options.lesions)
+    camera.measure()
+    camera.trace((13.0, -22.0, 22.0), (-26.0, -38.0, 22.0))
+    camera.fold("input", "model", "sweep", "pair")
+    save(camera.window(), (options.out or SCREENSHOTS) / "patient.png")
+    camera.widget.cleanup()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="brain-ageing-t1w")
     parser.add_argument("--age", type=float, default=20.0)
     parser.add_argument("--lesions", type=float, default=0.0)
     parser.add_argument("--out", type=Path, default=None, help="put everything here instead")
+    parser.add_argument("--data", type=Path, default=None, help="folder with ms_cross: the window on a patient's scan")
     options = parser.parse_args()
-    camera = Photographer(options.model)
+    if options.data is not None:
+        photograph_patient(options)
+        return
+    brain, labels = load_brain()
+    camera = Photographer(brain, labels, NAMES, "ICBM152 T1")
     pictures, panel = options.out or TUTORIAL, camera.panel
-    panel.input.set_node(camera.volume)
-    panel.model.select(options.model)
-    camera.harness.wait(lambda: panel.input.ui.fitLabel.text != "", 120, "the gate")
-    camera.harness.wait(lambda: panel.model.ui.deviceSelector.itemText(1) != "CPU", 120, "the devices")
-    panel.model.ui.deviceSelector.setCurrentIndex(panel.model.ui.deviceSelector.count - 1)
+    camera.choose(options.model)
     camera.fold()
     save(camera.sections("input"), pictures / "1-scan.png")
     panel.model.ui.detailsButton.setChecked(True)
@@ -213,7 +262,7 @@ def main() -> None:
     save(running, pictures / "3-apply.png")
     camera.measure()
     camera.trace((13.0, -22.0, 18.0), (-30.0, -40.0, 18.0))
-    camera.fold("input", "model", "sweep")
+    camera.fold("input", "model", "sweep", "pair")
     window = camera.window()
     save(window, (options.out or SCREENSHOTS) / "SITTranslate.png")
     save(window[:, PANEL[0] + 4 :], pictures / "4-result.png")
@@ -224,7 +273,7 @@ def main() -> None:
     below = camera.window()[VIEWS[1] // 2 :, PANEL[0] + 4 : PANEL[0] + 4 + round(0.66 * VIEWS[0])]
     save(below, pictures / "6-expanded-and-shrank.png")
     save(camera.sections("trace"), pictures / "7-trace.png")
-    camera.fold("model", "trace")
+    camera.fold("model", "trace", "pair")
     save(camera.sections("sweep"), pictures / "8-sweep.png")
     camera.widget.cleanup()
 
