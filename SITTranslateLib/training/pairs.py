@@ -144,7 +144,7 @@ def batches(
     ``other`` is the previous batch's follow-up scan, an unpaired real scan whose attributes are known; of one's own
     scans, the previous scan itself.
     """
-    order = _EndlessOrder(len(pairs), seed, start * batch, rank, ranks)
+    order = _EndlessOrder(len(pairs), seed, start * batch, rank, ranks)  # type: ignore[arg-type]
     loader = DataLoader(
         pairs,
         batch_size=batch,

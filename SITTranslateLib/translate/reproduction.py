@@ -65,7 +65,7 @@ def reproduce(
     """Run the model again on the scan of a result's folder, as its sidecar says, and compare.
 
     Args:
-        folder: what ``save_translation`` wrote, or the sidecar in it.
+        folder: what ``save_translation`` wrote, the sidecar in it, or that of a batch.
         model: where the package is now; without it, looked for by name.
 
     Raises:
@@ -73,9 +73,8 @@ def reproduce(
         PackageError: the package is not here, or it is another version or has other weights.
     """
     place = Path(folder)
-    place = place.parent if place.name == PROVENANCE_FILE else place
     before = read_translation(place)
-    source = _source(before, place / PROVENANCE_FILE)
+    source = _source(before, place if place.is_file() else place / PROVENANCE_FILE)
     made = before.provenance
     package = _same_package(find(made.package if model is None else model), made)
     again = translate(

@@ -29,7 +29,8 @@ def how_sit_works() -> None:
     rows, columns = slice(12, -14), slice(14, -14)
 
     def cut(array: np.ndarray) -> np.ndarray:
-        return array[k][rows, columns]
+        # As radiologists look: the person's right on the left.
+        return array[k][rows, columns][:, ::-1]
 
     grey = {"cmap": "gray", "origin": "lower", "vmin": 0, "vmax": float(np.percentile(brain.array, 99.7))}
     figure, axes = plt.subplots(1, 5, figsize=(15, 4.5), layout="constrained")
@@ -42,7 +43,7 @@ def how_sit_works() -> None:
     length = np.linalg.norm(arrows, axis=-1)
     seen = (length > 0.3) & (cut(brain.array)[::step, ::step] > 0)
     drawn = axes[1].quiver(
-        i[seen], j[seen], 3 * arrows[seen][:, 0], 3 * arrows[seen][:, 1], length[seen], cmap="plasma", clim=(0, 4),
+        i[seen], j[seen], -3 * arrows[seen][:, 0], 3 * arrows[seen][:, 1], length[seen], cmap="plasma", clim=(0, 4),
         angles="xy", scale_units="xy", scale=1, width=0.006,
     )  # fmt: skip
     figure.colorbar(drawn, ax=axes[1], orientation="horizontal", shrink=0.8, label="mm (arrows 3 times as long)")
@@ -62,6 +63,8 @@ def how_sit_works() -> None:
     _caption(axes[3], "how the intensity changed", "d")
     axes[4].imshow(cut(result.translated.array), **grey)
     _caption(axes[4], "translated (synthetic)", "(source + d)(y + u(y))")
+    for place, letter, side in ((0.03, "R", "left"), (0.97, "L", "right")):
+        axes[0].text(place, 0.5, letter, color="white", transform=axes[0].transAxes, ha=side, va="center")
     figure.savefig(PICTURES / "how-sit-works.png", dpi=110, facecolor="white", bbox_inches="tight")
 
 

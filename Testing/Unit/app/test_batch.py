@@ -135,7 +135,9 @@ def test_the_command_translates_skips_repairs_and_gathers_frames(
     about = json.loads((out / "sub-One" / "anat" / f"{stem}.json").read_text())
     assert about["Sources"] == ["bids:raw:one.nii.gz"] and str(tmp_path) not in json.dumps(about)
     assert command(["check", str(out / "sub-One" / "anat" / f"{stem}.json")]) == 0
-    assert "PASS: recomposed" in capsys.readouterr().out
+    assert command(["reproduce", str(out / "sub-One" / "anat" / f"{stem}.json"), "--device", "cpu"]) == 0
+    printed = capsys.readouterr().out
+    assert "PASS: recomposed" in printed and "PASS: made again" in printed
     sequence = out / "sub-Two" / "anat" / "sub-Two_desc-tinyAgePlus10_T1w.seq.nrrd"
     frame = read_volume(sequence.with_name("sub-Two_desc-tinyAgePlus10Frame0001_T1w.nii.gz"))
     assert np.array_equal(read_volume(sequence, frame=1).array, frame.array)
