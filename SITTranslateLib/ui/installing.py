@@ -69,7 +69,15 @@ def _install_extension() -> NoReturn:
     manager = slicer.app.extensionsManagerModel()
     if manager is None:
         raise Declined(_("Install the extension 'PyTorch' with the Extensions Manager, then restart Slicer."))
-    manager.installExtensionFromServer("PyTorch")
+    # Asked already: left interactive, Slicer would ask whether to install, and offer a restart with the scene unsaved.
+    interactive = manager.interactive
+    manager.interactive = False
+    try:
+        installed = manager.installExtensionFromServer("PyTorch", False)
+    finally:
+        manager.interactive = interactive
+    if not installed:
+        raise Declined(_("The extension 'PyTorch' could not be installed: try the Extensions Manager."))
     raise Declined(_("The extension 'PyTorch' was installed: restart Slicer, then press Install again."))
 
 

@@ -102,6 +102,31 @@ def test_without_the_extension_it_is_offered_with_a_restart(
     assert "restart Slicer" in panel.apply.ui.messageLabel.text
 
 
+@pytest.mark.parametrize(("works", "words"), [(True, "restart Slicer"), (False, "could not be installed")])
+def test_the_extension_is_installed_without_asking_again_and_without_a_restart(
+    without: Any, asked: list[str], panel: Any, monkeypatch: pytest.MonkeyPatch, works: bool, words: str
+) -> None:
+    class Manager:
+        interactive = True
+
+        def __init__(self) -> None:
+            self.calls: list[Any] = []
+
+        def installExtensionFromServer(self, name: str, restart: bool = True, update: bool = False) -> bool:
+            self.calls.append((name, restart, self.interactive))
+            return works
+
+    manager = Manager()
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
+    monkeypatch.setattr(type(slicer.app), "extensionsManagerModel", lambda _self: manager)
+    without("torch")
+    panel.on_install()
+    assert manager.calls == [("PyTorch", False, False)]
+    assert manager.interactive
+    assert len(asked) == 1
+    assert words in panel.apply.ui.messageLabel.text
+
+
 def test_what_is_there_is_not_asked_for(asked: list[str], slicer_harness: Harness) -> None:
     from SITTranslateLib.ui import installing
 
