@@ -10,6 +10,7 @@ import typer
 from SITTranslateLib.app.terminal import progress_bar, without_library_noise
 
 if TYPE_CHECKING:
+    from SITTranslateLib.scene.headless.pictures import Outlines
     from SITTranslateLib.traceability.tracing import PairTrace
     from SITTranslateLib.volume import Volume
 
@@ -69,7 +70,7 @@ def trace(
             device=device,
             progress=report,
         )
-        folder = None if out is None else _write(found, out, overwrite)
+        folder = None if out is None else _write(found, labels, out, overwrite)
     whole = found.table.whole
     typer.echo(f"Field: estimated, {found.kind}")
     typer.echo(found.floor.sentence())
@@ -101,12 +102,43 @@ def _labels(path: str | None) -> Volume | None:
     return Volume(array.astype(np.float32), affine, Path(path).name.split(".")[0])
 
 
-def _write(found: PairTrace, out: Path, overwrite: bool) -> Path:
-    from SITTranslateLib.report.page import write_report
+def _write(found: PairTrace, labels: Volume | None, out: Path, overwrite: bool) -> Path:
+    """Scans, fields, tables, pictures and report in one folder; where nothing can be drawn the report says why."""
+    from SITTranslateLib.report.trace_page import write_trace_report
+    from SITTranslateLib.scene.headless.opengl import opengl_missing
     from SITTranslateLib.translate.saving import save_translation
-    from SITTranslateLib.translate.verification import verify
 
     folder = save_translation(found.translation, out, overwrite=overwrite)
     found.write_tables(folder)
-    write_report(folder / "report.html", found.translation, verify(found.translation), table=found.table)
+    pictures, missing = [], _slicer_missing() or opengl_missing()
+    if not missing:
+        from SITTranslateLib.scene.headless.pair_pictures import PairStudio
+
+        (folder / "pictures").mkdir()
+        extras = found.identity
+        with (
+            without_library_noise(),
+            PairStudio(found.translation, extras.unexplained, extras.residual, _outlines(found, labels)) as studio,
+        ):
+            pictures = studio.draw(folder / "pictures")
+    write_trace_report(folder / "report.html", found, pictures, missing)
     return folder
+
+
+def _slicer_missing() -> str:
+    from importlib.util import find_spec
+
+    if find_spec("slicer") is not None:
+        return ""
+    return "No pictures: slicer-core is not installed here (pip install 'sittranslate[scene]')."
+
+
+def _outlines(found: PairTrace, labels: Volume | None) -> Outlines | None:
+    """The segment that changed most, among those with a volume on both sides, to be looked at closely."""
+    from SITTranslateLib.scene.headless.pictures import Outlines
+
+    rows = [row for row in found.table.rows if row.change_percent is not None and row.voxels >= 200]
+    if labels is None or not rows or not labels.grid.matches(found.translation.source.grid):
+        return None
+    row = max(rows, key=lambda r: (abs(r.change_percent or 0.0), -r.label))
+    return Outlines(labels, {row.label: row.name}, row.label)

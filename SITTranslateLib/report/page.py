@@ -17,6 +17,7 @@ from SITTranslateLib.translate.translation import Translation
 from SITTranslateLib.translate.verification import Verification
 
 TEMPLATE = Path(__file__).with_name("report.html")
+STYLE = Path(__file__).with_name("style.css")
 #: Columns of the segment table: heading, attribute of a row, format, factor.
 COLUMNS: tuple[tuple[str, str, str, float], ...] = (
     ("Volume before (ml)", "volume_before_mm3", ".2f", 1e-3),
@@ -66,10 +67,7 @@ def report_html(
     card: ModelCard | None = None,
 ) -> str:
     """The page as text; the same inputs give the same text."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    page = template(TEMPLATE)
     provenance = translation.provenance
     asked = [f"{name.replace('_', ' ')} {value:+g}" for name, value in provenance.attributes.items()]
     return page.render(
@@ -83,9 +81,9 @@ def report_html(
         verdict=verification.verdict.partition(": ")[2],
         figures=figures(translation, verification),
         extremes=expansion_extremes(translation),
-        pictures=[(picture, [_embedded(panel) for panel in picture.panels]) for picture in pictures],
+        pictures=[(picture, [embedded(panel) for panel in picture.panels]) for picture in pictures],
         headings=[heading for heading, *_ in COLUMNS],
-        segments=_segments(table),
+        segments=segment_rows(table),
         trace=None if table is None else (table.verdict, table.reasons),
         provenance=_provenance(translation),
         forced=provenance.forced,
@@ -94,7 +92,18 @@ def report_html(
     )
 
 
-def _segments(table: SegmentTable | None) -> list[dict[str, Any]]:
+def template(path: Path) -> Any:
+    """A page to fill: everything put into it is escaped, the style is in it, and a missing value is an error."""
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.globals["style"] = Markup(STYLE.read_text(encoding="utf-8"))
+    return environment.from_string(path.read_text(encoding="utf-8"))
+
+
+def segment_rows(table: SegmentTable | None) -> list[dict[str, Any]]:
+    """What the page says of each segment: name, cells under :data:`COLUMNS`, verdict and reason."""
     if table is None:
         return []
     rows = []
@@ -134,5 +143,6 @@ def _provenance(translation: Translation) -> list[tuple[str, str]]:
     return listed
 
 
-def _embedded(panel: bytes) -> str:
+def embedded(panel: bytes) -> str:
+    """A PNG as the address of an image, so that the page fetches nothing."""
     return "data:image/png;base64," + base64.b64encode(panel).decode("ascii")

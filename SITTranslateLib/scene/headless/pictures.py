@@ -87,9 +87,7 @@ class Studio:
         self.views = {name: SliceView(self.app, name, size) for name in layout.SLICES}
         self.space = ThreeDView(self.app, layout.THREE_D, size)
         self.translation, self.outlines = translation, outlines
-        self.result: SceneResult = add_translation(
-            translation, scene=self.app.scene, rows=rows, sampling_mm=SAVED_FIELD_MM
-        )
+        self.result: SceneResult = self._add(rows)
         self._segments: list[Any] = []
         if outlines is not None:
             self._draw_outlines(outlines)
@@ -104,14 +102,7 @@ class Studio:
 
     def draw(self, folder: Path, progress: Callable[[str, float], None] | None = None) -> list[Picture]:
         """Draw every picture that this translation has data for into a folder."""
-        makers = [self._overview]
-        if self.result.motion is not None:
-            makers += [self._close_up, self._motion_planes, self._grid, self._space]
-        if self.result.jacobian is not None:
-            makers.append(self._jacobian)
-        if self.result.change is not None:
-            makers.append(self._change_planes)
-        drawn = []
+        drawn, makers = [], self._makers()
         for index, make in enumerate(makers):
             name, title, caption, rows = make()
             if progress is not None:
@@ -133,6 +124,19 @@ class Studio:
             raise InputError(
                 f"The scene cannot be saved as '{path.name}': is there room, and may the folder be written?"
             )
+
+    def _add(self, rows: Sequence[Mapping[str, Any]]) -> SceneResult:
+        return add_translation(self.translation, scene=self.app.scene, rows=rows, sampling_mm=SAVED_FIELD_MM)
+
+    def _makers(self) -> list[Callable[[], Panels]]:
+        makers = [self._overview]
+        if self.result.motion is not None:
+            makers += [self._close_up, self._motion_planes, self._grid, self._space]
+        if self.result.jacobian is not None:
+            makers.append(self._jacobian)
+        if self.result.change is not None:
+            makers.append(self._change_planes)
+        return makers
 
     # The pictures: each returns name, title, caption and rows of panels.
 
