@@ -167,7 +167,8 @@ class TraceSection(Section):
             self.ui.verdictLabel,
             _("The whole: {verdict} ({reasons}).").format(
                 verdict=table["verdict"], reasons="; ".join(table["reasons"]).rstrip(".")
-            ),
+            )
+            + _without_figure(table["segments"]),
         )
         if shown is not None and table["segments"]:
             scene = slicer.mrmlScene
@@ -297,6 +298,18 @@ def _fill_row(table: Any, row: int, texts: list[str], tip: str) -> None:
         item = qt.QTableWidgetItem(text)
         item.setToolTip(tip or text)
         table.setItem(row, column, item)
+
+
+def _without_figure(segments: list[dict[str, Any]]) -> str:
+    """Which segments have no volume afterwards and why, because an empty cell explains nothing."""
+    why: dict[str, list[str]] = {}
+    for segment in segments:
+        if segment["volume_after_mm3"] is None and segment["note"]:
+            why.setdefault(segment["note"].split(":")[0], []).append(segment["name"])
+    return "".join(
+        "\n" + _("No volume after: {names} ({reason}).").format(names=", ".join(names), reason=reason)
+        for reason, names in why.items()
+    )
 
 
 def _place(point: Any) -> str:

@@ -275,6 +275,8 @@ def main() -> None:
     save(camera.sections("trace"), pictures / "7-trace.png")
     camera.fold("model", "trace", "pair")
     save(camera.sections("sweep"), pictures / "8-sweep.png")
+    camera.fold()
+    save(camera.sections("pair"), pictures / "9-pair.png")
     camera.widget.cleanup()
 
 

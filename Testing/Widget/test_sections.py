@@ -191,6 +191,22 @@ def test_segments_are_measured_and_a_row_jumps_to_its_segment(
     assert len(list(csv.DictReader((tmp_path / "segments.csv").open()))) == 2
 
 
+def test_a_segment_without_a_volume_after_says_why(
+    shown: Any, panel: Any, slicer_harness: Harness, head_node: Any, scene: Any
+) -> None:
+    head = volume_from_node(head_node)
+    labels = np.zeros_like(head.array)
+    labels[:3, 14:22, 14:22] = 1
+    labels[14:22, 14:22, 14:22] = 2
+    node = add_segmentation_node(scene, head.with_array(labels), {1: "bottom", 2: "centre"}, "segments")
+    panel.trace.ui.segmentSelector.setCurrentNode(node)
+    panel.trace.measure()
+    slicer_harness.wait(lambda: panel.trace.table is not None, what="the table")
+    rows = {row["name"]: row["verdict"] for row in panel.trace.table["segments"]}
+    assert rows["bottom"] != "traceable"
+    assert "No volume after: bottom (touches the border of the scan)." in panel.trace.ui.verdictLabel.text
+
+
 def test_an_empty_segmentation_is_one_sentence(shown: Any, panel: Any, scene: Any) -> None:
     panel.trace.ui.segmentSelector.setCurrentNode(scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "nothing"))
     panel.trace.ui.measureButton.click()
