@@ -14,7 +14,7 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.evaluation.cross_contrast_table import Case
 from SITTranslateLib.files import read_volume
 from SITTranslateLib.packages import NetworkGrid, Normalisation
-from SITTranslateLib.translate.anatomy import look_at, resample_itk
+from SITTranslateLib.translate.anatomy import background_of, look_at, resample_itk
 from SITTranslateLib.translate.normalisation import percentile_range
 from SITTranslateLib.translate.preparation import antialiased, around, intensity_range, network_grid
 
@@ -47,7 +47,7 @@ def case_of(name: str, source_file: Path, target_file: Path, target: str) -> Cas
     arrays = []
     for volume in (source, truth):
         smooth = antialiased(around(volume, grid, GRID.spacing_mm), GRID.spacing_mm)
-        array = resample_itk(smooth, grid, float(volume.array.min())).array
+        array = resample_itk(smooth, grid, background_of(volume.array)).array
         if volume is source or target != "CT":
             scale = intensity_range(array, NORMALISATION) if volume is source else percentile_range(array)
             array = scale.normalise(array)

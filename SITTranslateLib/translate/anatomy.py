@@ -43,7 +43,7 @@ class Anatomy:
 
 def look_at(volume: Volume) -> Anatomy:
     """Find the head or brain of a scan."""
-    background = _background(volume.array)
+    background = background_of(volume.array)
     differs = volume.array != background
     exact = 1.0 - float(np.count_nonzero(differs)) / differs.size
     differing_ml = float(np.count_nonzero(differs)) * volume.grid.voxel_volume / 1000.0
@@ -81,7 +81,7 @@ def resample_itk(volume: Volume, grid: Grid, outside: float) -> Volume:
     return Volume(sitk.GetArrayFromImage(moved), grid.affine, volume.name)
 
 
-def _background(array: NDArray[np.float32]) -> float:
+def background_of(array: NDArray[np.float32]) -> float:
     """The value that fills the outside: the most frequent one of the outermost voxels."""
     faces = [array[0], array[-1], array[:, 0], array[:, -1], array[:, :, 0], array[:, :, -1]]
     values, counts = np.unique(np.concatenate([f.ravel() for f in faces]), return_counts=True)

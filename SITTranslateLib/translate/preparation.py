@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from SITTranslateLib.fields import tensors
 from SITTranslateLib.packages import ModelCard, NetworkGrid, Normalisation
-from SITTranslateLib.translate.anatomy import Anatomy, corners_of, resample_itk
+from SITTranslateLib.translate.anatomy import Anatomy, background_of, corners_of, resample_itk
 from SITTranslateLib.translate.normalisation import IntensityRange, percentile_range
 from SITTranslateLib.volume import Grid, Volume
 
@@ -35,7 +35,8 @@ def prepare(volume: Volume, anatomy: Anatomy, card: ModelCard) -> Prepared:
     """Bring a scan to the card's grid, centred on the brain, and to its intensities."""
     grid = network_grid(card.grid, anatomy.centre)
     smooth = antialiased(around(volume, grid, card.grid.spacing_mm), card.grid.spacing_mm)
-    resampled = resample_itk(smooth, grid, float(volume.array.min()))
+    # Not the minimum: interpolation rings below zero in stripped scans, and would pass for air where the scan ends.
+    resampled = resample_itk(smooth, grid, background_of(volume.array))
     scale = intensity_range(resampled.array, card.normalisation)
     return Prepared(resampled.with_array(scale.normalise(resampled.array)), scale)
 
