@@ -25,15 +25,25 @@ def register(sample_data: Any, thumbnail: str) -> None:
         sample_data: the module ``SampleData``.
         thumbnail: full path of a picture.
     """
+    # Empty lists, not None: Slicer compares their lengths.
     sample_data.SampleDataLogic.registerCustomSampleDataSource(
         category="SIT Translate",
         sampleName=NAME,
         thumbnailFileName=thumbnail,
-        uris=None,
-        fileNames=None,
-        nodeNames="SIT Translate head (simulated)",
-        customDownloader=lambda _source: add_procedural_head(),
+        uris=[],
+        fileNames=[],
+        nodeNames=[],
+        checksums=[],
+        loadFiles=[],
+        loadFileTypes=[],
+        customDownloader=make,
     )
+
+
+def make(_source: Any = None) -> Any:
+    """The button in the Sample Data module; what goes wrong is shown, not only written to the console."""
+    with slicer.util.tryWithErrorDisplay(_("The simulated head could not be made."), waitCursor=True):
+        return add_procedural_head()
 
 
 def add_procedural_head(spacing: float = 2.0, host: HostClient | None = None) -> Any:

@@ -176,14 +176,26 @@ def test_reload_forgets_the_library_and_ends_the_worker(
     opened = slicer_harness.open(module, "SITTranslate")
     start(slicer_harness, opened.panel, head_node)
     worker = opened.panel.session.host._worker
-    kept = {name: m for name, m in sys.modules.items() if name.split(".")[0] == "SITTranslateLib"}
+    kept = library_modules()
     try:
         opened.onReload()
-        assert opened.reloaded == 1
-        assert not [name for name in sys.modules if name.split(".")[0] == "SITTranslateLib"]
+        assert worker.exit_code() is not None
+        # Not one module of before is used again, and the new panel is at work without the user leaving the module.
+        assert not [name for name, m in library_modules().items() if kept.get(name) is m]
+        renewed = slicer.modules.SITTranslateWidget
+        assert renewed is not opened
+        slicer_harness.wait(lambda: bool(renewed.panel.model.packages), what="the list of models")
+        assert renewed.panel.timer.active
+        renewed.cleanup()
+        assert not renewed.panel
     finally:
+        for name in library_modules():
+            del sys.modules[name]
         sys.modules.update(kept)
-    assert worker.exit_code() is not None
+
+
+def library_modules() -> dict[str, Any]:
+    return {name: m for name, m in sys.modules.items() if name.split(".")[0] == "SITTranslateLib"}
 
 
 @pytest.mark.usefixtures("own_host")

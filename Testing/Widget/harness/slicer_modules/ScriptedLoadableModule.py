@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 import unittest
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,6 @@ class ScriptedLoadableModuleWidget:
         self.moduleName = type(self).__name__.removesuffix("Widget")
         self.parent = parent
         self.layout = parent.layout()
-        self.reloaded = 0
 
     def setup(self) -> None:
         pass
@@ -29,8 +30,21 @@ class ScriptedLoadableModuleWidget:
         pass
 
     def onReload(self) -> None:
-        """Slicer imports the module's own file again and makes a new widget."""
-        self.reloaded += 1
+        """As ``slicer.util.reloadScriptedModule``: the file runs again; a new widget is set up, but **not entered**."""
+        path = sys.modules[self.moduleName].__file__
+        spec = importlib.util.spec_from_file_location(self.moduleName, path)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[self.moduleName] = module
+        spec.loader.exec_module(module)
+        for child in self.parent.children():
+            if hasattr(child, "hide"):
+                child.hide()
+        getattr(slicer.modules, f"{self.moduleName}Widget").cleanup()
+        while self.layout.count():
+            self.layout.takeAt(0)
+        widget = getattr(module, f"{self.moduleName}Widget")(self.parent)
+        setattr(slicer.modules, f"{self.moduleName}Widget", widget)
+        widget.setup()
 
 
 class ScriptedLoadableModuleLogic:

@@ -1,0 +1,61 @@
+"""The procedural head in Slicer's Sample Data module."""
+
+from __future__ import annotations
+
+import types
+from typing import Any, ClassVar
+
+import pytest
+import slicer
+from harness import Harness
+
+
+class SampleDataLogic:
+    """What Slicer's own class asks of a source: lists of equal length, each entry a file."""
+
+    sources: ClassVar[dict[str, list[dict[str, Any]]]] = {}
+
+    @classmethod
+    def registerCustomSampleDataSource(
+        cls, category: str, sampleName: str, uris: Any, fileNames: Any, nodeNames: Any, checksums: Any,
+        loadFiles: Any, loadFileTypes: Any, customDownloader: Any, thumbnailFileName: str,
+    ) -> None:  # fmt: skip
+        lengths = {len(part) for part in (uris, fileNames, nodeNames, checksums, loadFiles, loadFileTypes)}
+        if len(lengths) != 1:
+            raise ValueError("All fields of sample data source must have the same length")
+        cls.sources.setdefault(category, []).append({"name": sampleName, "make": customDownloader})
+
+
+@pytest.fixture
+def source(slicer_harness: Harness, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    from SITTranslateLib.ui.samples import register
+
+    monkeypatch.setattr(SampleDataLogic, "sources", {})
+    register(types.SimpleNamespace(SampleDataLogic=SampleDataLogic), "thumbnail.png")
+    (registered,) = SampleDataLogic.sources["SIT Translate"]
+    return registered
+
+
+def test_its_button_makes_a_scan_with_its_segments(source: dict[str, Any], scene: Any, models: Any) -> None:
+    head = source["make"](object())
+    assert scene.IsNodePresent(head)
+    assert scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 1
+
+
+def test_what_goes_wrong_is_shown(source: dict[str, Any], scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from SITTranslateLib.errors import InputError
+    from SITTranslateLib.ui import samples
+
+    def fails() -> None:
+        raise InputError("torch is not installed.")
+
+    monkeypatch.setattr(samples, "add_procedural_head", fails)
+    # Slicer shows no windows while it is tested.
+    monkeypatch.setattr(type(slicer.app), "testingEnabled", lambda _app: False)
+    shown: list[str] = []
+    monkeypatch.setattr(slicer.util, "errorDisplay", lambda text, *_, **__: shown.append(text))
+    count = scene.GetNumberOfNodes()
+    with pytest.raises(InputError):
+        source["make"](object())
+    assert "torch is not installed." in shown[0]
+    assert scene.GetNumberOfNodes() == count
