@@ -13,16 +13,16 @@ from SITTranslateLib.translate.normalisation import HOUNSFIELD, to_native
 #: Label maps that no shipped model was trained on.
 MAPS = ("13", "14", "15", "16")
 GROUPS = {
-    "scanner as in training": HeadPool(MAPS, heads=4, seed=2026),
+    "scanner as in training": HeadPool(MAPS, heads=2, seed=2026),
     "unseen scanner (gamma, bias, noise, resolution)": HeadPool(MAPS, heads=2, seed=2027, scanner="unseen"),
 }
-#: Slices of the grid that the tables look at: the middle of the brain, half of them for half the time.
-SLAB = slice(40, 136)
+#: Slices of the grid that the tables look at: the 48 mm about the middle of the brain.
+SLAB = slice(64, 112)
 
 
 def case_of(head: Head, index: int, group: str, source: str, target: str, slab: slice = SLAB) -> Case:
-    """A head as a case; every second one with its skull taken off."""
-    stripped = bool(index % 2)
+    """A head as a case; every second one with its skull taken off, but for CT, of which the skull is the point."""
+    stripped = bool(index % 2) and target != "CT"
     first, count = slab.start, slab.stop - slab.start
     images = [
         head.slab(contrast, first, count, clean=clean, strip=stripped)
