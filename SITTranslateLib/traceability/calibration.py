@@ -30,8 +30,8 @@ PAIRS: dict[tuple[str, str], str] = {
 CASES: tuple[tuple[float, str, bool], ...] = (
     (0.0, "smooth", False),
     (4.0, "ageing", False),
-    (0.0, "smooth", True),
     (8.0, "smooth", False),
+    (0.0, "smooth", True),
     (4.0, "smooth", True),
 )
 """Peak motion (mm), kind of field, and whether the skull is stripped; at least the first two are needed."""

@@ -20,6 +20,7 @@ import torch
 from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.fields import tensors
+from SITTranslateLib.traceability.contrast import register_across
 from SITTranslateLib.traceability.geometry import inside
 from SITTranslateLib.traceability.identity import tissue_mask
 from SITTranslateLib.traceability.registration import VELOCITY_COARSENING, Settings, register
@@ -102,15 +103,10 @@ def estimate(
         velocity = VectorField(np.zeros((*coarse.shape, 3), np.float32), coarse.affine)
     else:
         grid = working_grid(source, translated)
-        scans = [_on_working_grid(scan, grid).to(device) for scan in (source, translated)]
-        settings = Settings(smoothness=SMOOTHNESS[kind] if smoothness is None else smoothness)
-        found = register(
-            scans[0],
-            scans[1],
-            WORKING_SPACING_MM,
-            settings,
-            None if progress is None else lambda fraction: progress("estimating the motion", 0.9 * fraction),
-        )
+        moving, fixed = (_on_working_grid(scan, grid).to(device) for scan in (source, translated))
+        settings = Settings(SMOOTHNESS[kind] if smoothness is None else smoothness)
+        tell = None if progress is None else lambda fraction: progress("estimating the motion", 0.9 * fraction)
+        found = (register_across if kind == CROSS else register)(moving, fixed, WORKING_SPACING_MM, settings, tell)
         velocity = _in_ras(found, grid)
     if progress is not None:
         progress("integrating the motion", 0.92)

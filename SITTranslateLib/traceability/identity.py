@@ -187,6 +187,24 @@ def _fit_with_shading(
     return contrast_map, explained * shading, translated.with_array(shading, "shading")
 
 
+def contrast_between(source: Volume, moved: Volume, translated: Volume) -> tuple[FloatArray, FloatArray]:
+    """The unmoved source in the contrast of the translated scan, and that scan without the shading between the two.
+
+    Args:
+        source: as it lies.
+        moved: the source moved onto the translated scan, whose values are compared.
+        translated: on the same grid.
+
+    Raises:
+        InputError: there is no tissue to compare.
+    """
+    tissue = tissue_mask(moved.array) | tissue_mask(translated.array)
+    if np.count_nonzero(tissue) < 100:
+        raise InputError(f"{translated.name} and {source.name} hold no tissue to compare; are they empty?")
+    contrast_map, _, shading = _fit_with_shading(moved, translated, tissue)
+    return contrast_map(source), translated.array / shading.array
+
+
 def _shading(explained: FloatArray, translated: Volume, tissue: NDArray[np.bool_]) -> FloatArray:
     """Smooth ratio of the translated scan to what explains it."""
     if float(translated.array.min()) < -500.0:

@@ -69,13 +69,13 @@ def register(
         coarsening = max(1, VELOCITY_COARSENING // level)
         axes, coarse_axes = np.eye(3) * spacing * level, np.eye(3) * spacing * level * coarsening
         shape = tuple(n // coarsening for n in moving.shape[2:])
-        velocity = _resized(velocity, shape) if velocity is not None else moving.new_zeros(1, 3, *shape)
+        velocity = resized(velocity, shape) if velocity is not None else moving.new_zeros(1, 3, *shape)
         similarity = LocalContrast(fixed, settings.window, fixed_noise)
         price = Smoothness(shape, spacing * level * coarsening, settings.smoothness, moving.device)  # type: ignore[arg-type]
         for _ in range(settings.iterations):
             steps = max(2, tensors.squarings(velocity, coarse_axes))
             sampling = tensors.exponential(velocity, coarse_axes, -1.0, steps)
-            moved = tensors.warp(moving, _resized(sampling, moving.shape[2:]), axes)
+            moved = tensors.warp(moving, resized(sampling, moving.shape[2:]), axes)
             change = price.step(similarity.pull(moved, moving_noise, axes).pooled(coarsening), velocity)
             largest = float(change.norm(dim=1).max())
             # The linearisation holds over about a voxel.
@@ -110,7 +110,8 @@ def _pooled(scan: Tensor, factor: int) -> Tensor:
     return functional.avg_pool3d(tensors.gaussian(scan, (0.35 * factor,) * 3), factor)
 
 
-def _resized(field: Tensor, shape: tuple[int, ...] | torch.Size) -> Tensor:
+def resized(field: Tensor, shape: tuple[int, ...] | torch.Size) -> Tensor:
+    """A field read on a grid of another shape that covers the same space."""
     if tuple(field.shape[2:]) == tuple(shape):
         return field
     return functional.interpolate(field, size=tuple(shape), mode="trilinear")

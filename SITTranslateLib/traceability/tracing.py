@@ -28,6 +28,8 @@ from SITTranslateLib.traceability.verdict import judge_table
 from SITTranslateLib.translate.translation import Translation
 from SITTranslateLib.volume import Volume
 
+IDENTICAL = "both images hold the same values, voxel by voxel: nothing was changed"
+
 
 @dataclass(frozen=True, eq=False)
 class PairTrace:
@@ -134,5 +136,7 @@ def trace_pair(
         )
     explained = {"rest_percent": 100.0 * identity.shares["rest"]}
     table = judge_table(replace(table, whole=table.whole | explained))
+    if np.array_equal(pair.source.array, pair.translated.array):
+        table = replace(table, reasons=(IDENTICAL,))
     points = () if landmarks is None else tuple(trace_points(pair, landmarks[1], labels=landmarks[0]))
     return PairTrace(pair, floor, kind, identity, table, points)
