@@ -14,13 +14,6 @@ from SITTranslateLib.scene.result import PREFIX, SceneResult
 from SITTranslateLib.ui.section import Resource, Section
 from SITTranslateLib.ui.session import Session
 
-_ORIGINS = {
-    "model": "The motion is the model's own.",
-    "identity": "This model promises not to move anything.",
-    "estimated": "The motion was ESTIMATED afterwards by registration; it is not the model's own.",
-    "none": "This model gives no motion.",
-}
-
 #: Arrows in 3D stand this many times farther apart than in the slices.
 ARROWS_APART = 2.0
 
@@ -110,7 +103,7 @@ class ChangeSection(Section):
             parts.append(_("Moved by up to {distance:.2g} mm.").format(distance=ranges.motion_mm))
         if translation.intensity_change is not None:
             parts.append(_("Intensity changed by up to {change:.3g} (scan units).").format(change=ranges.change))
-        parts.append(_(_ORIGINS.get(translation.field_origin, "")))
+        parts.append(_origin_words(translation.field_origin))
         floor = translation.provenance.get("attributes", {}).get("floor_mm")
         if translation.field_origin == "estimated":
             if floor is not None:
@@ -207,3 +200,13 @@ class ChangeSection(Section):
 
     def _on_remove(self, *_checked: Any) -> None:
         self.session.remove_shown()
+
+
+def _origin_words(origin: str) -> str:
+    """Where the motion comes from, in a sentence."""
+    return {
+        "model": _("The motion is the model's own."),
+        "identity": _("This model promises not to move anything."),
+        "estimated": _("The motion was ESTIMATED afterwards by registration; it is not the model's own."),
+        "none": _("This model gives no motion."),
+    }.get(origin, "")

@@ -185,7 +185,7 @@ class ModelSection(Section):
             verified_bytes(folder, file)
         target = packages.locations()[-1] / package.name
         if target.exists():
-            raise InputError(f"There is a package '{package.name}' already: remove it first.")
+            raise InputError(_("There is a package '{name}' already: remove it first.").format(name=package.name))
         target.mkdir(parents=True)
         try:
             for name in ["model.json", *(file.path for file in package.card.files)]:

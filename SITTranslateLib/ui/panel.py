@@ -218,8 +218,13 @@ class Panel:
     def _show_titles(self) -> None:
         if self.session.shown is None:
             return
-        titles = {name: _(title) for name, title in layout.TITLES.items()}
-        titles[layout.CHANGE] = self.change.map_title()
+        titles = {
+            layout.SOURCE: _("Source"),
+            layout.TRANSLATED: _("Translated"),
+            layout.MOTION: _("How the anatomy moved"),
+            layout.CHANGE: self.change.map_title(),
+            layout.THREE_D: _("How the anatomy moved (3D)"),
+        }
         synthetic = set(SYNTHETIC_VIEWS)
         if not self.session.shown.nodes.made_here:
             # Whether the second scan of a pair is synthetic is not for us to say.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import slicer
+from slicer.i18n import tr as _
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.host.client import HostClient, HostError, Job
@@ -89,7 +90,7 @@ class Session:
             InputError: one runs already, or the node is no scan.
         """
         if self._run is not None:
-            raise InputError("A translation is running: wait for it, or cancel it first.")
+            raise InputError(_("A translation is running: wait for it, or cancel it first."))
         volume = volume_from_node(node)
         job = self.ask(
             "translate", self._on_translated, self._on_run_failed, volume=volume, model=model,
@@ -116,9 +117,9 @@ class Session:
             InputError: something runs already, a node is no scan, or both are the same.
         """
         if self._run is not None:
-            raise InputError("A translation is running: wait for it, or cancel it first.")
+            raise InputError(_("A translation is running: wait for it, or cancel it first."))
         if source is translated:
-            raise InputError("Both are the same scan: choose two different ones.")
+            raise InputError(_("Both are the same scan: choose two different ones."))
         scans = {"source": volume_from_node(source), "translated": volume_from_node(translated)}
         job = self.ask("estimate", self._on_translated, self._on_run_failed, **scans)
         if not job.done:
@@ -192,7 +193,7 @@ class Session:
     def on_node_removed(self, node: Any) -> None:
         """A node is about to leave the scene: stop a run on it, forget a result that loses a part."""
         if self._run is not None and (node is self._run.node or node is self._run.partner):
-            self.warned.emit("The scan was removed: the translation was cancelled.")
+            self.warned.emit(_("The scan was removed: the translation was cancelled."))
             self.cancel()
         if self.shown is not None and node is self.shown.nodes.translated:
             self.forget()
@@ -311,7 +312,9 @@ class Session:
             return
         node: Any = run.node if slicer.mrmlScene.IsNodePresent(run.node) else None
         if node is not None and image_time(node) != run.image_time:
-            self.warned.emit("The scan was edited meanwhile: the result belongs to the scan as it was, kept beside it.")
+            self.warned.emit(
+                _("The scan was edited meanwhile: the result belongs to the scan as it was, kept beside it.")
+            )
             node = None
         partner = run.partner if node is not None and slicer.mrmlScene.IsNodePresent(run.partner) else None
         try:
@@ -320,7 +323,7 @@ class Session:
             self.host.forget(translation)
             if self.shown is None:
                 self.leave_views()
-            sentence = "The result could not be put into the scene; nothing was added."
+            sentence = _("The result could not be put into the scene; nothing was added.")
             self.failed.emit(HostError(Failure.FAILED, sentence, repr(error)))
         self.changed.emit()
 

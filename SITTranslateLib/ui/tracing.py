@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import slicer
+from slicer.i18n import tr as _
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.scene import layout
@@ -87,13 +88,15 @@ def labels_of_node(node: Any, reference: Any) -> tuple[Volume, dict[int, str]]:
         if mask is not None:
             labels[np.asarray(mask) > 0] = index + 1
     if not names:
-        raise InputError(f"The segmentation '{node.GetName()}' has no segments: draw one, or choose another.")
+        raise InputError(
+            _("The segmentation '{name}' has no segments: draw one, or choose another.").format(name=node.GetName())
+        )
     return Volume(labels, grid.affine, node.GetName()), names
 
 
 def _labels_of_label_map(node: Any) -> tuple[Volume, dict[int, str]]:
     if node.GetImageData() is None:
-        raise InputError(f"The label map '{node.GetName()}' has no voxels: load it again.")
+        raise InputError(_("The label map '{name}' has no voxels: load it again.").format(name=node.GetName()))
     array = np.asarray(slicer.util.arrayFromVolume(node))
     colours = node.GetDisplayNode().GetColorNode() if node.GetDisplayNode() is not None else None
     names = {}
@@ -102,7 +105,7 @@ def _labels_of_label_map(node: Any) -> tuple[Volume, dict[int, str]]:
             name = colours.GetColorName(int(value)) if colours is not None else ""
             names[int(value)] = name if name and name != "(none)" else f"label {int(value)}"
     if not names:
-        raise InputError(f"The label map '{node.GetName()}' is empty: choose another.")
+        raise InputError(_("The label map '{name}' is empty: choose another.").format(name=node.GetName()))
     return Volume(array.astype(np.float32), grid_of_node(node).affine, node.GetName()), names
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,17 @@ def test_search_narrows_the_list_of_models(panel: Any) -> None:
     assert not panel.apply.ui.applyButton.enabled
     panel.model.ui.searchEdit.setText("")
     assert panel.model.ui.modelList.count == everything
+
+
+def test_devices_are_listed_with_their_free_memory_and_the_choice_is_kept(panel: Any, slicer_harness: Harness) -> None:
+    selector = panel.model.ui.deviceSelector
+    slicer_harness.wait(lambda: selector.count > 1 and "free" in selector.itemText(1), what="the devices")
+    panel.model.set_device("cpu")
+    assert panel.model.device == "cpu"
+    assert re.search(r"\(\d+(\.\d)? [MG]B free\)", selector.currentText)
+    panel.model.ask_devices()
+    slicer_harness.wait(lambda: panel.session.host.busy is False, what="the answer")
+    assert panel.model.device == "cpu"
 
 
 def test_every_fact_of_the_card_is_shown(panel: Any) -> None:

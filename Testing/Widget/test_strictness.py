@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,40 @@ def test_every_control_is_wired(panel: Any) -> None:
     }
     assert len(controls) > 30
     assert not [name for name in controls if f"ui.{name}" not in code]
+
+
+def test_every_control_says_what_it_does() -> None:
+    kinds = {"QPushButton", "QCheckBox", "QRadioButton", "QComboBox", "QSpinBox", "QLineEdit", "QListWidget",
+             "QTableWidget", "ctkSliderWidget", "qMRMLNodeComboBox"}  # fmt: skip
+    silent = [
+        f"{file.stem}.{element.get('name')}"
+        for file in UI.glob("*.ui")
+        for element in ElementTree.parse(file).iter("widget")
+        if element.get("class") in kinds
+        and not any(described.get("name") == "toolTip" for described in element.findall("property"))
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize("file", sorted((UI.parents[1] / "SITTranslateLib" / "ui").glob("*.py")), ids=lambda p: p.stem)
+def test_every_sentence_can_be_translated(file: Path) -> None:
+    """Slicer's translators find only what stands literally in ``_(...)``."""
+    tree = ast.parse(file.read_text())
+    passed: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            passed.add(id(node.value))  # a docstring
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_":
+            assert isinstance(node.args[0], ast.Constant), f"line {node.lineno}: not a literal"
+            passed.update(id(part) for part in ast.walk(node))
+    sentence = re.compile(r"\w+ \w+.*[.:?]$", re.DOTALL)
+    found = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in passed
+        and sentence.search(node.value)
+    ]  # fmt: skip
+    assert found == []
 
 
 def test_the_panel_fits_a_narrow_module_panel(panel: Any, slicer_harness: Harness) -> None:
