@@ -180,11 +180,14 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="head label maps (.nii.gz) or prepared subjects (.npz)")
     parser.add_argument("--pairs", type=int, default=len(CASES), help="how many of the eight pairs")
     parser.add_argument("--subjects", type=int, default=2, help="how many heads")
+    parser.add_argument(
+        "--skip", type=int, default=0, help="heads to leave out first: those that settings were tuned on"
+    )
     parser.add_argument("--out", type=Path, help="JSON file for the table")
     chosen = parser.parse_args()
     os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"
     SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    subjects = subjects_in(chosen.folder, chosen.subjects)
+    subjects = subjects_in(chosen.folder, chosen.subjects, chosen.skip)
     pairs = [
         known_pair(subjects[index % len(subjects)], contrasts, peak, 500 + index, kind=kind, skull_strip=strip)
         for index, (contrasts, peak, kind, strip) in enumerate(CASES[: chosen.pairs])

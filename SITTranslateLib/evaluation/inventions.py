@@ -94,9 +94,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="head label maps (.nii.gz) or prepared subjects (.npz)")
     parser.add_argument("--pairs", type=int, default=2, help="pairs for each two contrasts")
     parser.add_argument("--estimated", action="store_true", help="with estimated fields instead of the true ones")
+    parser.add_argument(
+        "--skip", type=int, default=0, help="heads to leave out first: those that settings were tuned on"
+    )
     parser.add_argument("--out", type=Path, help="JSON file for the table")
     chosen = parser.parse_args()
-    subjects = subjects_in(chosen.folder, 2)
+    subjects = subjects_in(chosen.folder, 2, chosen.skip)
     rows = []
     for contrasts in (("T1w", "T1w"), ("T1w", "T2w"), ("T1w", "FLAIR"), ("T1w", "CT")):
         curves: list[float] = []

@@ -37,18 +37,20 @@ CASES: tuple[tuple[float, str, bool], ...] = (
 """Peak motion (mm), kind of field, and whether the skull is stripped; at least the first two are needed."""
 
 
-def subjects_in(folder: Path, count: int) -> list[Subject]:
-    """The first heads of a folder, prepared.
+def subjects_in(folder: Path, count: int, skip: int = 0) -> list[Subject]:
+    """The first heads of a folder after ``skip`` others, prepared.
 
     Raises:
         InputError: there is none.
     """
     prepared, maps = sorted(folder.glob("*.npz")), sorted(folder.glob("*.nii.gz"))
-    if not prepared and not maps:
-        raise InputError(f"{folder.name} holds neither prepared subjects (.npz) nor label maps (.nii.gz).")
+    if len(prepared or maps) <= skip:
+        raise InputError(
+            f"{folder.name} holds no prepared subjects (.npz) and no label maps (.nii.gz), or all are skipped."
+        )
     if prepared:
-        return [load_subject(path) for path in prepared[:count]]
-    return [prepare_subject(read_label_map(path)) for path in maps[:count]]
+        return [load_subject(path) for path in prepared[skip : skip + count]]
+    return [prepare_subject(read_label_map(path)) for path in maps[skip : skip + count]]
 
 
 def calibrate(subjects: list[Subject], cases: int = len(CASES), seeds: int = 1) -> dict[str, dict[str, float | int]]:
