@@ -116,9 +116,3 @@ def test_a_reload_does_not_double_it_and_without_the_module_it_is_left_out(logic
     assert [plugin.__name__ for plugin in logic.registeredPlugins] == [segment_statistics.PLUGIN_NAME]
     monkeypatch.setitem(__import__("sys").modules, "SegmentStatistics", None)
     assert not segment_statistics.register()
-
-
-def test_the_module_registers_it_when_slicer_has_started() -> None:
-    module = (Path(__file__).parents[2] / "SITTranslate" / "SITTranslate.py").read_text(encoding="utf-8")
-    assert 'connect("startupCompleted()", registerSegmentStatistics)' in module
-    assert "from SITTranslateLib.scene.segment_statistics import register" in module
