@@ -33,7 +33,8 @@ def how_sit_works() -> None:
         return array[k][rows, columns][:, ::-1]
 
     grey = {"cmap": "gray", "origin": "lower", "vmin": 0, "vmax": float(np.percentile(brain.array, 99.7))}
-    figure, axes = plt.subplots(1, 5, figsize=(15, 4.5), layout="constrained")
+    figure, grid = plt.subplots(2, 3, figsize=(10, 9), layout="constrained")
+    axes = [*grid[0], *grid[1]]
     axes[0].imshow(cut(brain.array), **grey)
     _caption(axes[0], "source", "the scan")
     axes[1].imshow(cut(brain.array), **grey, alpha=0.55)
@@ -63,6 +64,16 @@ def how_sit_works() -> None:
     _caption(axes[3], "how the intensity changed", "d")
     axes[4].imshow(cut(result.translated.array), **grey)
     _caption(axes[4], "translated (synthetic)", "(source + d)(y + u(y))")
+    axes[5].axis("off")
+    for height, colour, text in (
+        (0.80, INK, "the network gives"),
+        (0.71, SOFT, "a velocity v and a change d"),
+        (0.55, INK, "everything else is arithmetic"),
+        (0.46, SOFT, "w = exp(v) - id"),
+        (0.37, SOFT, "u = exp(-v) - id"),
+        (0.28, SOFT, "translated(y) = (source + d)(y + u(y))"),
+    ):
+        axes[5].text(0.02, height, text, color=colour, fontsize=12, transform=axes[5].transAxes)
     for place, letter, side in ((0.03, "R", "left"), (0.97, "L", "right")):
         axes[0].text(place, 0.5, letter, color="white", transform=axes[0].transAxes, ha=side, va="center")
     figure.savefig(PICTURES / "how-sit-works.png", dpi=110, facecolor="white", bbox_inches="tight")

@@ -1,21 +1,27 @@
-"""The output as a BIDS derivative dataset: its description, what validators pass over, a running batch's ticket."""
+"""The output as a BIDS derivative dataset: its description, what validators pass over, a running batch's folder."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
 import shutil
+import socket
+import sys
+import time
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from SITTranslateLib.app.batch.job import TICKET_FILE, WORK_FOLDER
+from SITTranslateLib.app.batch.job import WORK_FOLDER
 from SITTranslateLib.app.batch.scans import DESCRIPTION_FILE
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.packages import Package
 
 BIDS_VERSION = "1.10.0"
+#: Seconds after which a batch of another machine counts as ended.
+LONGEST_BATCH = 7 * 24 * 3600
 #: Names that BIDS does not know (yet), and the batch's own tables.
 IGNORED = ("*_jacobian.*", "*_change.*", "*_velocity.*", "*_xfm.*", "*_extra*.*", "*.seq.nrrd", "summary.*")
 
@@ -38,26 +44,45 @@ def check_output(out: Path, place: Path) -> None:
 
 
 def start(out: Path, place: Path, package: Package) -> str:
-    """Describe the dataset, sweep away what a batch that was stopped left aside, and leave a ticket: returned.
+    """Describe the dataset, sweep away what stopped batches left aside, and make this one's folder: its ticket.
+
+    Other batches may be running into the same dataset.
 
     Raises:
         InputError: the folder cannot be written.
     """
-    ticket = secrets.token_hex(8)
+    ticket = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     try:
-        shutil.rmtree(out / WORK_FOLDER, ignore_errors=True)
-        (out / WORK_FOLDER).mkdir(parents=True)
+        for left in (out / WORK_FOLDER).glob("*-*-*"):
+            if _is_over(left):
+                shutil.rmtree(left, ignore_errors=True)
+        (out / WORK_FOLDER / ticket).mkdir(parents=True)
         _write(out / DESCRIPTION_FILE, json.dumps(_description(out, place, package), indent=2) + "\n")
         _write(out / ".bidsignore", "\n".join(IGNORED) + "\n")
-        _write(out / WORK_FOLDER / TICKET_FILE, ticket)
     except OSError as error:
         raise InputError(f"The folder '{out.name}' cannot be written: it is read-only or the disk is full.") from error
     return ticket
 
 
-def end(out: Path) -> None:
+def end(out: Path, ticket: str) -> None:
     """Take the batch's own hidden folder away."""
-    shutil.rmtree(out / WORK_FOLDER, ignore_errors=True)
+    shutil.rmtree(out / WORK_FOLDER / ticket, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        (out / WORK_FOLDER).rmdir()
+
+
+def _is_over(left: Path) -> bool:
+    """Whether the batch that a folder belongs to has ended; of another machine's, nobody knows before a week."""
+    host, process, _ = left.name.rsplit("-", 2)
+    if host == socket.gethostname() and process.isdigit() and sys.platform != "win32":
+        try:
+            os.kill(int(process), 0)
+        except ProcessLookupError:
+            return True
+        except OSError:
+            return False
+        return False
+    return time.time() - left.stat().st_mtime > LONGEST_BATCH
 
 
 def _is_ours(out: Path) -> bool:

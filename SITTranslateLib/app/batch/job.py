@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from SITTranslateLib.translate.translation import Translation
     from SITTranslateLib.translate.verification import Verification
 
-#: Hidden folder of a running batch within the output: its ticket, and results that are being written.
+#: Hidden folder in the output; each running batch has a folder in it, for results that are being written.
 WORK_FOLDER = ".sittranslate"
-TICKET_FILE = "ticket"
 #: Parts that ``--no-fields`` leaves out: they are the large ones.
 FIELDS = ("motion", "sampling", "velocity")
 
@@ -59,7 +58,7 @@ class Settings:
 class Job:
     """One scan (or one frame of it) to translate into ``out``; plain data, so that it travels to any process.
 
-    ``ticket`` is written to the output when a batch starts: a machine that does not find it works on other files.
+    ``ticket`` names the batch's own hidden folder in the output: a machine that does not find it has other files.
     """
 
     scan: Scan
@@ -75,6 +74,10 @@ class Job:
     @property
     def folder(self) -> Path:
         return self.out / self.scan.name.folder
+
+    @property
+    def work_folder(self) -> Path:
+        return self.out / WORK_FOLDER / self.ticket
 
     @property
     def sidecar(self) -> Path:
@@ -113,7 +116,7 @@ def run_job(job: Job) -> Record:
     """
     started = time.perf_counter()
     try:
-        if not _has_ticket(job):
+        if not job.work_folder.is_dir():
             raise InputError(
                 f"The worker on '{socket.gethostname()}' does not see the folder for the results; "
                 "a cluster's workers need the same file system."
@@ -203,13 +206,6 @@ def _same_source(kept: dict[str, Any], path: Path) -> bool:
     return bool(source_of(path)["sha256"] == kept["sha256"])
 
 
-def _has_ticket(job: Job) -> bool:
-    try:
-        return (job.out / WORK_FOLDER / TICKET_FILE).read_text(encoding="utf-8") == job.ticket
-    except OSError:
-        return False
-
-
 def _translated(job: Job) -> tuple[Translation, Verification]:
     import torch
 
@@ -268,7 +264,7 @@ def _write(job: Job, translation: Translation, record: Record) -> None:
     from SITTranslateLib.files import write_field, write_volume
     from SITTranslateLib.translate.saving import VOLUMES, extra_file, sidecar
 
-    aside = job.out / WORK_FOLDER / f"{job.id}.{secrets.token_hex(6)}"
+    aside = job.work_folder / f"{job.id}.{secrets.token_hex(6)}"
     try:
         aside.mkdir(parents=True)
         about = sidecar(translation)

@@ -108,7 +108,7 @@ def run(
         card = batch.package.card
         summary = Summary(f"{card.title} ({card.name} {card.version})", batch.asked, tuple(records.values()))
         summary.write(batch.out)
-        dataset.end(batch.out)
+        dataset.end(batch.out, ticket)
     return summary
 
 

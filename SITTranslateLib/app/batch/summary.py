@@ -33,7 +33,7 @@ h1{font-size:1.5rem}.mark{background:#ffe9a8;padding:.2rem .6rem;border-radius:4
 .wide{overflow-x:auto}table{border-collapse:collapse;font-size:.85rem;width:100%}
 th,td{text-align:left;padding:.4rem .6rem;border-bottom:1px solid #d5d9df;vertical-align:top}
 th{background:#f2f4f7}td.n{text-align:right;font-variant-numeric:tabular-nums}
-tr.failed td,tr.not-run td{background:#fdecea}td.path{overflow-wrap:anywhere}"""
+tr.failed td,tr.not-run td{background:#fdecea}td.path{overflow-wrap:anywhere;min-width:9rem}"""
 
 
 @dataclass(frozen=True)

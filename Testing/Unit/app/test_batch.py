@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ import pytest
 from batch_work import batch_of, bids, starts
 from tiny_model import head, one_sentence, write_tiny_package
 
-from SITTranslateLib.app.batch import machine
+from SITTranslateLib.app.batch import dataset, machine
 from SITTranslateLib.app.batch.job import Record, finished
 from SITTranslateLib.app.batch.names import ResultNames, ScanName, description_of
 from SITTranslateLib.app.batch.running import run
@@ -200,6 +201,21 @@ def test_a_result_counts_only_for_its_own_settings_and_scan(tmp_path: Path) -> N
     assert finished(job) is None
     job.sidecar.write_text("{")
     assert finished(job) is None
+
+
+def test_two_batches_into_one_dataset_leave_each_other_alone(tmp_path: Path) -> None:
+    model = write_tiny_package(tmp_path / "tiny").folder
+    place = bids(tmp_path / "raw", ["sub-1/anat/sub-1_T1w.nii"])
+    batch = batch_of(place, tmp_path / "out", model)
+    running = dataset.start(batch.out, place, batch.package)
+    ended = batch.out / ".sittranslate" / f"{socket.gethostname()}-999999999-aa"
+    ended.mkdir()
+    run(batch, work=batch_work.slow_note)
+    assert (batch.out / ".sittranslate" / running).is_dir() and not ended.exists()
+    dataset.end(batch.out, running)
+    assert not (batch.out / ".sittranslate").exists()
+    made_by = json.loads((batch.out / "dataset_description.json").read_text())["GeneratedBy"]
+    assert [entry["Name"] for entry in made_by] == ["SITTranslate", "tiny"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="ended by a POSIX signal")

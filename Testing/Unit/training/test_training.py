@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +13,10 @@ from blob_training import AXES, a_config, blob_batches
 from lightning.fabric import Fabric
 
 from SITTranslateLib.errors import InputError
+from SITTranslateLib.packages import ModelCard
 from SITTranslateLib.training.config import Schedule, TrainingConfig, read_config
 from SITTranslateLib.training.pairs import _EndlessOrder
+from SITTranslateLib.training.publishing import CARDS
 from SITTranslateLib.training.runs import _label_map
 from SITTranslateLib.training.sit import SITTrainer, train
 
@@ -117,3 +121,17 @@ def test_a_procedural_head_is_asked_for_by_name(tmp_path: Path, monkeypatch: pyt
     assert _label_map(tmp_path, "procedural-3") is None and asked == [3]
     with pytest.raises(InputError, match=r"no label map '\*_07"):
         _label_map(tmp_path, "07")
+
+
+def test_the_examples_card_suits_its_config() -> None:
+    raw = tomllib.loads((CARDS / "example-ten-minutes.toml").read_text(encoding="utf-8"))
+    config = read_config("example-ten-minutes")
+    rest = {
+        "schema_version": 1,
+        "system": {"name": config.system, "parameters": config.network},
+        "training": {"data": "none", "simulated": True},
+        "figures": [],
+        "files": [{"path": "weights.safetensors", "sha256": "0" * 64, "bytes": 1}],
+    }
+    card = ModelCard.from_dict(json.loads(json.dumps(raw | rest)))
+    assert [attribute.name for attribute in card.attributes] == config.network["attributes"]
