@@ -37,7 +37,7 @@ def evaluate_contrasts(
     scans: Path | None,
     between: str,
 ) -> None:
-    """Held-out simulated heads (with ``labels``) and real pairs (with ``scans``), every run beside the baselines."""
+    """Held-out simulated heads, or with ``scans`` real pairs; every run beside baselines fitted on training heads."""
     from SITTranslateLib.evaluation import cross_contrast_report as report
     from SITTranslateLib.evaluation.cross_contrast_table import as_markdown
     from SITTranslateLib.training.cross_contrast import finished
@@ -54,8 +54,8 @@ def evaluate_contrasts(
         raise InputError("There is nothing to evaluate: give --labels, or --scans.")
     methods = {name: report.by_network(network) for name, network in networks.items()}
     kind = f"{source.lower()}-{target.lower()}"
-    base = _baselines(labels, cache, source, target) if labels is not None else {}
-    if labels is not None:
+    if labels is not None and scans is None:
+        base = _baselines(labels, cache, source, target)
         judge = report.segmenting(finished(segmenter)[1]) if segmenter is not None else None
         cases = held_out_cases(labels, cache, source, target)
         rows = {**base, "the target's own scan": report.acquired, **methods}
@@ -72,6 +72,7 @@ def evaluate_contrasts(
         from SITTranslateLib.evaluation.real_pairs import case_of, pairs_in
 
         real = [case_of(name, a, b, target) for name, a, b in pairs_in(scans, source, target)]
+        base = _baselines(labels, cache, source, target, whole=True) if labels is not None else {}
         rows = {**base, "transfer curve of this very pair": report.own_curve, **methods}
         fitted = {name: report.matched(method) for name, method in rows.items()}
         typer.echo(as_markdown(report.run(real, fitted, out, f"real-{kind}")))
@@ -109,14 +110,16 @@ def held_out_cases(labels: Path, cache: Path, source: str, target: str) -> list[
     ]
 
 
-def _baselines(labels: Path, cache: Path, source: str, target: str) -> Mapping[str, Any]:
+def _baselines(labels: Path, cache: Path, source: str, target: str, whole: bool = False) -> Mapping[str, Any]:
     from SITTranslateLib.evaluation.cross_contrast_report import baselines
     from SITTranslateLib.training.cross_contrast_runs import heads_of
-    from SITTranslateLib.training.heads import HeadPool
-    from SITTranslateLib.training.held_out import cases_of
+    from SITTranslateLib.training.heads import SHAPE, HeadPool
+    from SITTranslateLib.training.held_out import SLAB, case_of
 
     pool = HeadPool(tuple(f"{n:02d}" for n in range(1, 13)))
-    return baselines(cases_of(heads_of(pool, labels, cache)[:12], "training", source, target))
+    slab = slice(0, SHAPE[0]) if whole else SLAB
+    heads = heads_of(pool, labels, cache)[:12]
+    return baselines([case_of(head, n, "training", source, target, slab) for n, head in enumerate(heads)])
 
 
 def _behaviour(network: Any, networks: Mapping[str, Any], case: Any, source: str, target: str) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from SITTranslateLib.training.cross_contrast_config import CrossContrastConfig
 from SITTranslateLib.training.heads import Head
 
 #: How much a source's gain and transfer curve are varied, beside its scanner's: more scanners than there are heads.
-GAIN, GAMMA = (0.9, 1.1), (0.8, 1.25)
+#: And what is taken off: in real T1w scans cerebrospinal fluid may be as dark as air.
+GAIN, GAMMA, OFFSET = (0.9, 1.1), (0.8, 1.25), (0.0, 0.08)
 #: Slices nearer to the ends of the grid than this hold little of a head.
 MARGIN = 8
 
@@ -58,7 +59,7 @@ def _example(heads: Sequence[Head], config: CrossContrastConfig, rng: np.random.
         if contrast == "CT":
             return values
         gain, gamma = rng.uniform(*GAIN), np.exp(rng.uniform(*np.log(GAMMA)))
-        return np.asarray(gain * np.clip(values, 0, 4) ** gamma, dtype=np.float32)
+        return np.asarray(gain * np.clip(values - rng.uniform(*OFFSET), 0, 4) ** gamma, dtype=np.float32)
 
     # Classes and mask are those of the middle slice, or of the whole block.
     depth: slice | int = window[0]
