@@ -92,6 +92,8 @@ def _judge_row(row: SegmentRow, table: SegmentTable, rules: Rules, has_field: bo
         "unexplained_percent": row.unexplained_percent,
         "volume_disagreement_percent": _disagreement(row),
     }
+    if table.field_origin == "estimated":
+        measures["estimated_motion_p95_mm"] = row.motion_p95_mm
     verdict, reasons = rules.judge(measures)
     if row.note:
         # Part of the segment lies where nothing is known: what can be measured may be in order, the whole cannot.

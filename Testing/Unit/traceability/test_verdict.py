@@ -95,3 +95,10 @@ def test_two_heads_that_are_not_aligned_are_not_called_traceable():
     assert table.verdict == "caution"
     assert "unexplained" in table.reasons[0]
     assert "align the scans" in table.reasons[1]
+
+
+def test_a_segment_that_moved_farther_than_estimates_were_measured_for_is_no_clean_one():
+    far = replace(ROW, motion_p95_mm=12.0)
+    assert table_of(far, "estimated", 0.2).rows[0].verdict == "caution"
+    assert "align the scans first" in table_of(far, "estimated", 0.2).rows[0].reason
+    assert table_of(far, "model").rows[0].verdict == "traceable"
