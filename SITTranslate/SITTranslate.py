@@ -166,7 +166,9 @@ class SITTranslateLogic(ScriptedLoadableModuleLogic):
 
         self.session = Session()
 
-    def translate(self, volumeNode, model, attributes=None, *, device="auto", seed=0, force=False, show=False):
+    def translate(
+        self, volumeNode, model, attributes=None, *, device="auto", seed=0, force=False, show=False, precision="float32"
+    ):
         """Translate a volume node and put everything about it into the scene; waits until it is done.
 
         Args:
@@ -177,6 +179,7 @@ class SITTranslateLogic(ScriptedLoadableModuleLogic):
             seed: of models that draw random numbers.
             force: translate although the scan does not suit the model.
             show: also show our layout.
+            precision: of the network: "float32", or "bfloat16", which is faster and a little less exact.
 
         Returns:
             The nodes: translated, motion, sampling, jacobian, change, table, and the folder that they stand in.
@@ -188,7 +191,7 @@ class SITTranslateLogic(ScriptedLoadableModuleLogic):
 
         translation = self.session.host.run(
             "translate", volume=volume_from_node(volumeNode), model=str(model), attributes=dict(attributes or {}),
-            device=device, seed=seed, force=force,
+            device=device, seed=seed, force=force, precision=precision,
         )  # fmt: skip
         return self.session.show(translation, volumeNode, views=show)
 

@@ -84,6 +84,7 @@ class Jobs:
                 return self._translator(
                     volume, loaded, seed=int(request.get("seed", 0)), force=bool(request.get("force", False)),
                     progress=tell.progress, attributes=request.get("attributes") or {},
+                    precision=str(request.get("precision", "float32")),
                 )  # fmt: skip
 
         return self._described(request, self._with_retries(once, device, tell), tell)

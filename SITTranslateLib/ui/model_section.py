@@ -57,6 +57,14 @@ class ModelSection(Section):
     def device(self) -> str:
         return str(self.ui.deviceSelector.itemData(self.ui.deviceSelector.currentIndex) or "auto")
 
+    @property
+    def precision(self) -> str:
+        """What the network computes in."""
+        return "bfloat16" if self.ui.fastCheckBox.checked else "float32"
+
+    def set_precision(self, name: str) -> None:
+        self.ui.fastCheckBox.setChecked(name == "bfloat16")
+
     def set_device(self, name: str) -> None:
         index = self.ui.deviceSelector.findData(name)
         if index >= 0:

@@ -116,6 +116,7 @@ class Panel:
         if parameters.input_node is not None:
             self.input.set_node(parameters.input_node)
         self.model.set_device(parameters.device)
+        self.model.set_precision(parameters.precision)
         if parameters.model:
             self.model.select(parameters.model)
         self._updating = False
@@ -152,7 +153,7 @@ class Panel:
         try:
             self.session.apply(
                 self.input.node, str(package.folder), self.attributes.values(),
-                device=self.model.device, force=self.input.force,
+                device=self.model.device, force=self.input.force, precision=self.model.precision,
             )  # fmt: skip
         except InputError as error:
             self.apply.say(str(error))
@@ -241,6 +242,7 @@ class Panel:
         if self.model.package is not None:
             self.parameters.model = self.model.package.name
         self.parameters.device = self.model.device
+        self.parameters.precision = self.model.precision
         self.parameters.node.EndModify(was)
 
     def _check(self) -> None:

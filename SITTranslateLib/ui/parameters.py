@@ -41,6 +41,14 @@ class Parameters:
     def device(self, name: str) -> None:
         self.node.SetParameter("Device", name)
 
+    @property
+    def precision(self) -> str:
+        return str(self.node.GetParameter("Precision") or "float32")
+
+    @precision.setter
+    def precision(self, name: str) -> None:
+        self.node.SetParameter("Precision", name)
+
     def attributes(self, model: str) -> dict[str, float]:
         """What was asked of a model; empty if nothing was."""
         try:

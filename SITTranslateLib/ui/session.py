@@ -82,7 +82,14 @@ class Session:
         return self._run is not None
 
     def apply(
-        self, node: Any, model: str, attributes: dict[str, float], *, device: str = "auto", force: bool = False
+        self,
+        node: Any,
+        model: str,
+        attributes: dict[str, float],
+        *,
+        device: str = "auto",
+        force: bool = False,
+        precision: str = "float32",
     ) -> None:
         """Start a translation of a volume node; its result goes to the scene when it is done.
 
@@ -94,7 +101,7 @@ class Session:
         volume = volume_from_node(node)
         job = self.ask(
             "translate", self._on_translated, self._on_run_failed, volume=volume, model=model,
-            attributes=attributes, device=device, force=force,
+            attributes=attributes, device=device, force=force, precision=precision,
         )  # fmt: skip
         if not job.done:
             self._run = _Run(job, node, image_time(node), self._scene_number)

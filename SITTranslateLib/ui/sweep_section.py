@@ -67,7 +67,7 @@ class SweepSection(Section):
             self._job = self.session.ask(
                 "translate", answered, refused, volume=volume, model=self._card.name,
                 attributes={**base, attribute: waiting[0]}, force=True,
-                device=self._device(),
+                device=self._device(), precision=shown.translation.provenance.get("precision", "float32"),
             )  # fmt: skip
 
         def answered(translation: HostedTranslation) -> None:

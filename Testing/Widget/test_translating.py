@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,17 @@ def test_apply_puts_everything_into_one_folder_beside_the_scan(shown: Any, head_
     assert nodes.change is not None
     assert panel.apply.ui.messageLabel.text == ""
     assert "Moved by up to" in panel.change.ui.summaryLabel.text
+
+
+def test_the_faster_precision_is_asked_for_recorded_and_kept(
+    panel: Any, slicer_harness: Harness, head_node: Any
+) -> None:
+    panel.model.ui.fastCheckBox.setChecked(True)
+    shown = translate(slicer_harness, panel, head_node)
+    assert shown.translation.provenance["precision"] == "bfloat16"
+    assert panel.parameters.precision == "bfloat16"
+    panel.model.ui.fastCheckBox.setChecked(False)
+    assert panel.model.precision == "float32"
 
 
 def test_apply_is_off_until_something_can_be_translated(panel: Any, slicer_harness: Harness) -> None:
@@ -135,12 +147,11 @@ def test_slicers_own_process_loads_nothing_heavy_to_open_the_panel() -> None:
     import subprocess
     import sys
 
-    from conftest import HERE
-
+    here = Path(__file__).resolve().parent
     code = (
-        f"import sys; sys.path.insert(0, {str(HERE)!r})\n"
+        f"import sys; sys.path.insert(0, {str(here)!r})\n"
         "import harness; from pathlib import Path; h = harness.harness()\n"
-        f"m, parent = h.load(Path({str(HERE.parents[1] / 'SITTranslate' / 'SITTranslate.py')!r}))\n"
+        f"m, parent = h.load(Path({str(here.parents[1] / 'SITTranslate' / 'SITTranslate.py')!r}))\n"
         "w = h.open(m, 'SITTranslate'); w.cleanup()\n"
         "print([n for n in ('torch', 'monai', 'SimpleITK', 'scipy', 'numba') if n in sys.modules])"
     )
