@@ -96,7 +96,7 @@ def estimate(
     started = time.perf_counter()
     for scan in (source, translated):
         check_scan(scan)
-    kind = relation(source, translated)
+    kind = relation(source, translated, contrasts)
     floor = floor_of(contrasts, kind)
     if source.grid.matches(translated.grid) and np.array_equal(source.array, translated.array):
         coarse = source.grid.coarsened(VELOCITY_COARSENING)
@@ -169,8 +169,13 @@ def translation_of_pair(source: Volume, translated: Volume) -> Translation:
     return Translation(source, translated, None, None, None, None, None, FieldOrigin.NONE, 0.0, provenance)
 
 
-def relation(source: Volume, translated: Volume) -> str:
-    """Kind of a pair: one contrast, across contrasts, or with a CT on one side."""
+def relation(source: Volume, translated: Volume, contrasts: tuple[str, str] | None = None) -> str:
+    """Kind of a pair: one contrast, across contrasts, or with a CT on one side.
+
+    A CT is known by its air; one of a brain alone has none, and is known by the name of its contrast if that is given.
+    """
+    if contrasts is not None and (contrasts[0] == "CT") != (contrasts[1] == "CT"):
+        return WITH_CT
     computed = [float(scan.array.min()) < -500.0 for scan in (source, translated)]
     if computed[0] != computed[1]:
         return WITH_CT

@@ -118,7 +118,7 @@ def trace_pair(
     pair = estimated_translation(
         translation_of_pair(source, translated), contrasts=contrasts, device=device, progress=part
     )
-    kind = relation(pair.source, pair.translated)
+    kind = relation(pair.source, pair.translated, contrasts)
     floor = floor_of(contrasts, kind)
     part("asking what the source explains", 1.05)
     identity = identify(pair)

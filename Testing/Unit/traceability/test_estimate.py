@@ -110,6 +110,8 @@ def test_kinds_of_pairs_are_told_apart(space):
     assert relation(t1, head(space, "T1w", 3)) == SAME
     assert relation(t1, t2) == CROSS
     assert relation(t1, t1.with_array(t1.array - 1000)) == WITH_CT
+    # A CT of a brain alone has no air to be known by.
+    assert relation(t1, t2, ("T1w", "CT")) == WITH_CT
 
 
 def test_the_table_of_floors_covers_every_kind():
