@@ -25,7 +25,10 @@ from SITTranslateLib.host.protocol import Event, Failure, Request
 
 #: How torch, ITK and C++ say that main memory is used up.
 _NO_MEMORY = re.compile(
-    r"(?:can't|cannot|failed to|unable to) allocate (?:memory|\d+ bytes)|not enough memory|bad_alloc", re.I
+    r"(?:can't|cannot|failed to|unable to) allocate (?:memory|\d+ bytes)|not enough memory|bad_alloc"
+    # A thread's stack is memory as well.
+    r"|can't start new thread",
+    re.I,
 )
 
 
