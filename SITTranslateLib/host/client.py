@@ -226,6 +226,8 @@ class HostClient:
             return
         job = self._jobs.get(int(message.get("id", 0)))
         if job is None:
+            # The answer to a job that was given up before the worker took it.
+            self._remove_strays()
             return
         job.started = True
         if event is Event.STAGE:
@@ -276,7 +278,18 @@ class HostClient:
             return
         job.done, job.error = True, error
         self._jobs.pop(job.id, None)
+        self._remove_strays()
         self.failed.emit(job, error)
+
+    def _remove_strays(self) -> None:
+        """Remove arrays that nobody will ask for: those of jobs that were cancelled or killed in the middle."""
+        if self._jobs or self._folder is None:
+            return
+        held = {name for about in self._known.values() for name in files_of(about)}
+        with contextlib.suppress(OSError):
+            for file in self._folder.glob("*.npy"):
+                if file.name not in held:
+                    file.unlink(missing_ok=True)
 
     def _kill_what_does_not_stop(self) -> None:
         now = self._clock()

@@ -70,7 +70,7 @@ def test_a_volume_has_three_axes_and_a_field_three_components() -> None:
         Volume(np.zeros((3, 3)), np.eye(4))
     with pytest.raises(ValueError, match="shape"):
         VectorField(np.zeros((3, 3, 3, 2)), np.eye(4))
-    with pytest.raises(ValueError, match="4x4"):
+    with pytest.raises(ValueError, match="4 x 4"):
         Grid((2, 2, 2), np.eye(3))
 
 
