@@ -1,28 +1,38 @@
 # make demo    translate the bundled scan and show everything that changed
-# make test    run the tests
-# make test-stable  scene, pictures and widget tests on the core of Slicer 5.12, in an environment of its own
+# make test    run the tests: on the core of Slicer 5.12 what touches the scene, on that of 5.13 everything
+# make test-stable  scene, pictures and widget tests on the core of Slicer 5.12
 # make check   lint, format, types
 # make bench   the speed table, side by side with peers
 # make coverage  the tests, with the share of library lines that they run
 # make docs    the documentation as a site in ./site, strictly
 # make example train, publish and use a tiny model on procedural heads: ten minutes on a CPU
+# make endurance  the long form of the tests that put faults in: 20,000 files, 200 translations, 100 cancels
+# make oldest  the tests of the library with the oldest versions that pyproject.toml allows
+# make lock    requirements.lock anew: every package with its sha256;  make locked  installs exactly those
+# make sbom    the software bill of materials (CycloneDX) in build/sbom.json;  make audit  known weaknesses of them
 # make clean   remove the environment and what the targets made
 
 VENV := .venv
 BIN := $(VENV)/bin
-# The core of the stable Slicer; make test runs on that of the preview.
+# The core of the stable Slicer, in an environment of its own; everything else runs on that of the preview.
 STABLE := build/slicer-5.12
 PYTHON ?= python3
 DEBIAN := python3-venv libegl1 libegl-mesa0 libgl1-mesa-dri libgl1 libxkbcommon0 libdbus-1-3 libfontconfig1 fonts-dejavu-core
 export VTK_DEFAULT_OPENGL_WINDOW ?= vtkEGLRenderWindow
 export QT_QPA_PLATFORM ?= offscreen
 
-.PHONY: demo test test-stable check bench coverage docs example setup debian clean
+.PHONY: demo test test-stable check bench coverage docs example endurance oldest lock locked sbom audit setup debian clean
+# What developers and CI install.
+EXTRAS := scene,demo,speed,train,bench,batch,onnx,docs,test
+comma := ,
+# Tools that look at the environment, kept out of it.
+TOOLS := build/tools
 
 demo: setup
 	$(BIN)/sittranslate demo --out demo
 
-test: setup
+test: setup $(STABLE)/.ready
+	$(STABLE)/bin/python -m pytest Testing/Scene Testing/Pictures
 	$(BIN)/python -m pytest
 
 test-stable: debian $(STABLE)/.ready
@@ -47,13 +57,44 @@ example: setup
 	$(BIN)/sittranslate publish runs/example --card example-ten-minutes --data "Two procedural heads, for teaching." --out runs/example-model
 	$(BIN)/sittranslate package check runs/example-model
 
+endurance: setup
+	SITTRANSLATE_ENDURANCE=1 $(BIN)/python -m pytest -s --timeout 7200 Testing/Reliability
+
+oldest: debian $(TOOLS)/.ready
+	$(TOOLS)/bin/uv venv --quiet --clear --python $(PYTHON) build/oldest
+	$(TOOLS)/bin/uv pip install --quiet --python build/oldest/bin/python --resolution lowest-direct --editable '.[speed,train,batch,onnx,test]'
+	build/oldest/bin/python -m pytest $(addprefix Testing/Unit/,files packages fields systems translate host) Testing/Reliability/test_numbers.py
+
+lock: $(TOOLS)/.ready
+	echo "# Every package with its sha256, for Python 3.11 on Linux; written by 'make lock', a test holds it against constraints.txt." > build/requirements.lock
+	$(TOOLS)/bin/uv pip compile pyproject.toml $(foreach extra,$(subst $(comma), ,$(EXTRAS)),--extra $(extra)) --constraint constraints.txt \
+	  --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet >> build/requirements.lock
+	mv build/requirements.lock requirements.lock
+
+locked: debian
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $(VENV)/.ready
+
+sbom: setup $(TOOLS)/.ready
+	$(TOOLS)/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-reproducible --output-format JSON --output-file build/sbom.json
+
+audit: setup $(TOOLS)/.ready
+	$(TOOLS)/bin/pip-audit --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+
+$(TOOLS)/.ready:
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9' 'pip-audit>=2.9' 'cyclonedx-bom>=7'
+	touch $@
+
 setup: debian $(VENV)/.ready
 
 # The exact versions that were tested; the ranges of pyproject.toml hold for everyone else.
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[scene,demo,speed,train,bench,batch,onnx,docs,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	touch $@
 
 # pip takes one version of a package an environment, so the other Slicer gets its own.
