@@ -1,0 +1,7 @@
+"""Tissue probabilities of a head in any contrast: a structure map that two scans of one person share."""
+
+from __future__ import annotations
+
+from SITTranslateLib.structure.tissues import CLASS_OF_LABEL, CLASSES, SPACING_MM, normalised
+
+__all__ = ["CLASSES", "CLASS_OF_LABEL", "SPACING_MM", "normalised"]
