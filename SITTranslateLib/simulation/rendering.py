@@ -175,3 +175,15 @@ def _texture(grid: Grid, rng: np.random.Generator) -> Array:
     noise = torch.from_numpy(rng.standard_normal(coarse.shape, dtype=np.float32))[None, None]
     smooth = functional.interpolate(noise, size=grid.shape, mode="trilinear", align_corners=True)[0, 0].numpy()
     return np.asarray(np.clip(smooth / smooth.std(), -2.5, 2.5), dtype=np.float32)
+
+
+def class_shares(head: PlacedHead, class_of_label: NDArray[np.uint8], classes: int) -> Array:
+    """Share of each class in every voxel ``(classes, K, J, I)``, partial volume as in the images; they sum to 1.
+
+    Args:
+        class_of_label: class of each label, as a table indexed by label.
+    """
+    labels = head.subject.labels
+    found = class_of_label[labels.array]
+    shares = np.stack([_read_averaged((found == n).astype(np.float32), labels.grid, head) for n in range(classes)])
+    return np.asarray(shares / np.maximum(shares.sum(axis=0), 1e-6), dtype=np.float32)

@@ -16,6 +16,7 @@ SYSTEMS: dict[str, tuple[str, str]] = {
     "sit": ("SITTranslateLib.systems.sit.network", "SITNetwork"),
     "sa_unit": ("SITTranslateLib.systems.sa_unit.network", "SAUnitNetwork"),
     "sasan": ("SITTranslateLib.systems.sasan.network", "SASANNetwork"),
+    "plasticine": ("SITTranslateLib.systems.plasticine.network", "PlasticineNetwork"),
     "monai": ("SITTranslateLib.systems.monai_networks.network", "MonaiNetwork"),
     "regression": ("SITTranslateLib.systems.regression.network", "RegressionNetwork"),
 }

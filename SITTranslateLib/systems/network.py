@@ -19,7 +19,9 @@ class NetworkOutput:
 
     Attributes:
         translated: ``(1, 1, K, J, I)``.
-        intensity_change: ``d`` on the source grid ``(1, 1, K, J, I)``, or None if the system has none.
+        intensity_change: ``d`` on the source grid ``(1, 1, K, J, I)``, or None if the system has none. Of a system
+            that changes the contrast and moves the anatomy, ``image + d`` is the new contrast in the target's network
+            units where the source's anatomy lies, and ``translated`` the same after the motion.
         velocity: stationary velocity of the motion ``(1, 3, k, j, i)`` in mm RAS, on the network's grid or a
             coarser one.
         velocity_affine: 4x4 of the velocity's grid (ijk to RAS mm).

@@ -1,0 +1,61 @@
+"""One training run of Plasticine, from a config to weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from lightning.fabric import Fabric
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.training.plasticine import PlasticineTrainer, train
+from SITTranslateLib.training.plasticine_batches import Batches
+from SITTranslateLib.training.plasticine_config import PlasticineConfig
+from SITTranslateLib.training.plasticine_heads import AgeingHead, AgeingPool, ageing_heads, are_there
+from SITTranslateLib.training.runs import prepared_subjects
+
+
+def heads_of(pool: AgeingPool, labels: Path, cache: Path) -> list[AgeingHead]:
+    """The heads of a pool; label maps are only read if one of them has still to be simulated."""
+    subjects = [] if are_there(pool, cache) else prepared_subjects(labels, pool.maps, cache / "subjects")
+    return ageing_heads(subjects, pool, cache)
+
+
+def run(
+    config: PlasticineConfig,
+    labels: Path,
+    folder: Path,
+    *,
+    cache: Path | None = None,
+    tissues: dict[str, torch.Tensor] | None = None,
+    accelerator: str = "auto",
+    precision: str = "bf16-mixed",
+    threads: int | None = None,
+    save_every: int = 200,
+) -> PlasticineTrainer:
+    """Train a config in ``folder``, going on from its checkpoint if there is one.
+
+    Args:
+        labels: folder of label maps.
+        cache: where prepared maps and simulated heads are kept; the run's folder if not given.
+        tissues: weights of the tissue network; stages whose maps are predicted need them.
+        accelerator, precision: as Lightning Fabric takes them.
+        threads: CPU threads; torch's choice if not given.
+
+    Raises:
+        InputError: a stage needs the tissue network and there is none.
+    """
+    if config.needs_tissue_network and tissues is None:
+        raise InputError("A stage of this config takes predicted maps; the tissue network's weights are not there.")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    fabric = Fabric(accelerator=accelerator, devices=1, precision=precision)  # type: ignore[arg-type]
+    fabric.launch()
+    heads = heads_of(config.heads, labels, cache or folder)
+    trainer = PlasticineTrainer(config, fabric)
+    trainer.resume(folder)
+    if tissues is not None:
+        trainer.take_tissues(tissues)
+    network = getattr(trainer.network, "structure", None)
+    train(config, trainer, Batches(heads, config, network), folder, every=save_every)
+    return trainer
