@@ -50,8 +50,9 @@ _SOFTWARE = ("sittranslate", "torch", "numpy", "SimpleITK", "monai", "safetensor
 class Parts:
     """What a network's answer is made of, on the network's grids but in native units; see :class:`Translation`.
 
-    ``target`` is the answer of a model to another contrast in that contrast's units, ``outside`` its value for air,
-    and ``seen`` the scan as the network saw it.
+    Of a model to another contrast, in that contrast's units: ``target`` is the scan in it where the source's anatomy
+    lies, ``answer`` what the network gave (the same, moved), ``outside`` the value of air; and ``seen`` is the scan as
+    the network saw it.
     """
 
     change: Volume | None = None
@@ -63,6 +64,7 @@ class Parts:
     extras: Mapping[str, Volume] = field(default_factory=dict)
     labels: Mapping[str, Volume] = field(default_factory=dict)
     target: Volume | None = None
+    answer: Volume | None = None
     seen: Volume | None = None
     outside: float = 0.0
 
@@ -148,6 +150,7 @@ def translate(
         forced=forced,
         warnings=tuple(f.sentence for f in findings if f.severity is Severity.WARN),
         precision=precision,
+        target=loaded.card.targets[0] if loaded.card.target_scale is not None else "",
     )
     return Translation(
         source=volume, field_origin=parts.origin, recomposition_error=error, provenance=provenance, **restored
@@ -184,30 +187,38 @@ def decompose(output: NetworkOutput, prepared: Prepared, card: ModelCard | None 
 
     extras = {name: image_of(t, name, np.float32(1.0)) for name, t in output.extras.items()}
     labels = {name: Volume(as_array(t), affine, name) for name, t in output.labels.items()}
-    if card is not None and card.target_scale is not None:
-        # Another contrast has its own units, so that the answer is kept and not its difference from the scan.
-        target = prepared.image.with_array(to_native(as_array(output.translated), card.target_scale))
-        seen = prepared.image.with_array(prepared.scale.restore(prepared.image.array))
-        air = float(to_native(np.zeros(1, np.float32), card.target_scale)[0])
-        origin = FieldOrigin.IDENTITY if output.keeps_geometry else FieldOrigin.NONE
-        return Parts(target=target, seen=seen, outside=air, origin=origin, extras=extras, labels=labels)
-    change = None
-    if output.intensity_change is not None:
-        change = image_of(output.intensity_change, "intensity change", width)
+    velocity = sampling = motion = None
+    origin = FieldOrigin.IDENTITY if output.keeps_geometry else FieldOrigin.NONE
     if output.velocity is not None:
         assert output.velocity_affine is not None
         velocity = faded_outwards(VectorField(as_array(output.velocity), output.velocity_affine))
         sampling, motion = fields.exponential(velocity, -1.0), fields.exponential(velocity)
-        return Parts(change, velocity, sampling, motion, None, FieldOrigin.MODEL, extras)
-    if output.displacement is not None:
+        origin = FieldOrigin.MODEL
+    elif output.displacement is not None:
         sampling = faded_outwards(VectorField(as_array(output.displacement), affine))
-        return Parts(change, None, sampling, fields.invert(sampling), None, FieldOrigin.MODEL, extras)
+        motion, origin = fields.invert(sampling), FieldOrigin.MODEL
+    geometry: dict[str, Any] = {"velocity": velocity, "sampling": sampling, "motion": motion, "origin": origin}
+    if card is not None and card.target_scale is not None:
+        # Another contrast has its own units, so that the answer is kept and not its difference from the scan.
+        scale, image = card.target_scale, prepared.image
+        answer = image.with_array(to_native(as_array(output.translated), scale))
+        target = answer
+        if output.intensity_change is not None:
+            target = image.with_array(to_native(image.array + as_array(output.intensity_change), scale))
+        seen = image.with_array(prepared.scale.restore(image.array))
+        air = float(to_native(np.zeros(1, np.float32), scale)[0])
+        return Parts(target=target, answer=answer, seen=seen, outside=air, extras=extras, labels=labels, **geometry)
+    change = None
+    if output.intensity_change is not None:
+        change = image_of(output.intensity_change, "intensity change", width)
+    if origin is FieldOrigin.MODEL:
+        return Parts(change, extras=extras, labels=labels, **geometry)
     difference = faded_outwards(
         Volume((as_array(output.translated) - prepared.image.array) * width, affine, "intensity change")
     )
     if output.keeps_geometry:
-        return Parts(change if change is not None else difference, origin=FieldOrigin.IDENTITY, extras=extras)
-    return Parts(residual=difference, origin=FieldOrigin.NONE, extras=extras)
+        return Parts(change if change is not None else difference, origin=origin, extras=extras)
+    return Parts(residual=difference, origin=origin, extras=extras)
 
 
 def recomposition_error(output: NetworkOutput, prepared: Prepared, parts: Parts) -> float:
@@ -217,9 +228,12 @@ def recomposition_error(output: NetworkOutput, prepared: Prepared, parts: Parts)
     of squarings: another path than the one the network took.
     """
     image, grid = prepared.image, prepared.image.grid
-    if parts.target is not None and parts.seen is not None:
+    if parts.target is not None and parts.seen is not None and parts.answer is not None:
         change = parts.target.array - parts.seen.array
-        return float(np.abs(parts.seen.array + change - parts.target.array).max())
+        native = image.with_array(parts.seen.array + change)
+        if parts.sampling is not None:
+            native = fields.warp(native, fields.resample_field(parts.sampling, grid))
+        return float(np.abs(native.array - parts.answer.array).max())
     native = image.with_array(prepared.scale.restore(image.array))
     for addition in (parts.change, parts.residual):
         if addition is not None:
@@ -238,7 +252,7 @@ def restore(volume: Volume, parts: Parts) -> dict[str, Any]:
     changed, change = volume, None
     if parts.target is not None and parts.seen is not None:
         changed = on_scan_grid(volume, parts.seen, parts.target, parts.outside)
-        if parts.origin is FieldOrigin.IDENTITY:
+        if parts.origin is not FieldOrigin.NONE:
             change = volume.with_array(changed.array - volume.array, "intensity change")
             changed = volume.with_array(volume.array + change.array)
     if parts.change is not None:

@@ -39,6 +39,8 @@ class Provenance:
     forced: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     precision: str = "float32"
+    #: Contrast of the translated scan, if it is another than the source's.
+    target: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON."""
@@ -69,7 +71,8 @@ class Translation:
         """The scan with ``strength`` times the change, without running the network.
 
         0 gives the source, 1 the translation, 0.5 half of both the motion (``exp(0.5 v)``) and the intensity
-        change; beyond 1 is an extrapolation. ``spatial`` and ``intensity`` switch the two parts.
+        change; beyond 1 is an extrapolation. ``spatial`` and ``intensity`` switch the two parts. Half of another
+        contrast is no contrast: where the model also moves the anatomy, ``strength`` is that of the motion alone.
         """
         name = f"{self.source.name} at {strength:g}"
         if self.intensity_change is None and self.sampling is None:
@@ -78,7 +81,8 @@ class Translation:
             return self.source.with_array(blend, name)
         changed = self.source
         if intensity and self.intensity_change is not None:
-            array = np.multiply(self.intensity_change.array, np.float32(strength))
+            share = 1.0 if self.provenance.target and self.sampling is not None else strength
+            array = np.multiply(self.intensity_change.array, np.float32(share))
             array += changed.array
             changed = changed.with_array(array)
         if not spatial or self.sampling is None or strength == 0:
