@@ -14,12 +14,13 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.packages import ModelCard, Package, write_package
 from SITTranslateLib.training.config import TrainingConfig
 from SITTranslateLib.training.cross_contrast_config import CrossContrastConfig
+from SITTranslateLib.training.plasticine_config import PlasticineConfig
 
 CARDS = Path(__file__).parent / "cards"
 
 
 def publish(
-    config: TrainingConfig | CrossContrastConfig,
+    config: TrainingConfig | CrossContrastConfig | PlasticineConfig,
     weights: Mapping[str, Tensor],
     folder: Path,
     *,
@@ -47,6 +48,10 @@ def publish(
     if isinstance(config, CrossContrastConfig):
         seed = config.course.seed
         parameters, weights = one_way(config, weights, raw["source"], raw["targets"][0])
+    elif isinstance(config, PlasticineConfig):
+        # What the switch let in was for training alone.
+        seed, parameters = config.seed, config.network | {"switch": False}
+        weights = {name: tensor for name, tensor in weights.items() if not name.startswith("deformation.together.")}
     else:
         seed = config.schedule.seed
     training = {

@@ -8,7 +8,6 @@ motion is ``exp(v)`` in mm with ``exp(-v)`` as its exact inverse, and v is linea
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +37,9 @@ class PlasticineNetwork(nn.Module):
         source, target: names of the contrasts.
         attribute: what moves the anatomy; not asked for, nothing moves.
         scale: value of the attribute for which the velocity is that of the network (10 years).
-        renderer, deformation, structure: parameters of the three networks.
+        renderer_widths, squeeze: see :class:`Renderer`.
+        deformation_widths, smoothing_mm, bound_mm: see :class:`DeformationNetwork`.
+        structure_widths: of the :class:`TissueNetwork`.
         guide: of :data:`GUIDES`.
         steps, sampler: see :mod:`SITTranslateLib.systems.layers.samplers`.
         samples: images drawn and averaged; two or more give an uncertainty map.
@@ -53,9 +54,12 @@ class PlasticineNetwork(nn.Module):
         target: str,
         attribute: str = "age",
         scale: float = 10.0,
-        renderer: Mapping[str, Any] | None = None,
-        deformation: Mapping[str, Any] | None = None,
-        structure: Sequence[int] = (16, 32, 64, 96),
+        renderer_widths: Sequence[int] = (32, 48, 64),
+        squeeze: int = 24,
+        deformation_widths: Sequence[int] = (16, 24, 32, 32),
+        smoothing_mm: float = 3.0,
+        bound_mm: float = 8.0,
+        structure_widths: Sequence[int] = (16, 32, 64, 96),
         guide: str = "structure",
         steps: int = 3,
         sampler: str = "ddim",
@@ -74,14 +78,12 @@ class PlasticineNetwork(nn.Module):
         self.guide, self.steps, self.sampler, self.samples = guide, steps, sampler, samples
         self.start, self.most = float(start), float(most)
         channels = maps.CHANNELS if guide == "structure" else 1
-        self.renderer = Renderer(channels, **(renderer or {}))
+        self.renderer = Renderer(channels, widths=renderer_widths, squeeze=squeeze)
         if guide == "structure":
-            self.structure = TissueNetwork(structure)
+            self.structure = TissueNetwork(structure_widths)
             self.structure.requires_grad_(False)
             self.deformation = DeformationNetwork(
-                1 + maps.CHANNELS,
-                **(deformation or {}),
-                switch=switch,
+                1 + maps.CHANNELS, deformation_widths, smoothing_mm, bound_mm, switch=switch
             )
 
     def structure_of(self, image: Tensor) -> Tensor:

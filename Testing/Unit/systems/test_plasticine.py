@@ -16,8 +16,8 @@ from SITTranslateLib.systems.plasticine.structure_map import CHANNELS, edges
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
 AXES = AFFINE[:3, :3]
 TINY = {
-    "source": "T1w", "target": "T2w", "structure": [4, 6], "steps": 2, "samples": 2,
-    "renderer": {"widths": [6, 8], "squeeze": 4}, "deformation": {"widths": [6, 8]},
+    "source": "T1w", "target": "T2w", "structure_widths": [4, 6], "steps": 2, "samples": 2,
+    "renderer_widths": [6, 8], "squeeze": 4, "deformation_widths": [6, 8],
 }  # fmt: skip
 
 
