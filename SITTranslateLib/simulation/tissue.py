@@ -12,7 +12,8 @@ Sources (referred to by key in :data:`TISSUES`):
     du: Du et al., Magn Reson Imaging 2010 and Techawiboonwong et al., Radiology 2008;248:824 (cortical bone).
     data: the CT values agreed for this project: air -1000, skin and soft tissue -100 to 60, CSF 5-15, grey 35-40,
         white 25-30, cancellous bone 300-700, cortical bone 900-1800 HU.
-    chosen: set between neighbouring tissues, no measurement behind it.
+    chosen: set between neighbouring tissues, no measurement behind it; so is the uptake of contrast agent (blood all
+        of it, leaky and perfused tissues a part, the brain behind its barrier none).
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Tissue:
         hounsfield: CT number, HU.
         texture: standard deviation of the smooth variation inside the tissue, share of its signal.
         source: keys of the module's list of sources.
+        uptake: concentration of a contrast agent minutes after the injection, share of the blood's.
     """
 
     t1: tuple[float, float]
@@ -41,6 +43,7 @@ class Tissue:
     hounsfield: tuple[float, float]
     texture: float
     source: str
+    uptake: float = 0.0
 
 
 TISSUES: dict[str, Tissue] = {
@@ -57,15 +60,17 @@ TISSUES: dict[str, Tissue] = {
     "hippocampus": Tissue((1450, 100), (105, 7), (58, 5), (0.83, 0.02), (36, 1.5), 0.03, "chosen near gm"),
     "brain_stem": Tissue((980, 70), (80, 5), (48, 4), (0.74, 0.02), (30, 1.5), 0.03, "chosen between wm and gm"),
     "lesion": Tissue((1350, 120), (150, 20), (80, 10), (0.84, 0.03), (20, 2.0), 0.03, "chosen between wm and csf"),
-    "vessel": Tissue((1932, 85), (275, 50), (60, 10), (0.85, 0.05), (42, 4), 0.10, "stanisz; CT chosen"),
+    "vessel": Tissue((1932, 85), (275, 50), (60, 10), (0.85, 0.05), (42, 4), 0.10, "stanisz; CT chosen", 1.0),
     "nerve_cord": Tissue((1040, 60), (78, 5), (48, 4), (0.74, 0.02), (32, 3), 0.03, "stanisz; CT chosen"),
     "eye": Tissue((3900, 300), (1000, 200), (500, 100), (0.99, 0.01), (8, 3), 0.01, "chosen near csf"),
-    "soft": Tissue((700, 150), (55, 8), (25, 4), (0.85, 0.05), (0, 15), 0.10, "debazelaire (fat with muscle), data"),
-    "muscle": Tissue((1412, 40), (45, 5), (28, 4), (0.79, 0.03), (55, 5), 0.08, "stanisz; CT chosen"),
-    "mucosa": Tissue((1500, 150), (90, 15), (30, 5), (0.85, 0.04), (40, 8), 0.15, "chosen"),
-    "skin": Tissue((600, 90), (50, 8), (22, 4), (0.75, 0.05), (-20, 20), 0.06, "chosen (skin with fat), data"),
+    "soft": Tissue(
+        (700, 150), (55, 8), (25, 4), (0.85, 0.05), (0, 15), 0.10, "debazelaire (fat with muscle), data", 0.08
+    ),
+    "muscle": Tissue((1412, 40), (45, 5), (28, 4), (0.79, 0.03), (55, 5), 0.08, "stanisz; CT chosen", 0.12),
+    "mucosa": Tissue((1500, 150), (90, 15), (30, 5), (0.85, 0.04), (40, 8), 0.15, "chosen", 0.5),
+    "skin": Tissue((600, 90), (50, 8), (22, 4), (0.75, 0.05), (-20, 20), 0.06, "chosen (skin with fat), data", 0.15),
     "bone_cortical": Tissue((223, 20), (0.6, 0.1), (0.4, 0.1), (0.20, 0.02), (1300, 120), 0.10, "du, data"),
-    "bone_cancellous": Tissue((586, 73), (49, 5), (8, 2), (0.45, 0.06), (500, 70), 0.15, "debazelaire, data"),
+    "bone_cancellous": Tissue((586, 73), (49, 5), (8, 2), (0.45, 0.06), (500, 70), 0.15, "debazelaire, data", 0.15),
 }
 
 

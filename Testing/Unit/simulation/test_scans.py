@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from SITTranslateLib.simulation import (
     simulate_contrasts,
     simulate_scan,
 )
-from SITTranslateLib.simulation.contrast import SEQUENCES, Sequence
+from SITTranslateLib.simulation.contrast import SEQUENCES, Sequence, sequence_named
 from SITTranslateLib.simulation.labels import LABEL_NAMES, LEFT_RIGHT, TISSUE_OF_LABEL
 from SITTranslateLib.simulation.lesions import lesion_share
 from SITTranslateLib.simulation.scanner import bias_field
@@ -217,3 +218,16 @@ def test_real_label_map_ages_at_its_targets(real_data: Path) -> None:
     assert subject.realised["lateral ventricles"] == pytest.approx(3.0, abs=0.15)
     for name in ("hippocampus", "white matter", "thalamus"):
         assert subject.realised[name] == pytest.approx(subject.targets[name], abs=0.2), name
+
+
+def test_a_contrast_agent_shows_where_it_goes_and_nowhere_else() -> None:
+    def signals(tissue: str) -> tuple[float, float]:
+        return tuple(sequence_named(name).signal(TISSUES[tissue]) for name in ("T1w", "T1wGd"))  # type: ignore[return-value]
+
+    for tissue in ("wm", "gm", "csf", "lesion"):
+        assert signals(tissue)[0] == signals(tissue)[1]
+    before, after = signals("vessel")
+    assert before < signals("gm")[0] and after > 2 * signals("wm")[0]
+    assert 1.2 < signals("mucosa")[1] / signals("mucosa")[0] < after / before
+    leaky = replace(TISSUES["lesion"], uptake=0.4)
+    assert sequence_named("T1wGd").signal(leaky) > signals("wm")[0] > signals("lesion")[0]
