@@ -17,6 +17,7 @@ SYSTEMS: dict[str, tuple[str, str]] = {
     "sa_unit": ("SITTranslateLib.systems.sa_unit.network", "SAUnitNetwork"),
     "sasan": ("SITTranslateLib.systems.sasan.network", "SASANNetwork"),
     "plasticine": ("SITTranslateLib.systems.plasticine.network", "PlasticineNetwork"),
+    "aldm": ("SITTranslateLib.systems.aldm.network", "ALDMNetwork"),
     "monai": ("SITTranslateLib.systems.monai_networks.network", "MonaiNetwork"),
     "regression": ("SITTranslateLib.systems.regression.network", "RegressionNetwork"),
 }

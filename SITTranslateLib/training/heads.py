@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SITTranslateLib.simulation import Subject, brain_mask, simulate_contrasts
-from SITTranslateLib.simulation.labels import TISSUE_OF_LABEL, lookup
+from SITTranslateLib.simulation.labels import TISSUE_OF_LABEL, LabelMap, lookup
 from SITTranslateLib.training.progress import steps_with_progress
 from SITTranslateLib.translate.normalisation import HOUNSFIELD, percentile_range, to_network
-from SITTranslateLib.volume import Grid
+from SITTranslateLib.volume import Grid, Volume
 
 #: Voxels (K, J, I) and their size: a whole brain with its skull, both multiples of 16.
 SHAPE = (176, 208, 176)
@@ -119,7 +119,7 @@ def simulated_heads(subjects: Sequence[Subject], pool: HeadPool, cache: Path) ->
     return heads
 
 
-def read_head(place: Path) -> Head:
+def read_head(place: Path, contrasts: Sequence[str] = CONTRASTS) -> Head:
     """A head from its folder, volumes mapped and not read."""
     about = json.loads((place / "about.json").read_text(encoding="utf-8"))
 
@@ -128,8 +128,8 @@ def read_head(place: Path) -> Head:
 
     return Head(
         about["name"],
-        {c: volume(c) for c in CONTRASTS},
-        {c: volume(f"{c}_clean") for c in CONTRASTS},
+        {c: volume(c) for c in contrasts},
+        {c: volume(f"{c}_clean") for c in contrasts},
         volume("classes"),
         volume("mask"),
         {c: (float(g), float(s)) for c, (g, s) in about["stripped"].items()},
@@ -151,22 +151,31 @@ def _simulate(subject: Subject, pool: HeadPool, index: int, place: Path) -> None
         lesion_load=load,
         deform=pool.deform,
     )
-    mask = brain_mask(made.labels)
+    write_head(made.scans, made.clean, made.labels, sequences, place, {"name": subject.name, "lesions_ml": load})
+
+
+def write_head(
+    scans: Mapping[str, Volume],
+    clean: Mapping[str, Volume],
+    labels: LabelMap,
+    sequences: Mapping[str, str],
+    place: Path,
+    about: Mapping[str, object],
+) -> None:
+    """A head's folder, made in one go; ``sequences``: contrast to the name that its volumes have here."""
+    mask = brain_mask(labels)
     part = place.with_name(f".{place.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     stripped = {}
     for contrast, sequence in sequences.items():
-        units, stripped[contrast] = network_units(made.scans[sequence].array, mask, contrast)
+        scan, image = scans[sequence].array, clean[sequence].array
+        units, stripped[contrast] = network_units(scan, mask, contrast)
+        image = to_network(image, HOUNSFIELD) if contrast == "CT" else percentile_range(scan).normalise(image)
         np.save(part / f"{contrast}.npy", units.astype(np.float16))
-        clean = made.clean[sequence].array
-        if contrast == "CT":
-            clean = to_network(clean, HOUNSFIELD)
-        else:
-            clean = percentile_range(made.scans[sequence].array).normalise(clean)
-        np.save(part / f"{contrast}_clean.npy", clean.astype(np.float16))
-    np.save(part / "classes.npy", CLASS_OF_LABEL[made.labels.array])
+        np.save(part / f"{contrast}_clean.npy", image.astype(np.float16))
+    np.save(part / "classes.npy", CLASS_OF_LABEL[labels.array])
     np.save(part / "mask.npy", mask.astype(np.uint8))
-    about = {"name": subject.name, "stripped": stripped, "affine": made.labels.affine.tolist(), "lesions_ml": load}
-    (part / "about.json").write_text(json.dumps(about), encoding="utf-8")
+    whole = {**about, "stripped": stripped, "affine": labels.affine.tolist()}
+    (part / "about.json").write_text(json.dumps(whole), encoding="utf-8")
     part.replace(place)

@@ -1,0 +1,180 @@
+"""ALDM: 3D latent diffusion between any of several contrasts, with one network and the whole head in one piece.
+
+Kim & Park, "Adaptive Latent Diffusion Model for 3D Medical Image to Image Translation: Multi-modal Magnetic Resonance
+Imaging Study", WACV 2024, pp. 7604-7613. Written from its formulas; what differs is said in docs/diffusion.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.systems.aldm.codec import FACTOR, Codec
+from SITTranslateLib.systems.aldm.denoiser import Detail, LatentDenoiser
+from SITTranslateLib.systems.aldm.switchable import SwitchableGenerator, one_hot
+from SITTranslateLib.systems.layers.samplers import PREDICTIONS, SAMPLERS, SCHEDULES, clean_of, noised, sample
+from SITTranslateLib.systems.network import NetworkOutput, Progress
+
+#: Latent slices that are decoded together.
+SLAB = 16
+#: Range of network units that an image may have.
+LEAST, MOST = 0.0, 4.0
+
+
+class ALDMNetwork(nn.Module):
+    """One codec, one switchable generator and one denoiser for all directions.
+
+    Args:
+        contrasts: that can be read and made, by class.
+        targets: those that are offered, by the index that a request gives; all if empty.
+        latent, codes, codec: of :class:`Codec`.
+        spade, hidden: widths of the switchable generator and of its branches.
+        widths: of the denoiser.
+        detail: widths of the network that brings the source's detail back; empty for none, as in the paper.
+        prediction, schedule: of the denoiser; see :mod:`SITTranslateLib.systems.layers.samplers`.
+        sampler, steps: if a request asks for nothing else.
+        start: noise level of the first step; below 1 it starts from the noised preview.
+    """
+
+    def __init__(
+        self,
+        contrasts: Sequence[str],
+        targets: Sequence[str] = (),
+        latent: int = 8,
+        codes: int = 512,
+        codec: Sequence[int] = (24, 48),
+        spade: Sequence[int] = (32, 48, 32),
+        hidden: int = 12,
+        widths: Sequence[int] = (32, 64, 96),
+        detail: Sequence[int] = (24, 48),
+        prediction: str = "clean",
+        schedule: str = "cosine",
+        sampler: str = "ddim",
+        steps: int = 3,
+        start: float = 1.0,
+    ) -> None:
+        super().__init__()
+        for value, known in ((prediction, PREDICTIONS), (schedule, SCHEDULES), (sampler, SAMPLERS)):
+            if value not in known:
+                raise ValueError(f"'{value}' is not one of {', '.join(known)}")
+        if len(set(contrasts)) < max(2, len(contrasts)) or set(targets) - set(contrasts):
+            raise ValueError("there must be two contrasts, each once, and the targets must be among them")
+        if (sampler == "flow") != (schedule == "linear"):
+            raise ValueError("the sampler 'flow' and the schedule 'linear' belong together")
+        self.contrasts, self.targets = tuple(contrasts), tuple(targets or contrasts)
+        self.prediction, self.schedule, self.sampler, self.steps, self.start = (
+            prediction, schedule, sampler, steps, start,
+        )  # fmt: skip
+        count = len(self.contrasts)
+        self.codec = Codec(latent, codes, codec)
+        self.generator = SwitchableGenerator(latent, spade, hidden, count)
+        self.denoiser = LatentDenoiser(latent, widths, count, prediction)
+        self.detail = Detail(detail, count) if detail else None
+
+    # ------------------------------------------------------------------ parts
+    def preview(self, latent: Tensor, target: int) -> Tensor:
+        """The target-like latent by the switchable generator alone; ``target`` is the index of a contrast."""
+        return self.generator(latent, target).float()
+
+    def denoise(self, noisy: Tensor, level: Tensor, latent: Tensor, like: Tensor, target: int) -> Tensor:
+        """The clean latent of a noisy one at levels ``(B,)``, given the source's and the target-like one."""
+        said = self.denoiser(noisy, latent, like, level, one_hot(target, len(self.contrasts), noisy))
+        return clean_of(self.prediction, said, noisy, level, self.schedule)
+
+    def diffuse(
+        self,
+        latent: Tensor,
+        like: Tensor,
+        target: int,
+        *,
+        steps: int,
+        start: float = 1.0,
+        sampler: str = "",
+        done: Progress | None = None,
+        seen: list[Tensor] | None = None,
+    ) -> Tensor:
+        """The target's latent drawn by diffusion, with torch's random numbers; ``seen`` gets that of every step."""
+
+        def after(fraction: float, clean: Tensor) -> None:
+            if seen is not None:
+                seen.append(clean)
+            if done is not None:
+                done(fraction)
+
+        return sample(
+            lambda noisy, level: self.denoise(noisy, noisy.new_full((len(noisy),), level), latent, like, target),
+            noised(like, torch.randn_like(like), start, self.schedule),
+            steps=steps,
+            sampler=sampler or self.sampler,
+            schedule=self.schedule,
+            start=start,
+            done=after,
+        )
+
+    def image_of(self, latent: Tensor, source: Tensor, target: int) -> Tensor:
+        """The image of a target's latent with the source's detail, network units."""
+        image = self.codec.decode_in_slabs(latent, SLAB)
+        if self.detail is not None:
+            image = self.detail(image, source, one_hot(target, len(self.contrasts), image))
+        return image.clamp(LEAST, MOST)
+
+    # ------------------------------------------------------------------ the whole
+    @torch.no_grad()
+    def translate(
+        self, image: Tensor, request: Mapping[str, float], affine: NDArray[np.float64], progress: Progress | None = None
+    ) -> NetworkOutput:
+        """See :class:`SITTranslateLib.systems.network.TranslationNetwork`.
+
+        The request may name ``target`` (index into the targets), ``steps`` (0: the preview alone), ``samples`` (more
+        than one: their mean, and their standard deviation as ``uncertainty``) and ``intermediate`` (1: what the image
+        was taken to be after every step).
+        """
+        report = progress or (lambda fraction: None)
+        target = self.contrasts.index(self._target(request))
+        steps = _whole(request, "steps", self.steps, 0)
+        samples = _whole(request, "samples", 1, 1) if steps else 1
+        shape = image.shape[2:]
+        short = [-n % FACTOR for n in reversed(shape)]
+        source = nn.functional.pad(image.float(), [v for n in short for v in (0, n)])
+
+        def shown(latent: Tensor) -> Tensor:
+            k, j, i = shape
+            return self.image_of(latent, source, target)[..., :k, :j, :i]
+
+        latent = self.codec.encode(source)
+        report(0.1)
+        like = self.preview(latent, target)
+        report(0.15)
+        drawn: list[Tensor] = []
+        between: list[Tensor] = []
+        for n in range(samples if steps else 0):
+            seen: list[Tensor] | None = between if n == 0 and request.get("intermediate", 0.0) >= 0.5 else None
+            made = self.diffuse(
+                latent, like, target, steps=steps, start=self.start, seen=seen,
+                done=lambda f, n=n: report(0.15 + 0.7 * (n + f) / samples),  # type: ignore[misc]
+            )  # fmt: skip
+            drawn.append(shown(made))
+        extras = {f"after step {n + 1} of {steps}": shown(latent_) for n, latent_ in enumerate(between)}
+        if len(drawn) > 1:
+            extras["uncertainty"] = torch.stack(drawn).std(dim=0)
+        translated = torch.stack(drawn).mean(dim=0) if drawn else shown(like)
+        report(1.0)
+        return NetworkOutput(translated=translated, keeps_geometry=True, extras=extras)
+
+    def _target(self, request: Mapping[str, float]) -> str:
+        index = _whole(request, "target", 0, 0)
+        if index >= len(self.targets):
+            raise InputError(f"There is no target {index}; this network makes {', '.join(self.targets)}.")
+        return self.targets[index]
+
+
+def _whole(request: Mapping[str, float], name: str, default: int, least: int) -> int:
+    value = float(request.get(name, default))
+    if value != round(value) or value < least:
+        raise InputError(f"'{name}' must be a whole number of {least} or more, not {value:g}.")
+    return int(value)

@@ -1,0 +1,142 @@
+"""What each stage of ALDM is trained to do: terms by name, unweighted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from SITTranslateLib.systems.aldm.codec import FACTOR
+from SITTranslateLib.systems.aldm.network import ALDMNetwork
+from SITTranslateLib.systems.aldm.switchable import cycled, one_hot
+from SITTranslateLib.systems.layers.samplers import noised, wanted
+from SITTranslateLib.systems.regression.any_contrast import AnyRegressionNetwork
+from SITTranslateLib.training.aldm_batches import Batch, inside
+from SITTranslateLib.training.aldm_config import ALDMConfig
+from SITTranslateLib.training.objectives import Outcome
+
+
+def voxel_loss(made: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    """Weighted L1."""
+    return ((made.float() - truth).abs() * weight).sum() / weight.expand_as(truth).sum()
+
+
+def gradient_loss(made: Tensor, truth: Tensor) -> Tensor:
+    """L1 of the differences between neighbours along the three axes."""
+    off = made.float() - truth
+    return torch.stack([off.diff(dim=axis).abs().mean() for axis in (2, 3, 4)]).mean()
+
+
+class ALDMObjective(nn.Module):
+    """The losses of all stages, so that one call is a forward pass under the precision in use."""
+
+    def __init__(self, network: nn.Module, config: ALDMConfig) -> None:
+        super().__init__()
+        self.network, self.config = network, config
+        self._stages: dict[str, Callable[[Batch], Outcome]] = {
+            "autoencoder": self._autoencoder, "ms_spade": self._ms_spade, "diffusion": self._diffusion,
+            "detail": self._detail, "regression": self._regression,
+        }  # fmt: skip
+
+    def forward(self, stage: str, batch: Batch) -> Outcome:
+        return self._stages[stage](batch)
+
+    def trained(self, stage: str) -> list[nn.Parameter]:
+        """What a stage changes; everything else stays as it is."""
+        net = self.network
+        if isinstance(net, ALDMNetwork):
+            parts = {
+                "autoencoder": net.codec,
+                "ms_spade": net.generator,
+                "diffusion": net.denoiser,
+                "detail": net.detail,
+            }
+            chosen = parts[stage]
+            return [] if chosen is None else [p for p in chosen.parameters() if p.requires_grad]
+        return list(net.parameters())
+
+    def _aldm(self) -> ALDMNetwork:
+        assert isinstance(self.network, ALDMNetwork)
+        return self.network
+
+    # ------------------------------------------------------------------ stages
+    def _autoencoder(self, batch: Batch) -> Outcome:
+        codec, course = self._aldm().codec, self.config.course
+        latents = codec.encode(batch.source)
+        rounded, commitment = codec.quantised(latents)
+        free = torch.rand(len(latents), 1, 1, 1, 1, device=latents.device) < course.unquantised
+        made = codec.decode(torch.where(free, latents, rounded))
+        return Outcome(self._images(made, batch.source, batch.weight) | {"codebook": commitment})
+
+    def _ms_spade(self, batch: Batch) -> Outcome:
+        net = self._aldm()
+        source, truth = self._latents(batch)
+        like = torch.cat([net.preview(source, n) for n in batch.indices])
+        terms = {"latent": (like - truth).abs().mean()}
+        if self.config.terms.cycle:
+            there = batch.indices[0]
+            terms["cycle"] = (cycled(net.generator, source, batch.contrast, there).float() - source).abs().mean()
+        made, wanted_, weight = self._decoded(like, batch, "ms_spade")
+        outcome = Outcome(terms | self._images(made, wanted_, weight))
+        if self.config.terms.adversarial:
+            outcome.judged["images"] = (wanted_, made)
+        return outcome
+
+    def _diffusion(self, batch: Batch) -> Outcome:
+        net = self._aldm()
+        source, truth = self._latents(batch)
+        with torch.no_grad():
+            like = torch.cat([net.preview(source, n) for n in batch.indices])
+        noise, level = torch.randn_like(truth), self._levels(len(truth), truth)
+        noisy = noised(truth, noise, level, net.schedule)
+        targets = torch.cat([one_hot(n, len(net.contrasts), source) for n in batch.indices])
+        said = net.denoiser(noisy, source.expand_as(truth), like, level, targets)
+        should = wanted(net.prediction, truth, noise, level, net.schedule)
+        return Outcome({"latent": (said - should).square().mean()})
+
+    def _detail(self, batch: Batch) -> Outcome:
+        net, course = self._aldm(), self.config.course
+        assert net.detail is not None
+        with torch.no_grad():
+            source, _ = self._latents(batch, truth=False)
+            drawn = []
+            for n in batch.indices:
+                like = net.preview(source, n)
+                diffused = "diffusion" in self.config.stages and float(torch.rand(())) < course.drawn
+                drawn.append(net.diffuse(source, like, n, steps=course.detail_steps) if diffused else like)
+            decoded, truth, weight = self._decoded(torch.cat(drawn), batch, "detail")
+        targets = torch.cat([one_hot(n, len(net.contrasts), source) for n in batch.indices])
+        scan = inside(batch.source, batch.corner, truth.shape[-1]).expand_as(decoded)
+        return Outcome(self._images(net.detail(decoded, scan, targets), truth, weight))
+
+    def _regression(self, batch: Batch) -> Outcome:
+        net = self.network
+        assert isinstance(net, AnyRegressionNetwork)
+        side = self.config.stages["regression"].block
+        truth = inside(batch.targets, batch.corner, side)
+        scan = inside(batch.source, batch.corner, side).expand_as(truth)
+        made = net(scan, torch.cat([one_hot(n, len(net.contrasts), batch.source) for n in batch.indices]))
+        return Outcome(self._images(made, truth, inside(batch.weight, batch.corner, side)))
+
+    # ------------------------------------------------------------------ parts
+    def _images(self, made: Tensor, truth: Tensor, weight: Tensor) -> dict[str, Tensor]:
+        return {"voxel": voxel_loss(made, truth, weight), "gradient": gradient_loss(made, truth)}
+
+    @torch.no_grad()
+    def _latents(self, batch: Batch, *, truth: bool = True) -> tuple[Tensor, Tensor]:
+        codec = self._aldm().codec
+        targets = torch.cat([codec.encode(image[None]) for image in batch.targets]) if truth else batch.targets
+        return codec.encode(batch.source), targets
+
+    def _decoded(self, latents: Tensor, batch: Batch, stage: str) -> tuple[Tensor, Tensor, Tensor]:
+        """The block of the batch: decoded, as it should be, and its weight."""
+        side = self.config.stages[stage].block
+        low = tuple(c // FACTOR for c in batch.corner)
+        made = self._aldm().codec.decode(inside(latents, low, side // FACTOR))  # type: ignore[arg-type]
+        return made, inside(batch.targets, batch.corner, side), inside(batch.weight, batch.corner, side)
+
+    def _levels(self, count: int, like: Tensor) -> Tensor:
+        """Noise levels, a third of them at the top, where few steps begin."""
+        level = torch.rand(count, device=like.device).clamp(min=0.02)
+        return torch.where(torch.rand(count, device=like.device) < 1 / 3, torch.ones_like(level), level)
