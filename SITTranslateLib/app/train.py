@@ -29,6 +29,21 @@ def train(
     if is_cross_contrast(config):
         _train_cross_contrast(config, labels, out, cache, accelerator, precision, threads, seed=seed, steps=steps)
         return
+    from SITTranslateLib.training.structure import is_structure
+
+    if is_structure(config):
+        _train_structure(config, labels, out, cache, accelerator, precision, threads, seed=seed, steps=steps)
+        return
+    from SITTranslateLib.training.plasticine_config import is_plasticine
+
+    if is_plasticine(config):
+        _train_plasticine(config, labels, out, cache, accelerator, precision, threads, seed=seed, steps=steps)
+        return
+    from SITTranslateLib.training.aldm_config import is_aldm
+
+    if is_aldm(config):
+        _train_aldm(config, labels, out, cache, accelerator, precision, threads, seed=seed, steps=steps)
+        return
     from SITTranslateLib.training.config import read_config
     from SITTranslateLib.training.runs import run
 
@@ -72,6 +87,82 @@ def _train_cross_contrast(
     typer.echo(f"{trainer.step} steps done; the run lies in {out}. Next: sittranslate publish {out} --card ...")
 
 
+def _train_structure(
+    config: str,
+    labels: Path,
+    out: Path,
+    cache: Path | None,
+    accelerator: str,
+    precision: str,
+    threads: int | None,
+    **overrides: int | None,
+) -> None:
+    from SITTranslateLib.training.structure import read_structure, run
+
+    trainer = run(
+        read_structure(config, **overrides),
+        labels,
+        out,
+        cache=cache,
+        accelerator=accelerator,
+        precision=precision,
+        threads=threads,
+    )
+    typer.echo(f"{trainer.step} steps done; the weights are {out}/weights.safetensors.")
+
+
+def _train_plasticine(
+    config: str,
+    labels: Path,
+    out: Path,
+    cache: Path | None,
+    accelerator: str,
+    precision: str,
+    threads: int | None,
+    **overrides: int | None,
+) -> None:
+    from SITTranslateLib.training.plasticine_config import read_plasticine
+    from SITTranslateLib.training.plasticine_runs import run, tissue_weights
+
+    read = read_plasticine(config, **overrides)
+    trainer = run(
+        read,
+        labels,
+        out,
+        cache=cache,
+        tissues=tissue_weights() if read.network.get("guide", "structure") == "structure" else None,
+        accelerator=accelerator,
+        precision=precision,
+        threads=threads,
+    )
+    typer.echo(f"{trainer.step} steps done; the run lies in {out}. Next: sittranslate publish {out} --card ...")
+
+
+def _train_aldm(
+    config: str,
+    labels: Path,
+    out: Path,
+    cache: Path | None,
+    accelerator: str,
+    precision: str,
+    threads: int | None,
+    **overrides: int | None,
+) -> None:
+    from SITTranslateLib.training.aldm import run
+    from SITTranslateLib.training.aldm_config import read_aldm
+
+    trainer = run(
+        read_aldm(config, **overrides),
+        labels,
+        out,
+        cache=cache,
+        accelerator=accelerator,
+        precision=precision,
+        threads=threads,
+    )
+    typer.echo(f"{trainer.step} steps done; the run lies in {out}. Next: sittranslate publish {out} --card ...")
+
+
 def publish(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
     card: Annotated[str, typer.Option(help="The card's text (.toml) or the name of a built-in one.")],
@@ -97,6 +188,16 @@ def _finished(run: Path) -> tuple[Any, Any]:
     if is_run_between_contrasts(run):
         config, network = finished(run)
         return config, network.state_dict()
+    from SITTranslateLib.training import plasticine
+
+    if plasticine.is_plasticine_run(run):
+        made, painter = plasticine.finished(run)
+        return made, painter.state_dict()
+    from SITTranslateLib.training import aldm
+
+    if aldm.is_aldm_run(run):
+        trained, translator = aldm.finished(run)
+        return trained, translator.state_dict()
     from SITTranslateLib.training.runs import finished_run
 
     return finished_run(run)
