@@ -19,6 +19,7 @@ def run_bench(
     more_threads: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     shape: Annotated[str, typer.Option("--shape", help="Voxels K J I.")] = "160 192 160",
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Runs of each side; medians are shown.")] = 5,
+    device: Annotated[str, typer.Option("--device", help="Absolute times there as well: cuda.")] = "",
     large: Annotated[bool, typer.Option("--large", help="Growth up to 512^3: minutes, and about 8 GB.")] = False,
 ) -> None:
     """Measure the field engine and the whole path against peers: CPU-seconds, wall, errors, memory."""
@@ -35,6 +36,10 @@ def run_bench(
         raise InputError("--shape takes three numbers, such as '160 192 160'.")
     with progress_bar("Benchmark") as progress:
         records = running.run_benchmark(only or (), counts, (size[0], size[1], size[2]), repeats, large, progress)
+    if device:
+        from SITTranslateLib.evaluation.bench import inputs, on_device
+
+        records += on_device.measure_on_device(inputs.make_inputs((size[0], size[1], size[2])), device, repeats)
     typer.echo(report.to_markdown(records))
     if json_file is not None:
         json_file.write_text(report.to_json(records), encoding="utf-8")

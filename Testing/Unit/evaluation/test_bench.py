@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from SITTranslateLib import fields
 from SITTranslateLib.app.bench import run_bench
@@ -14,6 +15,7 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.evaluation.bench import report
 from SITTranslateLib.evaluation.bench.inputs import LONGEST_MM, make_inputs
 from SITTranslateLib.evaluation.bench.measuring import run_race
+from SITTranslateLib.evaluation.bench.on_device import measure_on_device
 from SITTranslateLib.evaluation.bench.races import RACES
 from SITTranslateLib.evaluation.bench.running import run_benchmark
 
@@ -80,3 +82,23 @@ def test_the_command_writes_its_records(tmp_path, capsys) -> None:
     names = [r["name"] for r in json.loads((tmp_path / "b.json").read_text())]
     assert names == ["jacobian", "jacobian"]
     assert "ratio (CPU)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "device", ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
+)
+def test_a_device_is_measured_and_held_against_the_cpu(device: str) -> None:
+    records = measure_on_device(make_inputs(SHAPE), device, repeats=2)
+    assert [r.name.split(" on ")[0] for r in records] == [
+        "exp", "Jacobian map", "warp", "SIT layer at half resolution", "slider",
+    ]  # fmt: skip
+    for record in records:
+        assert record.ours_wall_s > 0
+        assert 0 < record.bandwidth_share < 1.5
+        assert record.max_error is None or record.max_error <= record.tolerance
+    assert "slider on" in report.to_markdown(records)
+
+
+def test_a_device_that_is_not_there() -> None:
+    with pytest.raises(InputError, match="no device"):
+        measure_on_device(make_inputs((32, 32, 32)), "cuda:7", repeats=1)
