@@ -1,6 +1,8 @@
 # make demo    translate the bundled scan and show everything that changed
 # make test    run the tests: on the core of Slicer 5.12 what touches the scene, on that of 5.13 everything
 # make test-stable  scene, pictures and widget tests on the core of Slicer 5.12
+# make view    the demo's result in a web page on this machine; RESULT=FOLDER for another one
+# make test-view  that page, driven by clicks in a headless browser
 # make check   lint, format, types
 # make bench   the speed table, side by side with peers
 # make coverage  the tests, with the share of library lines that they run
@@ -16,12 +18,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The core of the stable Slicer, in an environment of its own; everything else runs on that of the preview.
 STABLE := build/slicer-5.12
+# The web page: trame-slicer is built for a third core.
+VIEW := build/view
 PYTHON ?= python3
 DEBIAN := python3-venv libegl1 libegl-mesa0 libgl1-mesa-dri libgl1 libxkbcommon0 libdbus-1-3 libfontconfig1 fonts-dejavu-core
 export VTK_DEFAULT_OPENGL_WINDOW ?= vtkEGLRenderWindow
 export QT_QPA_PLATFORM ?= offscreen
 
-.PHONY: demo test test-stable check bench coverage docs example endurance oldest lock locked sbom audit setup debian clean
+.PHONY: demo test test-stable view test-view check bench coverage docs example endurance oldest lock locked sbom audit setup debian clean
 # What developers and CI install.
 EXTRAS := scene,demo,speed,train,bench,batch,onnx,docs,test
 comma := ,
@@ -37,6 +41,13 @@ test: setup $(STABLE)/.ready
 
 test-stable: debian $(STABLE)/.ready
 	$(STABLE)/bin/python -m pytest Testing/Scene Testing/Pictures Testing/Widget
+
+view: debian $(VIEW)/.ready
+	test -e "$(or $(RESULT),demo)" || $(VIEW)/bin/sittranslate demo --out demo
+	$(VIEW)/bin/sittranslate view "$(or $(RESULT),demo)"
+
+test-view: debian $(VIEW)/.ready
+	$(VIEW)/bin/python -m pytest Testing/View
 
 check: setup
 	$(BIN)/ruff check .
@@ -81,7 +92,9 @@ sbom: setup $(TOOLS)/.ready
 	$(TOOLS)/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-reproducible --output-format JSON --output-file build/sbom.json
 
 audit: setup $(TOOLS)/.ready
-	$(TOOLS)/bin/pip-audit --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+	rm -f build/audit.json
+	-$(TOOLS)/bin/pip-audit --format json --output build/audit.json --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+	$(BIN)/python Testing/Packaging/audit_summary.py build/audit.json
 
 $(TOOLS)/.ready:
 	$(PYTHON) -m venv $(TOOLS)
@@ -103,6 +116,14 @@ $(STABLE)/.ready: pyproject.toml constraints.txt
 	grep -v -E '^(slicer-core|vtk)==' constraints.txt > $(STABLE)/constraints.txt
 	$(STABLE)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(STABLE)/constraints.txt \
 	  'slicer-core==5.12.*' --editable '.[scene,demo,speed,test]'
+	touch $@
+
+$(VIEW)/.ready: pyproject.toml constraints.txt constraints-view.txt
+	$(PYTHON) -m venv $(VIEW)
+	grep -v -E '^(slicer-core|vtk)==' constraints.txt > $(VIEW)/constraints.txt
+	$(VIEW)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(VIEW)/constraints.txt torch
+	$(VIEW)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(VIEW)/constraints.txt \
+	  --constraint constraints-view.txt --editable '.[view,demo,speed]' jinja2 playwright pytest pytest-timeout
 	touch $@
 
 # Off-screen OpenGL for the pictures: installed if root, otherwise named.
