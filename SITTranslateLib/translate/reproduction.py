@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,9 @@ import numpy as np
 from SITTranslateLib.errors import PackageError
 from SITTranslateLib.packages import Package, find
 from SITTranslateLib.translate.pipeline import Progress, hash_of, software_versions, translate
-from SITTranslateLib.translate.saving import PROVENANCE_FILE, read_translation
+from SITTranslateLib.translate.saving import PROVENANCE_FILE, exact_source, read_translation
 from SITTranslateLib.translate.translation import Provenance, Translation
-from SITTranslateLib.volume import VectorField, Volume
+from SITTranslateLib.volume import VectorField
 
 #: How far two runs on other devices or with other software may lie apart: share of the scan's intensity range, mm.
 LARGEST_DIFFERENCE, LARGEST_SHIFT_MM = 1e-3, 0.01
@@ -74,12 +73,12 @@ def reproduce(
     """
     place = Path(folder)
     before = read_translation(place)
-    source = _source(before, place if place.is_file() else place / PROVENANCE_FILE)
+    source = exact_source(before, place if place.is_file() else place / PROVENANCE_FILE)
     made = before.provenance
     package = _same_package(find(made.package if model is None else model), made)
     again = translate(
-        source, package, device=device, seed=made.seed, force=True, progress=progress,
-        attributes=dict(made.attributes),
+        source, package, device=device, seed=made.seed, force=True, precision=made.precision, ensemble=made.ensemble,
+        progress=progress, attributes=dict(made.attributes),
     )  # fmt: skip
     low, high = np.percentile(before.source.array, (0.5, 99.5))
     span = float(high - low) or float(np.ptp(before.source.array))
@@ -119,14 +118,3 @@ def _changes(made: Provenance, again: Provenance) -> tuple[str, ...]:
         if now.get(name) != version:
             changed.append(f"{name} {version}, now {now.get(name, 'missing')}")
     return tuple(changed)
-
-
-def _source(before: Translation, sidecar: Path) -> Volume:
-    """The scan of the folder at its exact position, which the sidecar keeps and a file rounds."""
-    about = json.loads(sidecar.read_text(encoding="utf-8"))["SITTranslate"]
-    try:
-        exact = np.array(about["source_affine"], dtype=np.float64)
-        close = exact.shape == (4, 4) and bool(np.allclose(exact, before.source.affine, atol=1e-3))
-    except (KeyError, TypeError, ValueError):
-        close = False
-    return Volume(before.source.array, exact, before.source.name) if close else before.source

@@ -14,6 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.files import read_field, read_volume, replace_folder, write_field, write_volume
 from SITTranslateLib.files.reading import read_image_as_volume
@@ -153,6 +155,17 @@ def read_translation(place: str | os.PathLike[str]) -> Translation:
             for index, name in enumerate(extras)
         },
     )
+
+
+def exact_source(before: Translation, sidecar_file: Path) -> Volume:
+    """The source of a translation that was read back, at its exact position: the sidecar keeps it, a file rounds it."""
+    about = json.loads(sidecar_file.read_text(encoding="utf-8"))["SITTranslate"]
+    try:
+        exact = np.array(about["source_affine"], dtype=np.float64)
+        close = exact.shape == (4, 4) and bool(np.allclose(exact, before.source.affine, atol=1e-3))
+    except (KeyError, TypeError, ValueError):
+        close = False
+    return Volume(before.source.array, exact, before.source.name) if close else before.source
 
 
 def _file_of(folder: Path, part: str, name: str) -> Path:

@@ -41,6 +41,8 @@ class Provenance:
     precision: str = "float32"
     #: Contrast of the translated scan, if it is another than the source's.
     target: str = ""
+    #: How many answers its maps of uncertainty were made of; 1 where it has none.
+    ensemble: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON."""
@@ -107,9 +109,12 @@ class Translation:
         return VectorField(np.float32(strength) * self.sampling.array, self.sampling.affine)
 
     def motion_at(self, strength: float) -> VectorField | None:
-        """Where a source point goes for ``strength`` times the change, on the source's grid."""
-        if self.motion is None or strength == 0:
+        """Where a source point goes for ``strength`` times the change, on the source's grid; None if not known."""
+        if self.motion is None:
             return None
+        if strength == 0:
+            # Not None: whoever draws it must take away the arrows of another strength.
+            return VectorField(np.zeros_like(self.motion.array), self.motion.affine)
         if strength == 1:
             return self.motion
         if self.velocity is not None:
