@@ -48,6 +48,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("check", "SITTranslateLib.app.checking:check_result", "Check a result: recomposition, folding, inverse."),
     Command("reproduce", "SITTranslateLib.app.reproducing:reproduce_result", "Make a result again, and compare."),
     Command("trace", "SITTranslateLib.app.trace:trace", "Trace any pair of images: motion, new content, verdict."),
+    Command("view", "SITTranslateLib.app.viewing:view_result", "Show a result in a web page on this machine."),
     Command("train", "SITTranslateLib.app.train:train", "Train a translator on simulated pairs; resumable."),
     Command("publish", "SITTranslateLib.app.train:publish", "Make a model package of a finished run."),
     Command("package", "SITTranslateLib.app.packaging:package_model", "Make a package of an ONNX file or a bundle."),

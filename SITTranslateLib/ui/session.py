@@ -21,8 +21,8 @@ from SITTranslateLib.host.signals import Signal
 from SITTranslateLib.scene import hierarchy, layout, presentation
 from SITTranslateLib.scene.restoring import result_of_nodes, saved_parts
 from SITTranslateLib.scene.result import SceneResult, add_translation
+from SITTranslateLib.scene.strength import show_strength
 from SITTranslateLib.scene.volumes import volume_from_node
-from SITTranslateLib.ui.strength import show_strength
 
 #: Spacing of the sampling field that is kept in the scene: Slicer saves fields uncompressed in double precision.
 SAVED_FIELD_MM = 2.0

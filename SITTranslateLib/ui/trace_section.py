@@ -12,11 +12,12 @@ from slicer.i18n import tr as _
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.scene import layout
+from SITTranslateLib.scene.points import PointPairs
 from SITTranslateLib.scene.presentation import put_with
 from SITTranslateLib.scene.table import add_table_node
 from SITTranslateLib.ui.section import Resource, Section, show_text
 from SITTranslateLib.ui.session import Session
-from SITTranslateLib.ui.tracing import PointPairs, centres, labels_of_node
+from SITTranslateLib.ui.tracing import centres, labels_of_node
 
 #: Pixels: a longer name is cut, and told in full by its tool tip.
 WIDEST_NAME = 120
@@ -130,7 +131,7 @@ class TraceSection(Section):
             return
         self.points.append(traced)
         if self._pairs is None:
-            self._pairs = PointPairs(shown.nodes)
+            self._pairs = PointPairs(slicer.mrmlScene, shown.nodes)
         self._pairs.add(traced["label"], traced["source"], traced["translated"])
         self._fill_points()
         self.ui.pointTable.selectRow(len(self.points) - 1)

@@ -1,4 +1,4 @@
-"""Traced points and measured segments as nodes of the scene."""
+"""Segments of the scene as labels that can be measured, and where each of them lies."""
 
 from __future__ import annotations
 
@@ -10,59 +10,8 @@ import slicer
 from slicer.i18n import tr as _
 
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.scene import layout
-from SITTranslateLib.scene.presentation import put_with
-from SITTranslateLib.scene.result import SceneResult
 from SITTranslateLib.scene.volumes import grid_of_node
 from SITTranslateLib.volume import Volume
-
-SOURCE_COLOUR, TRANSLATED_COLOUR = (0.25, 0.85, 1.0), (1.0, 0.76, 0.25)
-_ATTRIBUTE = "SITTranslate.Role"
-
-
-class PointPairs:
-    """Two lists of points with the same labels: one in the views of the source, one in that of the translation."""
-
-    def __init__(self, result: SceneResult) -> None:
-        scene = slicer.mrmlScene
-        name = result.source.GetName()
-        source_views = [layout.view_id(v) for v in (layout.SOURCE, layout.MOTION, layout.CHANGE)]
-        self.source = _point_list(scene, f"{name} points", SOURCE_COLOUR, source_views)
-        self.translated = _point_list(
-            scene, f"{name} points in the translation", TRANSLATED_COLOUR, [layout.view_id(layout.TRANSLATED)]
-        )
-        for node, role in ((self.source, "points"), (self.translated, "translated points")):
-            node.SetAttribute(_ATTRIBUTE, role)
-            put_with(scene, result, node)
-
-    def add(self, label: str, source: Sequence[float], translated: Sequence[float]) -> None:
-        for node, point in ((self.source, source), (self.translated, translated)):
-            index = node.AddControlPointWorld(*(float(value) for value in point))
-            node.SetNthControlPointLabel(index, label)
-            node.SetNthControlPointLocked(index, True)
-
-    def remove(self) -> None:
-        for node in (self.source, self.translated):
-            if slicer.mrmlScene.IsNodePresent(node):
-                slicer.mrmlScene.RemoveNode(node)
-
-
-def _point_list(scene: Any, name: str, colour: tuple[float, float, float], views: list[str]) -> Any:
-    node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", scene.GenerateUniqueName(name))
-    node.CreateDefaultDisplayNodes()
-    display = node.GetDisplayNode()
-    display.SetSelectedColor(*colour)
-    display.SetColor(*colour)
-    display.SetTextScale(4.0)
-    display.SetUseGlyphScale(True)
-    display.SetGlyphScale(2.5)
-    # A partner rarely lies in the very slice that is shown: draw it on the slice all the same, paler.
-    display.SetSliceProjection(True)
-    display.SetSliceProjectionUseFiducialColor(True)
-    display.SetSliceProjectionOpacity(0.75)
-    for view in views:
-        display.AddViewNodeID(view)
-    return node
 
 
 def labels_of_node(node: Any, reference: Any) -> tuple[Volume, dict[int, str]]:

@@ -10,7 +10,7 @@ from SITTranslateLib.scene.result import SMALLEST_JACOBIAN, SceneResult
 from SITTranslateLib.scene.transforms import grid_transform, thinned
 from SITTranslateLib.scene.volumes import image_from_array
 
-#: As in the scene room: what is drawn is thinned to about this.
+#: As when the result is added: what is drawn is thinned to about this.
 DRAWN_MM, MAPPED_MM = 3.0, 2.0
 
 

@@ -1,0 +1,57 @@
+"""Traced points as two lists of markups: where they start in the source, and their partners in the translation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from SITTranslateLib.scene import layout
+from SITTranslateLib.scene.presentation import put_with
+from SITTranslateLib.scene.result import PREFIX, SceneResult
+
+SOURCE_COLOUR, TRANSLATED_COLOUR = (0.25, 0.85, 1.0), (1.0, 0.76, 0.25)
+
+
+class PointPairs:
+    """Two lists of points with the same labels: one in the views of the source, one in that of the translation."""
+
+    def __init__(self, scene: Any, result: SceneResult) -> None:
+        self._scene = scene
+        name = result.source.GetName()
+        source_views = [layout.view_id(v) for v in (layout.SOURCE, layout.MOTION, layout.CHANGE)]
+        self.source = _point_list(scene, f"{name} points", SOURCE_COLOUR, source_views)
+        self.translated = _point_list(
+            scene, f"{name} points in the translation", TRANSLATED_COLOUR, [layout.view_id(layout.TRANSLATED)]
+        )
+        for node, role in ((self.source, "points"), (self.translated, "translated points")):
+            node.SetAttribute(PREFIX + "Role", role)
+            put_with(scene, result, node)
+
+    def add(self, label: str, source: Sequence[float], translated: Sequence[float]) -> None:
+        for node, point in ((self.source, source), (self.translated, translated)):
+            index = node.AddControlPointWorld(*(float(value) for value in point))
+            node.SetNthControlPointLabel(index, label)
+            node.SetNthControlPointLocked(index, True)
+
+    def remove(self) -> None:
+        for node in (self.source, self.translated):
+            if self._scene.IsNodePresent(node):
+                self._scene.RemoveNode(node)
+
+
+def _point_list(scene: Any, name: str, colour: tuple[float, float, float], views: list[str]) -> Any:
+    node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", scene.GenerateUniqueName(name))
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetSelectedColor(*colour)
+    display.SetColor(*colour)
+    display.SetTextScale(4.0)
+    display.SetUseGlyphScale(True)
+    display.SetGlyphScale(2.5)
+    # A partner rarely lies in the very slice that is shown: draw it on the slice all the same, paler.
+    display.SetSliceProjection(True)
+    display.SetSliceProjectionUseFiducialColor(True)
+    display.SetSliceProjectionOpacity(0.75)
+    for view in views:
+        display.AddViewNodeID(view)
+    return node

@@ -1,0 +1,66 @@
+"""The server of the page: on this machine only, at a free port, for the holder of a token."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.host.client import HostClient
+from SITTranslateLib.host.results import HostedTranslation
+from SITTranslateLib.view import access
+
+_NEEDED = ("trame", "trame_slicer", "aiohttp")
+_HOW = (
+    "make an environment for it with 'make view', or by: python -m venv VIEW; VIEW/bin/pip install 'sittranslate[view]'"
+)
+
+
+def require_trame() -> None:
+    """Raise an :class:`InputError` that says how to get what the page needs, where it is missing.
+
+    An environment of its own, because trame-slicer is built for one version of Slicer's core only.
+    """
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(f"The page needs trame-slicer, which is not installed here; {_HOW}.")
+
+
+def serve(
+    translation: HostedTranslation, host: HostClient, *, port: int = 0, ready: Callable[[str], None] = print
+) -> None:
+    """Show a result until the program is stopped.
+
+    Args:
+        port: 0 takes a free one.
+        ready: called with the page's address, token and all, once it can be opened.
+
+    Raises:
+        InputError: trame-slicer or off-screen OpenGL is missing, or the port is taken.
+    """
+    require_trame()
+    from SITTranslateLib.scene.headless.application import application
+    from SITTranslateLib.scene.headless.opengl import require_opengl
+
+    require_opengl()
+    from trame.app import get_server
+
+    from SITTranslateLib.view.page import Page
+
+    # It would read this program's own command line, and greet on the terminal.
+    os.environ["TRAME_ARGS"] = "--server"
+    os.environ["WSLINK_READY_MSG"] = ""
+    token = access.new_token()
+    server = get_server("sittranslate", client_type="vue3")
+    server.controller.on_server_bind.add(lambda web: web.app.middlewares.append(access.guard(token)))
+    page = Page(server, application(), translation, host)
+    server.controller.on_server_ready.add(lambda **_: ready(access.address(server.port, token)))
+    try:
+        server.start(
+            port=port, host=access.HOST, open_browser=False, show_connection_info=False, disable_logging=True,
+            backend="aiohttp", timeout=0,
+        )  # fmt: skip
+    except OSError as error:
+        raise InputError(f"Port {port} of this machine is taken; leave --port out to get a free one.") from error
+    del page

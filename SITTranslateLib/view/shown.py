@@ -1,0 +1,277 @@
+"""The result that the page shows, and what a viewer does to it: strength, parts, maps, traced points.
+
+As the module's session: the scene is changed here, the arithmetic is done by the model host, which is polled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.host.client import HostClient, HostError, Job
+from SITTranslateLib.host.results import HostedTranslation
+from SITTranslateLib.host.signals import Signal
+from SITTranslateLib.scene import layout, presentation
+from SITTranslateLib.scene.headless.pictures import change_title, motion_title
+from SITTranslateLib.scene.points import PointPairs
+from SITTranslateLib.scene.result import SceneResult, add_translation, request_text
+from SITTranslateLib.scene.strength import show_strength
+
+#: How the motion can be drawn, and which map can lie on the scan; "" is none.
+MOTIONS = ("glyphs", "grid", "contours", "")
+MAPS = ("change", "jacobian", "")
+PARTS = ("both", "anatomy", "intensity")
+#: The slider's range, as in the module.
+STRONGEST = 1.5
+_WAIT_SECONDS = 600.0
+
+
+def opened(place: Path, host: HostClient) -> HostedTranslation:
+    """A result taken up from its folder, or by the sidecar that a batch wrote, and held by the host.
+
+    Raises:
+        InputError: it is no result, or its parts do not belong together.
+    """
+    from SITTranslateLib.translate.saving import PROVENANCE_FILE, exact_source, read_translation
+
+    saved = read_translation(place)
+    source = exact_source(saved, place if place.is_file() else place / PROVENANCE_FILE)
+    parts: dict[str, Any] = {"source": source, "translated": saved.translated}
+    if saved.intensity_change is not None:
+        parts["change"] = saved.intensity_change
+    if saved.velocity is not None:
+        parts["velocity"] = saved.velocity
+    elif saved.sampling is not None:
+        parts["sampling"] = saved.sampling
+    held: HostedTranslation = host.run(
+        "restore",
+        timeout=_WAIT_SECONDS,
+        provenance=saved.provenance.to_dict(),
+        field_origin=saved.field_origin.value,
+        recomposition_error=saved.recomposition_error,
+        **parts,
+    )
+    return held
+
+
+class Shown:
+    """One result in the scene's views.
+
+    Attributes:
+        changed: emitted when the views or the points are other than before.
+        told: emitted with a sentence when something could not be done.
+        points: the traced points, as the host tells them.
+        motion, map, parts, strength: what is shown at present.
+    """
+
+    def __init__(self, scene: Any, translation: HostedTranslation, host: HostClient) -> None:
+        self.changed, self.told = Signal(), Signal()
+        self.scene, self.translation, self.host = scene, translation, host
+        self.nodes: SceneResult = add_translation(translation, scene=scene)
+        presentation.show_result(scene, self.nodes)
+        self.points: list[dict[str, Any]] = []
+        self.strength, self.parts = 1.0, PARTS[0]
+        self.motion = "glyphs" if self.nodes.motion is not None else ""
+        self.map = "change" if self.nodes.change is not None else ""
+        if not self.map and self.nodes.jacobian is not None:
+            self.show_map("jacobian")
+        self._pairs: PointPairs | None = None
+        self._traced = 0
+        self._job: Job | None = None
+        self._wanted: bool | None = None
+        self._answers: dict[int, Any] = {}
+        host.finished.connect(self._on_finished)
+        host.failed.connect(self._on_failed)
+
+    @property
+    def busy(self) -> bool:
+        """Whether the host is still at work for this page."""
+        return bool(self._answers)
+
+    @property
+    def can_be_recomposed(self) -> bool:
+        """An estimated motion has no intensity change beside it: nothing can be put together from its parts."""
+        return self.nodes.field_origin != "estimated"
+
+    def possible(self, names: tuple[str, ...], kinds: Mapping[str, Any]) -> list[str]:
+        """Those of the names whose node is there; the empty one always."""
+        return [name for name in names if not name or kinds.get(name) is not None]
+
+    @property
+    def motions(self) -> list[str]:
+        return self.possible(MOTIONS, dict.fromkeys(MOTIONS, self.nodes.motion))
+
+    @property
+    def maps(self) -> list[str]:
+        return self.possible(MAPS, {"change": self.nodes.change, "jacobian": self.nodes.jacobian})
+
+    def titles(self) -> dict[str, str]:
+        """What each view shows, by its name."""
+        asked = request_text(self.translation)
+        at = "" if self.strength == 1.0 else f", {100 * self.strength:.0f} % of the change"
+        part = {"anatomy": ", anatomy only", "intensity": ", intensity only"}.get(self.parts, "")
+        shown = {"jacobian": "What expanded, what shrank", "": layout.TITLES[layout.SOURCE]}
+        return {
+            layout.SOURCE: layout.TITLES[layout.SOURCE],
+            layout.TRANSLATED: layout.TITLES[layout.TRANSLATED] + (f" ({asked})" if asked else "") + at + part,
+            layout.MOTION: motion_title(self.nodes),
+            layout.CHANGE: shown.get(self.map, change_title(self.nodes)),
+            layout.THREE_D: layout.TITLES[layout.THREE_D],
+        }
+
+    def summary(self) -> list[str]:
+        """The result in a few plain sentences."""
+        record, ranges = self.translation.provenance, self.nodes.ranges
+        model = f"{record.get('package', '')} {record.get('version', '')}".strip()
+        sentences = [f"Model: {model}."] if model else []
+        sentences.append(
+            {
+                "model": "The motion is the model's own.",
+                "identity": "This model promises not to move anything.",
+                "estimated": "The motion was ESTIMATED afterwards by registration; it is not the model's own.",
+                "none": "This model gives no motion.",
+            }.get(self.nodes.field_origin, "")
+        )
+        if self.nodes.motion is not None:
+            sentences.append(f"Moved by up to {ranges.motion_mm:.2g} mm.")
+        if self.nodes.change is not None:
+            sentences.append(f"Intensity changed by up to {ranges.change:.3g} (scan units).")
+        return [*sentences, *(f"Warning: {words}" for words in record.get("warnings", ()))]
+
+    def show_motion(self, kind: str) -> None:
+        """Draw the motion as ``glyphs``, ``grid`` or ``contours``, or not at all."""
+        if kind not in self.motions:
+            return
+        self.motion = kind
+        self._draw_motion()
+        self.changed.emit()
+
+    def show_map(self, kind: str) -> None:
+        """Lay the intensity ``change`` or the ``jacobian`` over the source in its view, or nothing."""
+        if kind not in self.maps:
+            return
+        self.map = kind
+        node = {"change": self.nodes.change, "jacobian": self.nodes.jacobian}.get(kind)
+        opacity = presentation.OVERLAY_OPACITY if node is not None else 0.0
+        layout.show_volumes(self.scene, layout.CHANGE, self.nodes.source, node, opacity)
+        self.changed.emit()
+
+    def set_strength(self, strength: float, parts: str, *, final: bool) -> None:
+        """Show that share of the change, of both parts or one; only the last wish counts.
+
+        Args:
+            strength: 0 the scan, 1 the translation, at most ``STRONGEST``.
+            parts: ``both``, ``anatomy`` or ``intensity``.
+            final: also redo motion and Jacobian, which takes longer than the scan itself.
+        """
+        if not self.can_be_recomposed or parts not in PARTS:
+            return
+        self.strength, self.parts = min(max(float(strength), 0.0), STRONGEST), parts
+        self._wanted = final
+        if self._job is None:
+            self._recompose()
+
+    def trace(self, point: Any, *, from_translated: bool) -> None:
+        """Trace a RAS point (mm); its partner appears in the other view, and the pair in ``points``."""
+        if self.nodes.motion is None:
+            return
+        self._traced += 1
+        self._ask(
+            "trace",
+            self._on_traced,
+            points=[[float(value) for value in point]],
+            direction="to source" if from_translated else "to translated",
+            labels=[f"P-{self._traced}"],
+        )
+
+    def clear_points(self) -> None:
+        if self._pairs is not None:
+            self._pairs.remove()
+        self.points, self._pairs, self._traced = [], None, 0
+        self.changed.emit()
+
+    def jump(self, index: int) -> None:
+        """Show a traced point: where it starts in the source's views, its partner in that of the translation."""
+        if 0 <= index < len(self.points):
+            layout.jump_to(self.scene, self.points[index]["source"])
+            view = layout.slice_node(self.scene, layout.TRANSLATED)
+            if view is not None:
+                view.JumpSliceByOffsetting(*self.points[index]["translated"])
+
+    def poll(self) -> None:
+        """Take in what the host has done; called again and again."""
+        self.host.poll()
+        if self._job is None and self._wanted is not None:
+            self._recompose()
+
+    def _draw_motion(self) -> None:
+        moves = self.parts != "intensity"
+        kind = self.motion if moves and self.motion else None
+        presentation.show_motion(self.scene, self.nodes, kind, in_3d=kind == "glyphs")
+
+    def _recompose(self) -> None:
+        final, self._wanted = bool(self._wanted), None
+        strength, parts = self.strength, self.parts
+        chosen = {"spatial": parts != "intensity", "intensity": parts != "anatomy"}
+
+        def answered(answer: dict[str, Any]) -> None:
+            show_strength(self.nodes, answer, **chosen)
+            self._draw_motion()
+            self.changed.emit()
+
+        self._job = self._ask("recompose", answered, strength=strength, fields=final, **chosen)
+
+    def _ask(self, kind: str, answered: Any, **parameters: Any) -> Job | None:
+        try:
+            job = self.host.submit(kind, translation=self.translation, **parameters)
+        except InputError as error:
+            self.told.emit(str(error))
+            return None
+        if job.done:
+            return None
+        self._answers[job.id] = answered
+        return job
+
+    def _on_traced(self, answer: dict[str, Any]) -> None:
+        if self._pairs is None:
+            self._pairs = PointPairs(self.scene, self.nodes)
+            for node in (self._pairs.source, self._pairs.translated):
+                # A click near a point is another question, not a wish to have the views jump to it.
+                node.SetSelectable(False)
+        for traced in answer["points"]:
+            self.points.append(traced)
+            self._pairs.add(traced["label"], traced["source"], traced["translated"])
+        self.changed.emit()
+
+    def _on_finished(self, job: Job, result: Any) -> None:
+        if job is self._job:
+            self._job = None
+        answered = self._answers.pop(job.id, None)
+        if answered is not None:
+            answered(result)
+
+    def _on_failed(self, job: Job, error: HostError) -> None:
+        if job is self._job:
+            self._job = None
+        self._answers.pop(job.id, None)
+        self.told.emit(str(error))
+
+
+def translated_now(
+    scan: str, model: str, attributes: Mapping[str, float], host: HostClient, *, device: str = "auto", force: bool
+) -> HostedTranslation:
+    """A scan translated by the host; wait for it.
+
+    Raises:
+        InputError: the scan cannot be read, or does not suit the model.
+    """
+    from SITTranslateLib.files import read_volume
+
+    if not scan:
+        raise InputError("No scan is given.")
+    held: HostedTranslation = host.run(
+        "translate", volume=read_volume(scan), model=model, attributes=dict(attributes), device=device, force=force
+    )
+    return held
