@@ -22,6 +22,10 @@ def translate_scan(
         str, typer.Option(help="Of the network: float32, or bfloat16 (faster, a little off).")
     ] = "float32",
     seed: Annotated[int, typer.Option(help="Of systems that draw random numbers.")] = 0,
+    ensemble: Annotated[
+        int,
+        typer.Option(help="Answers that a map of uncertainty is made of: other seeds, or the scan mirrored and moved."),
+    ] = 1,
     strength: Annotated[
         float | None, typer.Option(help="Also write the scan with this share of the change (0.5: half of it).")
     ] = None,
@@ -57,6 +61,7 @@ def translate_scan(
             seed=seed,
             force=force,
             precision=precision,
+            ensemble=ensemble,
             progress=report,
             attributes=dict(request),
         )
@@ -72,6 +77,10 @@ def translate_scan(
     typer.echo(f"Field: {result.field_origin.value}; recomposition error {result.recomposition_error:.3g} native units")
     for file in sorted(folder.iterdir()):
         typer.echo(f"  {file}")
+    if ensemble > 1:
+        from SITTranslateLib.translate.ensemble import summary
+
+        typer.echo(summary({name: volume.array for name, volume in result.extras.items()}))
     if timing:
         typer.echo(f"{computed} (computing)", err=True)
         typer.echo(f"{watch.report()} (with writing)", err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 from collections import OrderedDict
 from collections.abc import Callable
@@ -80,12 +79,12 @@ class Jobs:
 
         def once(half: bool) -> Translation:
             loaded = self._model(str(request["model"]), device)
-            with _half_precision(loaded.device, half):
-                return self._translator(
-                    volume, loaded, seed=int(request.get("seed", 0)), force=bool(request.get("force", False)),
-                    progress=tell.progress, attributes=request.get("attributes") or {},
-                    precision=str(request.get("precision", "float32")),
-                )  # fmt: skip
+            return self._translator(
+                volume, loaded, seed=int(request.get("seed", 0)), force=bool(request.get("force", False)),
+                progress=tell.progress, attributes=request.get("attributes") or {},
+                precision=_precision(loaded.device, str(request.get("precision", "float32")), half),
+                ensemble=int(request.get("ensemble", 1)),
+            )  # fmt: skip
 
         return self._described(request, self._with_retries(once, device, tell), tell)
 
@@ -239,9 +238,9 @@ class Jobs:
             raise NoRoomError(sentence, offer="cpu") from error
 
 
-def _half_precision(device: torch.device, half: bool) -> contextlib.AbstractContextManager[Any]:
-    # autocast keeps sampling and the field integration in single precision; only convolutions become half.
-    return torch.autocast("cuda", dtype=torch.float16) if half and device.type == "cuda" else contextlib.nullcontext()
+def _precision(device: torch.device, asked: str, half: bool) -> str:
+    # Sampling and the field integration stay in single precision; only convolutions become half. The record says so.
+    return "float16" if half and device.type == "cuda" else asked
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -135,9 +135,12 @@ def _provenance(translation: Translation) -> list[tuple[str, str]]:
         ("Asked for", ", ".join(f"{k} = {v:g}" for k, v in provenance.attributes.items()) or "defaults"),
         ("Field", translation.field_origin.value),
         ("Seed", str(provenance.seed)),
+        ("Precision", provenance.precision),
         ("Computed on", f"{provenance.device}, {provenance.seconds:.1f} s"),
         ("Made", provenance.created),
     ]
+    if provenance.ensemble > 1:
+        listed.append(("Uncertainty", f"standard deviation of {provenance.ensemble} answers"))
     if provenance.software:
         listed.append(("Software", ", ".join(f"{name} {v}" for name, v in sorted(provenance.software.items()))))
     return listed

@@ -28,6 +28,7 @@ from SITTranslateLib.packages import ModelCard, Package
 from SITTranslateLib.systems import NetworkOutput
 from SITTranslateLib.translate.anatomy import look_at
 from SITTranslateLib.translate.detail import on_scan_grid
+from SITTranslateLib.translate.ensemble import UNCERTAINTY, check_members, with_uncertainty
 from SITTranslateLib.translate.gate import Severity, examine, refusal
 from SITTranslateLib.translate.model import LoadedModel, load_model
 from SITTranslateLib.translate.normalisation import to_native
@@ -41,7 +42,7 @@ from SITTranslateLib.volume import Grid, VectorField, Volume
 Progress = Callable[[str, float], None]
 
 #: Of a network's convolutions.
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16", "float16")
 
 _SOFTWARE = ("sittranslate", "torch", "numpy", "SimpleITK", "monai", "safetensors")
 
@@ -77,6 +78,7 @@ def translate(
     seed: int = 0,
     force: bool = False,
     precision: str = "float32",
+    ensemble: int = 1,
     progress: Progress | None = None,
     attributes: Mapping[str, object] | None = None,
     **more_attributes: object,
@@ -90,7 +92,10 @@ def translate(
         seed: of the systems that draw random numbers; the same seed gives the same bytes.
         force: translate although the scan does not suit the model; what was overridden is kept in the provenance.
         precision: of the network's convolutions: ``float32``, or ``bfloat16``, which takes half the time on processors
-            that have it and changes the result a little (measured in docs/speed.md); fields are always float32.
+            that have it and changes the result a little (measured in docs/speed.md), or ``float16`` for GPUs with too
+            little memory; fields are always float32.
+        ensemble: how many answers the maps of uncertainty are made of (see :mod:`SITTranslateLib.translate.ensemble`),
+            each of which takes as long as a translation; 1 for no such map.
         progress: called with a stage and the fraction done.
         attributes: what to ask for, in each attribute's own unit (``{"age": 10}``); nothing asked for means the
             model's defaults. Also as keywords (``age=+10``).
@@ -112,6 +117,7 @@ def translate(
         raise InputError(f"The seed {seed} is not a whole number from 0 to 2^63.")
     if precision not in PRECISIONS:
         raise InputError(f"The precision '{precision[:40]}' is not one of {', '.join(PRECISIONS)}.")
+    check_members(ensemble)
     report("loading the model", 0.05)
     loaded = load_model(model, device)
     request = checked_request(loaded.card, {**(attributes or {}), **more_attributes})
@@ -127,7 +133,7 @@ def translate(
     prepared = prepare(volume, anatomy, loaded.card)
     report("running the network", 0.25)
     output = run_network(
-        loaded, prepared, request, seed, lambda f: report("running the network", 0.25 + 0.35 * f), precision
+        loaded, prepared, request, seed, lambda f: report("running the network", 0.25 + 0.35 * f), precision, ensemble
     )
     report("decomposing", 0.6)
     parts = decompose(output, prepared, loaded.card)
@@ -150,6 +156,7 @@ def translate(
         forced=forced,
         warnings=tuple(f.sentence for f in findings if f.severity is Severity.WARN),
         precision=precision,
+        ensemble=ensemble,
         target=loaded.card.targets[0] if loaded.card.target_scale is not None else "",
     )
     return Translation(
@@ -164,15 +171,32 @@ def run_network(
     seed: int,
     progress: Callable[[float], None] | None = None,
     precision: str = "float32",
+    ensemble: int = 1,
 ) -> NetworkOutput:
-    """One pass of the network, with random numbers from ``seed`` and the caller's own left as they were."""
+    """The network's answer, with random numbers from ``seed`` and the caller's own left as they were.
+
+    One pass, or as many as ``ensemble`` says with the maps of uncertainty that they give.
+    """
     image = torch.from_numpy(prepared.image.array)[None, None].to(loaded.device)
     devices = [loaded.device] if loaded.device.type == "cuda" else []
-    # Only when asked for: a context of the caller's own (half precision after running out of memory) stays in force.
-    narrow = torch.autocast(loaded.device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
+    # Only when asked for: a context of the caller's own stays in force.
+    narrow = nullcontext() if precision == "float32" else torch.autocast(loaded.device.type, getattr(torch, precision))
+
+    def state() -> list[torch.Tensor]:
+        return [torch.get_rng_state(), *(torch.cuda.get_rng_state(d) for d in devices)]
+
+    def once(changed: torch.Tensor, number: int, done: Callable[[float], None] | None) -> tuple[NetworkOutput, bool]:
+        torch.manual_seed(number)
+        before = state()
+        answer: NetworkOutput = loaded.network.translate(changed, request, prepared.image.affine, done)  # type: ignore[operator]
+        return answer, any(not torch.equal(a, b) for a, b in zip(before, state(), strict=True))
+
     with torch.random.fork_rng(devices=devices), torch.inference_mode(), narrow:
-        torch.manual_seed(seed)
-        output: NetworkOutput = loaded.network.translate(image, request, prepared.image.affine, progress)  # type: ignore[operator]
+        if ensemble == 1:
+            output, _ = once(image, seed, progress)
+        else:
+            keeps_units = loaded.card.target_scale is None
+            output = with_uncertainty(once, image, seed, ensemble, progress, keeps_units=keeps_units)
     if not bool(torch.isfinite(output.translated).all()):
         raise InputError("The model gave values that are not finite on this scan; try the CPU, or another model.")
     return output
@@ -186,6 +210,8 @@ def decompose(output: NetworkOutput, prepared: Prepared, card: ModelCard | None 
         return faded_outwards(Volume(as_array(tensor) * factor, affine, name))
 
     extras = {name: image_of(t, name, np.float32(1.0)) for name, t in output.extras.items()}
+    if UNCERTAINTY in output.extras:
+        extras[UNCERTAINTY] = faded_outwards(_in_native_units(output, prepared, card))
     labels = {name: Volume(as_array(t), affine, name) for name, t in output.labels.items()}
     velocity = sampling = motion = None
     origin = FieldOrigin.IDENTITY if output.keeps_geometry else FieldOrigin.NONE
@@ -219,6 +245,16 @@ def decompose(output: NetworkOutput, prepared: Prepared, card: ModelCard | None 
     if output.keeps_geometry:
         return Parts(change if change is not None else difference, origin=origin, extras=extras)
     return Parts(residual=difference, origin=origin, extras=extras)
+
+
+def _in_native_units(output: NetworkOutput, prepared: Prepared, card: ModelCard | None) -> Volume:
+    """The uncertainty of a translated scan, which networks give in their own units, in the scan's or the target's."""
+    spread = as_array(output.extras[UNCERTAINTY])
+    if card is None or card.target_scale is None:
+        return prepared.image.with_array(spread * np.float32(prepared.scale.width), UNCERTAINTY)
+    middle, half = as_array(output.translated), np.float32(0.5) * spread
+    native = to_native(middle + half, card.target_scale) - to_native(middle - half, card.target_scale)
+    return prepared.image.with_array(native, UNCERTAINTY)
 
 
 def recomposition_error(output: NetworkOutput, prepared: Prepared, parts: Parts) -> float:

@@ -39,6 +39,7 @@ class Settings:
     seed: int = 0
     device: str = "auto"
     precision: str = "float32"
+    ensemble: int = 1
     force: bool = False
     fields: bool = True
     threads: int = 1
@@ -51,7 +52,7 @@ class Settings:
             "seed": self.seed,
             "precision": self.precision,
             "fields": self.fields,
-        }
+        } | ({} if self.ensemble == 1 else {"ensemble": self.ensemble})
 
 
 @dataclass(frozen=True)
@@ -223,6 +224,7 @@ def _translated(job: Job) -> tuple[Translation, Verification]:
         seed=settings.seed,
         force=settings.force,
         precision=settings.precision,
+        ensemble=settings.ensemble,
         attributes=dict(settings.request),
     )
     return translation, verify(translation)

@@ -11,7 +11,7 @@ import torch
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.host import protocol
-from SITTranslateLib.host.jobs import Jobs
+from SITTranslateLib.host.jobs import Jobs, _precision
 from SITTranslateLib.host.protocol import Failure, Request
 from SITTranslateLib.host.worker import Cancelled, NoRoomError, Teller, failure_of
 from SITTranslateLib.translate.pipeline import translate
@@ -48,6 +48,19 @@ def test_out_of_memory_is_tried_again_with_half_precision(tmp_path: Path, head: 
     assert answer["translation"]["field_origin"] == "model"
     assert len(calls) == 2
     assert "half precision" in told.warnings()[0]
+
+
+def test_the_record_says_that_half_precision_was_used() -> None:
+    assert _precision(torch.device("cuda"), "float32", half=True) == "float16"
+    assert _precision(torch.device("cuda"), "bfloat16", half=False) == "bfloat16"
+    assert _precision(torch.device("cpu"), "float32", half=True) == "float32"
+
+
+def test_an_ensemble_is_made_when_asked_for(tmp_path: Path, head: Volume, tiny: Path) -> None:
+    asked = request(tmp_path, head, tiny) | {"ensemble": 2}
+    answer = Jobs(tmp_path).run(Request.TRANSLATE, asked, Told().tell)
+    assert set(answer["translation"]["extras"]) == {"uncertainty", "uncertainty of the motion"}
+    assert answer["translation"]["provenance"]["ensemble"] == 2
 
 
 def test_when_that_is_not_enough_the_cpu_is_offered_and_not_taken(tmp_path: Path, head: Volume, tiny: Path) -> None:
