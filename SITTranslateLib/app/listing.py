@@ -91,7 +91,10 @@ def _print_table(packages: list[Package]) -> None:
         table.add_column(heading, overflow="fold")
     for package in packages:
         card = package.card
-        attributes = [f"{a.name} {a.minimum:+g} to {a.maximum:+g} {a.unit}" for a in card.attributes]
+        attributes = [
+            f"{a.name}: {', '.join(a.choices)}" if a.choices else f"{a.name} {a.minimum:+g} to {a.maximum:+g} {a.unit}"
+            for a in card.attributes
+        ]
         figures = [
             f"{f.name} {f.value:g} {f.unit}" + (f" ({f.baseline:g})" if f.baseline is not None else "")
             for f in card.figures[:4]
@@ -99,7 +102,7 @@ def _print_table(packages: list[Package]) -> None:
         table.add_row(
             f"{card.name} {card.version}\n{card.title}",
             card.system.name,
-            f"{card.source} to {', '.join(card.targets)}",
+            f"{', '.join(card.sources)} to {', '.join(card.targets)}",
             "\n".join(attributes) or "none",
             card.licence,
             f"{package.bytes / 1e6:.1f} MB",

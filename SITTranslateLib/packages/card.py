@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from itertools import pairwise
@@ -27,7 +28,11 @@ class System:
 
 @dataclass(frozen=True)
 class Attribute:
-    """Something that can be asked for: a change in the attribute's own unit, within a range."""
+    """Something that can be asked for: a change in the attribute's own unit, within a range.
+
+    With ``choices`` the values are 0, 1, ... and stand for these, the range being theirs; the attribute ``target``
+    of a model to several contrasts says which.
+    """
 
     name: str
     title: str
@@ -36,6 +41,11 @@ class Attribute:
     maximum: float
     default: float
     description: str
+    choices: tuple[str, ...] = ()
+
+    def said(self, value: float) -> str:
+        """A value in words: the choice, or the number with its sign."""
+        return self.choices[round(value)] if self.choices else f"{value:+g}"
 
 
 @dataclass(frozen=True)
@@ -115,6 +125,25 @@ class ModelCard:
     files: tuple[WeightFile, ...] = ()
     schema_version: int = 1
     target_scale: TargetScale | None = None
+    further_sources: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Every modality it translates from, the usual one first."""
+        return (self.source, *self.further_sources)
+
+    def target_of(self, request: Mapping[str, float]) -> str:
+        """The modality that a request asks for."""
+        attribute = self.attribute("target")
+        if attribute is None or not attribute.choices:
+            return self.targets[0]
+        return attribute.said(request.get("target", attribute.default))
+
+    def said(self, request: Mapping[str, float]) -> str:
+        """A request in words."""
+        known = {a.name: a for a in self.attributes}
+        parts = (f"{n} {known[n].said(v) if n in known else format(v, '+g')}" for n, v in request.items())
+        return ", ".join(parts) or "no attributes"
 
     def attribute(self, name: str) -> Attribute | None:
         """The attribute of that name."""
@@ -125,6 +154,11 @@ class ModelCard:
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         if self.target_scale is None:
             del plain["target_scale"]
+        if not self.further_sources:
+            del plain["further_sources"]
+        for attribute in plain["attributes"]:
+            if not attribute["choices"]:
+                del attribute["choices"]
         return {"schema_version": plain.pop("schema_version"), **plain}
 
     @classmethod
@@ -142,7 +176,7 @@ class ModelCard:
             system=System(**raw["system"]),
             source=raw["source"],
             targets=tuple(raw["targets"]),
-            attributes=tuple(Attribute(**a) for a in raw["attributes"]),
+            attributes=tuple(Attribute(**{**a, "choices": tuple(a.get("choices", ()))}) for a in raw["attributes"]),
             grid=NetworkGrid(**{**raw["grid"], "shape": tuple(raw["grid"]["shape"])}),
             normalisation=Normalisation(**raw["normalisation"]),
             training=raw["training"],
@@ -153,6 +187,7 @@ class ModelCard:
             figures=tuple(Figure(**f) for f in raw["figures"]),
             files=tuple(WeightFile(**f) for f in raw["files"]),
             target_scale=_target_scale(raw.get("target_scale")),
+            further_sources=tuple(raw.get("further_sources", ())),
         )
         _check_sense(card)
         return card
@@ -219,6 +254,11 @@ def _check_sense(card: ModelCard) -> None:
     for a in card.attributes:
         if not a.minimum <= a.default <= a.maximum or a.minimum >= a.maximum:
             raise PackageError(f"the range of attribute '{a.name}' does not hold its default.")
+        if a.choices and (a.minimum, a.maximum) != (0, len(a.choices) - 1):
+            raise PackageError(f"the range of attribute '{a.name}' is not that of its choices.")
+    target = card.attribute("target")
+    if target is not None and target.choices and target.choices != card.targets:
+        raise PackageError("the choices of attribute 'target' are not the card's targets.")
     paths = [f.path.lower() for f in card.files]
     if len(set(paths)) < len(paths):
         raise PackageError("two files have one name.")

@@ -83,6 +83,7 @@ class ALDMTrainer:
         """One update of what the stage trains; losses by name."""
         torch.manual_seed(1_000_003 * (self.config.course.seed + 1) + self.step)
         self.network.train()
+        self._settle_codebook(batch)
         # Not through Fabric's wrapper, which would round the answers to half precision as well.
         with self.fabric.autocast():
             outcome = self.objective(self.stage, batch)
@@ -103,6 +104,13 @@ class ALDMTrainer:
             self.critic_adam.step()  # type: ignore[union-attr]
         self.step += 1
         return {name: float(value.detach()) for name, value in terms.items()} | {"total": float(total.detach())}
+
+    def _settle_codebook(self, batch: Batch) -> None:
+        """Once the latents mean something, the codebook begins with them."""
+        steps = self.config.stages[self.stage].steps
+        if self.stage == "autoencoder" and self.config.at(self.step)[1] == round(self.config.course.settle * steps):
+            assert isinstance(self.network, ALDMNetwork)
+            self.network.codec.settle(self.network.codec.encode(batch.source))
 
     def next_stage(self, heads: list[Head]) -> None:
         """If the stage of the next step is another one: take over the averaged weights and begin it."""

@@ -59,6 +59,7 @@ class Course:
     Attributes:
         average: of the weights that are kept.
         brain_weight, strip: as for the other cross-contrast systems.
+        settle: share of the autoencoder's steps before there is a codebook.
         unquantised: share of the autoencoder's blocks that are decoded without rounding to the codebook.
         drawn: share of the detail stage's latents that come from the diffusion and not from the preview.
         detail_steps: of that diffusion.
@@ -67,6 +68,7 @@ class Course:
     average: float = 0.98
     brain_weight: float = 2.0
     strip: float = 0.4
+    settle: float = 0.25
     unquantised: float = 0.5
     drawn: float = 0.7
     detail_steps: int = 2

@@ -64,6 +64,8 @@ class ALDMObjective(nn.Module):
     def _autoencoder(self, batch: Batch) -> Outcome:
         codec, course = self._aldm().codec, self.config.course
         latents = codec.encode(batch.source)
+        if not codec.settled:
+            return Outcome(self._images(codec.decode(latents), batch.source, batch.weight))
         rounded, commitment = codec.quantised(latents)
         free = torch.rand(len(latents), 1, 1, 1, 1, device=latents.device) < course.unquantised
         made = codec.decode(torch.where(free, latents, rounded))

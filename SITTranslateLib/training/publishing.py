@@ -12,6 +12,7 @@ from torch import Tensor
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.packages import ModelCard, Package, write_package
+from SITTranslateLib.training.aldm_config import ALDMConfig
 from SITTranslateLib.training.config import TrainingConfig
 from SITTranslateLib.training.cross_contrast_config import CrossContrastConfig
 from SITTranslateLib.training.plasticine_config import PlasticineConfig
@@ -20,7 +21,7 @@ CARDS = Path(__file__).parent / "cards"
 
 
 def publish(
-    config: TrainingConfig | CrossContrastConfig | PlasticineConfig,
+    config: TrainingConfig | CrossContrastConfig | PlasticineConfig | ALDMConfig,
     weights: Mapping[str, Tensor],
     folder: Path,
     *,
@@ -52,6 +53,9 @@ def publish(
         # What the switch let in was for training alone.
         seed, parameters = config.seed, config.network | {"switch": False}
         weights = {name: tensor for name, tensor in weights.items() if not name.startswith("deformation.together.")}
+    elif isinstance(config, ALDMConfig):
+        # What the package offers, by the index that its attribute gives.
+        seed, parameters = config.course.seed, config.network | {"targets": raw["targets"]}
     else:
         seed = config.schedule.seed
     training = {

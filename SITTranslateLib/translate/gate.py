@@ -56,20 +56,22 @@ def _modality(anatomy: Anatomy, card: ModelCard) -> list[Finding]:
     seen = guess(anatomy)
     if seen is None:
         return [Finding(Severity.WARN, "modality", "There is too little brain in it to tell what kind of scan it is.")]
-    if seen.name == "CT" and seen.offset_hu and card.source == "CT":
+    if seen.name == "CT" and seen.offset_hu and "CT" in card.sources:
         text = f"Its values are HU plus {seen.offset_hu:g}; the model wants HU, so subtract {seen.offset_hu:g} first."
         return [Finding(Severity.REFUSE, "units", text)]
-    if (seen.name == "CT") != (card.source == "CT"):
+    names = " or ".join(card.sources)
+    if seen.name not in card.sources and (seen.name == "CT" or card.sources == ("CT",)):
         kind = "a CT" if seen.name == "CT" else "no CT in HU"
-        return [Finding(Severity.REFUSE, "modality", f"It looks like {kind}, and the model translates {card.source}.")]
+        return [Finding(Severity.REFUSE, "modality", f"It looks like {kind}, and the model translates {names}.")]
     # Kinds that the guess does not know (T1w after contrast, DWI) are compared with the nearest one it knows.
-    wanted = seen.probabilities.get(card.source)
-    if wanted is None or seen.name == card.source:
+    likely = [seen.probabilities[name] for name in card.sources if name in seen.probabilities]
+    if not likely or seen.name in card.sources:
         return []
+    wanted = max(likely)
     if wanted < REFUSED_BELOW:
-        text = f"It looks like {seen.name}, and the model translates {card.source}."
+        text = f"It looks like {seen.name}, and the model translates {names}."
         return [Finding(Severity.REFUSE, "modality", text)]
-    text = f"It may be {seen.name} rather than {card.source} ({100 * wanted:.0f} % likely); look at the result twice."
+    text = f"It may be {seen.name} rather than {names} ({100 * wanted:.0f} % likely); look at the result twice."
     return [Finding(Severity.WARN, "modality", text)]
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.packages import ModelCard
+from SITTranslateLib.packages import Attribute, ModelCard
 
 
 def parse_settings(settings: Iterable[str]) -> dict[str, str]:
@@ -40,6 +40,9 @@ def checked_request(card: ModelCard, attributes: Mapping[str, object]) -> dict[s
         if attribute is None:
             known = ", ".join(a.name for a in card.attributes) or "none"
             raise InputError(f"The model '{card.name}' has no attribute '{name[:40]}'; it knows {known}.")
+        if attribute.choices:
+            request[name] = _chosen(attribute, value)
+            continue
         try:
             number = float(value)  # type: ignore[arg-type]
         except (TypeError, ValueError):
@@ -53,3 +56,19 @@ def checked_request(card: ModelCard, attributes: Mapping[str, object]) -> dict[s
             )
         request[name] = number
     return request
+
+
+def _chosen(attribute: Attribute, value: object) -> float:
+    """The number of a choice, given by its name or its number."""
+    by_name = {choice.lower(): index for index, choice in enumerate(attribute.choices)}
+    text = str(value).strip().lower()
+    if text in by_name:
+        return float(by_name[text])
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if number not in range(len(attribute.choices)):
+        known = ", ".join(attribute.choices)
+        raise InputError(f"The {attribute.name} '{str(value)[:40]}' is not one of {known}.")
+    return number

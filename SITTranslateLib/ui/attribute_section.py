@@ -1,4 +1,4 @@
-"""What to ask of the model: one slider an attribute, built from the card."""
+"""What to ask of the model: one slider an attribute, or a list of its choices, built from the card."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from SITTranslateLib.ui.session import Session
 
 
 class AttributeSection(Section):
-    """Sliders with unit, range and default of each attribute.
+    """Sliders with unit, range and default of each attribute; lists where it has choices.
 
     Attributes:
         changed: emitted with the values by name.
@@ -26,23 +26,28 @@ class AttributeSection(Section):
         super().__init__(session, resource)
         self.changed = Signal()
         self._sliders: dict[str, Any] = {}
+        self._lists: dict[str, Any] = {}
         self._labels: list[Any] = []
         self._defaults: dict[str, float] = {}
 
     def values(self) -> dict[str, float]:
-        return {name: float(slider.value) for name, slider in self._sliders.items()}
+        chosen = {name: float(choices.currentIndex) for name, choices in self._lists.items()}
+        return chosen | {name: float(slider.value) for name, slider in self._sliders.items()}
 
     def set_card(self, card: Any, values: dict[str, float]) -> None:
         """Build the sliders of a model; ``values`` as they were left, else the card's defaults."""
         form = self.ui.attributeArea.layout()
-        for widget in [*self._labels, *self._sliders.values()]:
+        for widget in [*self._labels, *self._sliders.values(), *self._lists.values()]:
             form.removeWidget(widget)
             widget.setParent(None)
             widget.deleteLater()
-        self._sliders, self._labels = {}, []
+        self._sliders, self._lists, self._labels = {}, {}, []
         attributes = card.attributes if card is not None else ()
         self._defaults = {a.name: float(a.default) for a in attributes}
         for attribute in attributes:
+            if attribute.choices:
+                self._add_list(form, attribute, values)
+                continue
             label, slider = qt.QLabel(f"{attribute.title}:"), ctk.ctkSliderWidget()
             label.setToolTip(attribute.description)
             slider.setToolTip(attribute.description)
@@ -63,9 +68,24 @@ class AttributeSection(Section):
         for name, value in values.items():
             if name in self._sliders:
                 self._sliders[name].value = value
+            if name in self._lists:
+                self._lists[name].setCurrentIndex(round(value))
 
     def set_enabled(self, enabled: bool) -> None:
         self.ui.attributeArea.setEnabled(enabled)
+
+    def _add_list(self, form: Any, attribute: Any, values: dict[str, float]) -> None:
+        label, choices = qt.QLabel(f"{attribute.title}:"), qt.QComboBox()
+        label.setToolTip(attribute.description)
+        choices.setToolTip(attribute.description)
+        for choice in attribute.choices:
+            choices.addItem(choice)
+        wanted = round(float(values.get(attribute.name, attribute.default)))
+        choices.setCurrentIndex(min(max(wanted, 0), len(attribute.choices) - 1))
+        choices.currentTextChanged.connect(self._on_value)
+        form.addRow(label, choices)
+        self._labels.append(label)
+        self._lists[attribute.name] = choices
 
     def _on_value(self, *_value: Any) -> None:
         self.changed.emit(self.values())

@@ -108,7 +108,7 @@ class InputSection(Section):
         elif warning:
             self._set_verdict(_("Suits this model, but: {reason}").format(reason=" ".join(warning)), False)
         else:
-            self._set_verdict(_("Suits this model ({source}).").format(source=card.source), False)
+            self._set_verdict(_("Suits this model ({source}).").format(source=" / ".join(card.sources)), False)
 
     def _set_verdict(self, text: str, refused: bool) -> None:
         self._refused = refused

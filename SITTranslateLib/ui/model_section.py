@@ -113,7 +113,7 @@ class ModelSection(Section):
         for name, package in self.packages.items():
             if all(word in searchable(package.card) for word in words):
                 item = qt.QListWidgetItem(
-                    f"{package.card.title}    {package.card.source} \u2192 {targets(package.card)}"
+                    f"{package.card.title}    {' / '.join(package.card.sources)} \u2192 {targets(package.card)}"
                 )
                 item.setData(_NAME_ROLE, name)
                 self.ui.modelList.addItem(item)
@@ -223,7 +223,7 @@ class ModelSection(Section):
 
 def searchable(card: Any) -> str:
     """Everything of a card that a search looks at, lower case."""
-    words = [card.name, card.title, card.system.name, card.source, *card.targets, card.licence, card.intended_use]
+    words = [card.name, card.title, card.system.name, *card.sources, *card.targets, card.licence, card.intended_use]
     return " ".join([*words, *(f"{a.name} {a.title}" for a in card.attributes)]).lower()
 
 

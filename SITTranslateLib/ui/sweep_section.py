@@ -36,6 +36,8 @@ class SweepSection(Section):
         self._card = card
         self.ui.sweepAttributeSelector.clear()
         for attribute in card.attributes if card is not None else ():
+            if attribute.choices:
+                continue
             self.ui.sweepAttributeSelector.addItem(attribute.title, attribute.name)
         self.update()
 
@@ -45,7 +47,7 @@ class SweepSection(Section):
         fits = (
             shown is not None and self._card is not None and shown.translation.provenance["package"] == self._card.name
         )
-        self.ui.sweepButton.setEnabled(bool(fits and self._card.attributes))
+        self.ui.sweepButton.setEnabled(bool(fits and any(not a.choices for a in self._card.attributes)))
         if self._job is not None:
             self._stopped = True
             self.session.host.cancel(self._job)

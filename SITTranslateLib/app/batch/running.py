@@ -31,8 +31,7 @@ class Batch:
     @property
     def asked(self) -> str:
         """The attributes, for people."""
-        request = self.jobs[0].settings.request
-        return ", ".join(f"{name} {value:+g}" for name, value in request) or "no attributes"
+        return self.package.card.said(dict(self.jobs[0].settings.request))
 
 
 def plan(
@@ -49,7 +48,7 @@ def plan(
     dataset.check_output(out, place)
     if description and description != label(description, small=description[:1].islower()):
         raise InputError(f"'{description[:60]}' is not a BIDS label: use letters and digits only.")
-    suffix = _suffix(package.card)
+    suffix = _suffix(package.card, dict(settings.request))
     jobs = []
     for scan in scans:
         said = description or description_of(package.name, dict(settings.request))
@@ -112,6 +111,8 @@ def run(
     return summary
 
 
-def _suffix(card: ModelCard) -> str:
-    """The BIDS suffix of what a model makes; nothing where it may make several things, or keeps the modality."""
-    return bids_suffix(card.targets[0]) if len(card.targets) == 1 and card.targets[0] != card.source else ""
+def _suffix(card: ModelCard, request: dict[str, float]) -> str:
+    """The BIDS suffix of what a model makes; nothing where that is not said, or is the modality of the scan."""
+    target = card.attribute("target")
+    told = len(card.targets) == 1 or (target is not None and bool(target.choices))
+    return bids_suffix(card.target_of(request)) if told and card.target_of(request) != card.source else ""

@@ -73,6 +73,21 @@ class Codec(nn.Module):
             codes, loss = self.autoencoder.quantize(latents.float() * self.spread + self.mean)
         return (codes - self.mean) / self.spread, loss
 
+    @property
+    def settled(self) -> bool:
+        """Whether the codebook has seen latents; before that, rounding to it would draw all of them to one code."""
+        return bool(self.autoencoder.quantizer.quantizer.ema_cluster_size.sum() > 0)
+
+    @torch.no_grad()
+    def settle(self, latents: Tensor) -> None:
+        """Begin the codebook with some of the latents, drawn with torch's random numbers."""
+        book = self.autoencoder.quantizer.quantizer
+        native = (latents.float() * self.spread + self.mean).movedim(1, -1).flatten(0, -2)
+        chosen = native[torch.randint(len(native), (book.num_embeddings,), device=native.device)]
+        book.embedding.weight.copy_(chosen)
+        book.ema_w.copy_(chosen)
+        book.ema_cluster_size.fill_(1.0)
+
     @torch.no_grad()
     def measure(self, latents: Tensor) -> None:
         """Take mean and standard deviation by channel from latents as :meth:`encode` gives them."""
