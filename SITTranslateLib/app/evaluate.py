@@ -38,6 +38,12 @@ def evaluate(
         evaluate_contrasts(run or [], out, labels, cache or out, segmenter, scans, between or usual)
         typer.echo(f"Written to {out}")
         return
+    if system == "plasticine":
+        from SITTranslateLib.app.evaluate_plasticine import evaluate_plasticine
+
+        evaluate_plasticine(run or [], out, labels, cache or out, pairs)
+        typer.echo(f"Written to {out}")
+        return
     if system != "sit":
         raise InputError(f"There are no tables for the system '{system}' yet; use sit, sa-unit or sasan.")
     if (labels is None or not run) and scans is None:

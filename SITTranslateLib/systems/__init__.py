@@ -18,6 +18,7 @@ SYSTEMS: dict[str, tuple[str, str]] = {
     "sasan": ("SITTranslateLib.systems.sasan.network", "SASANNetwork"),
     "plasticine": ("SITTranslateLib.systems.plasticine.network", "PlasticineNetwork"),
     "aldm": ("SITTranslateLib.systems.aldm.network", "ALDMNetwork"),
+    "plasticine_paper": ("SITTranslateLib.systems.plasticine.paper", "PaperPlasticineNetwork"),
     "monai": ("SITTranslateLib.systems.monai_networks.network", "MonaiNetwork"),
     "regression": ("SITTranslateLib.systems.regression.network", "RegressionNetwork"),
 }

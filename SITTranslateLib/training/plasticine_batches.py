@@ -7,15 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from SITTranslateLib.fields import tensors
 from SITTranslateLib.structure.network import TissueNetwork
-from SITTranslateLib.systems.plasticine.structure_map import tissue_probabilities
+from SITTranslateLib.structure.tissues import BRAIN
+from SITTranslateLib.systems.plasticine.structure_map import structure_map, tissue_probabilities
+from SITTranslateLib.systems.sit.layer import holds_data
 from SITTranslateLib.training.plasticine_config import PlasticineConfig, Stage
 from SITTranslateLib.training.plasticine_heads import AgeingHead
 
 Batch = dict[str, Tensor]
+#: The brain's tissues, which the deformation is judged by.
+FIRST, LAST = BRAIN[0], BRAIN[-1]
 
 
 class Batches:
@@ -29,65 +33,105 @@ class Batches:
     def __init__(self, heads: Sequence[AgeingHead], config: PlasticineConfig, tissues: TissueNetwork | None) -> None:
         self.heads, self.config, self.tissues = heads, config, tissues
         self.source, self.target = config.network["source"], config.network["target"]
+        self._maps: dict[tuple[int, str, bool, bool], NDArray[np.uint8]] = {}
+        self._weights: dict[tuple[int, bool], Tensor] = {}
 
     def at(self, step: int, stage: Stage) -> Batch:
         """The batch of a step of the whole run, for its stage."""
         rng = np.random.default_rng([self.config.seed, step])
-        head = self.heads[int(rng.integers(len(self.heads)))]
+        number = int(rng.integers(len(self.heads)))
         strip, flip = bool(rng.random() < stage.strip), bool(rng.random() < 0.5)
         predict = stage.maps == "predicted" or (stage.maps == "mixed" and bool(rng.random() < 0.5))
         if stage.train == "deformation":
-            other = head if stage.paired else self.heads[int(rng.integers(len(self.heads)))]
-            batch = self._of_a_pair(head, other, stage, strip, predict, rng)
+            other = number if stage.paired else int(rng.integers(len(self.heads)))
+            batch = self._of_a_pair(number, other, stage, strip, predict, rng)
         else:
             years = float(rng.uniform(-stage.years[1], stage.years[1])) if rng.random() < stage.aged else 0.0
-            batch = self._of_a_head(head, stage, strip, predict, years)
+            batch = self._of_a_head(number, stage, strip, predict, years, rng)
         return {name: _flipped(value, name) for name, value in batch.items()} if flip else batch
 
-    def _of_a_head(self, head: AgeingHead, stage: Stage, strip: bool, predict: bool, years: float) -> Batch:
-        contrast = self.source if stage.train == "regression" else self.target
-        scan = _tensor(head.image(contrast, strip=strip))
-        clean = _tensor(head.image(self.target, clean=True, strip=strip))
-        mask = _tensor(head.mask)
-        shares = self._shares(head, scan, strip, predict) if stage.train == "renderer" else None
-        if years != 0.0:
-            sampling = _field(head.sampling(years).array)
-            scan, clean, mask = (tensors.warp(image, sampling, head.grid.axes) for image in (scan, clean, mask))
-            shares = None if shares is None else tensors.warp(shares, sampling, head.grid.axes)
-        batch = {"scan": scan, "clean": clean, "mask": mask}
-        return batch if shares is None else batch | {"shares": shares}
+    def _of_a_head(
+        self, number: int, stage: Stage, strip: bool, predict: bool, years: float, rng: np.random.Generator
+    ) -> Batch:
+        head = self.heads[number]
+        if stage.train == "regression":
+            seen = _tensor(head.image(self.source, strip=strip), torch.float16)
+        else:
+            seen = self.structure(number, self.target, strip, predict)
+        images = {
+            "seen": seen,
+            "clean": _tensor(head.image(self.target, clean=True, strip=strip)),
+            "mask": _tensor(head.mask, torch.uint8),
+        }
+        block = _block(head.mask, stage.block, rng)
+        unit = {name: 255.0 if name == "seen" and seen.dtype == torch.uint8 else 1.0 for name in images}
+        if years == 0.0:
+            return {name: image[:, :, *block].float() / unit[name] for name, image in images.items()}
+        # As in use: the map is made where the scan lies, and moved.
+        steps = head.sampling(years).array[block] @ tensors.index_steps(head.grid.axes, torch.zeros(())).numpy().T
+        places = tensors.identity_indices(head.grid.shape, torch.device("cpu"))[block] + torch.from_numpy(steps)
+        return {name: tensors.sample(image.float(), places[None]) / unit[name] for name, image in images.items()}
 
     def _of_a_pair(
-        self, head: AgeingHead, other: AgeingHead, stage: Stage, strip: bool, predict: bool, rng: np.random.Generator
+        self, number: int, other: int, stage: Stage, strip: bool, predict: bool, rng: np.random.Generator
     ) -> Batch:
+        head, second = self.heads[number], self.heads[other]
         years = float(rng.choice([-1, 1]) * rng.uniform(*stage.years))
-        source = _tensor(head.image(self.source, strip=strip))
-        sampling = _field(other.sampling(years).array)
-        shares = _tensor(head.tissue_shares(strip=strip))
-        target = _tensor(other.image(self.target, strip=strip))
-        later = shares if other is head else _tensor(other.tissue_shares(strip=strip))
-        return {
+        sampling = _field(second.sampling(years).array)
+        later = _tensor(second.tissue_shares(strip=strip)[FIRST : LAST + 1])
+        batch = {
             "years": torch.tensor([years]),
-            "source": source,
-            "shares": shares,
-            "seen_shares": self._shares(head, source, strip, predict),
-            "target": tensors.warp(target, sampling, head.grid.axes),
+            "source": _tensor(head.image(self.source, strip=strip)),
+            "structure": self.structure(number, self.source, strip, predict) / 255.0,
+            "holds_data": self._holds_data(number, strip),
+            "shares": _tensor(head.tissue_shares(strip=strip)[FIRST : LAST + 1]),
             "target_shares": tensors.warp(later, sampling, head.grid.axes),
             "sampling": sampling,
             "mask": _tensor(head.mask),
         }
+        if rng.random() < stage.together or stage.terms.information:
+            target = _tensor(second.image(self.target, strip=strip))
+            batch["target"] = tensors.warp(target, sampling, head.grid.axes)
+            structure = self.structure(other, self.target, strip, predict) / 255.0
+            batch["target_structure"] = tensors.warp(structure, sampling, head.grid.axes)
+        return batch
 
-    def _shares(self, head: AgeingHead, scan: Tensor, strip: bool, predict: bool) -> Tensor:
-        if not predict:
-            return _tensor(head.tissue_shares(strip=strip))
-        assert self.tissues is not None
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            return tissue_probabilities(self.tissues, scan)
+    def _holds_data(self, number: int, strip: bool) -> Tensor:
+        """Where the source may move, on half the resolution."""
+        if (number, strip) not in self._weights:
+            scan = _tensor(self.heads[number].image(self.source, strip=strip))
+            self._weights[number, strip] = nn.functional.avg_pool3d(holds_data(scan), 2)
+        return self._weights[number, strip]
+
+    def structure(self, number: int, contrast: str, strip: bool, predict: bool) -> Tensor:
+        """Structure map of a head's scan ``(1, channels, K, J, I)``, 0 to 255, made once and kept."""
+        key = number, contrast, strip, predict
+        if key not in self._maps:
+            head = self.heads[number]
+            scan = _tensor(head.image(contrast, strip=strip))
+            shares = _tensor(head.tissue_shares(strip=strip))
+            if predict:
+                assert self.tissues is not None
+                with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+                    shares = tissue_probabilities(self.tissues, scan)
+            self._maps[key] = (255.0 * structure_map(shares, scan)[0]).round().to(torch.uint8).numpy()
+        return torch.from_numpy(self._maps[key])[None]
 
 
-def _tensor(array: NDArray) -> Tensor:
+def _block(mask: NDArray[np.uint8], size: tuple[int, ...], rng: np.random.Generator) -> tuple[slice, slice, slice]:
+    """A part of the grid about a random place in the brain; all of it without a size."""
+    if not size:
+        return slice(None), slice(None), slice(None)
+    where = np.flatnonzero(mask)
+    middle = np.unravel_index(where[int(rng.integers(len(where)))], mask.shape)
+    starts = [2 * (int(np.clip(m - n // 2, 0, w - n)) // 2) for m, n, w in zip(middle, size, mask.shape, strict=True)]
+    k, j, i = (slice(a, a + n) for a, n in zip(starts, size, strict=True))
+    return k, j, i
+
+
+def _tensor(array: NDArray, dtype: torch.dtype = torch.float32) -> Tensor:
     """``(1, C, K, J, I)`` of an image or a stack of images."""
-    values = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+    values = torch.from_numpy(np.ascontiguousarray(array)).to(dtype)
     return values[None, None] if values.ndim == 3 else values[None]
 
 

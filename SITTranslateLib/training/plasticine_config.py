@@ -11,7 +11,7 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.training.config import BUILT_IN
 from SITTranslateLib.training.plasticine_heads import AgeingPool
 
-SYSTEM = "plasticine"
+SYSTEMS = ("plasticine", "plasticine_paper")
 TRAINED = ("renderer", "deformation", "regression")
 MAPS = ("labels", "predicted", "mixed")
 
@@ -53,6 +53,7 @@ class Stage:
         strip: share of heads whose skull is taken off.
         aged: share of the renderer's heads that are moved first, since it will paint on moved maps.
         hardest: share of the renderer's steps at the noise level that sampling starts from.
+        block: size of the renderer's training blocks ``(K, J, I)``, even; empty for whole heads.
         brain_weight: how much more a voxel of the brain counts.
         terms: of the deformation.
     """
@@ -67,6 +68,7 @@ class Stage:
     strip: float = 0.4
     aged: float = 0.3
     hardest: float = 0.5
+    block: tuple[int, ...] = ()
     brain_weight: float = 3.0
     terms: Terms = field(default_factory=Terms)
 
@@ -81,7 +83,7 @@ class PlasticineConfig:
     stages: tuple[Stage, ...]
     average: float = 0.995
     seed: int = 0
-    system: str = SYSTEM
+    system: str = SYSTEMS[0]
 
     @property
     def steps(self) -> int:
@@ -108,7 +110,7 @@ def is_plasticine(path: str | Path) -> bool:
     """Whether a config (a path or a built-in name) trains Plasticine."""
     file = Path(path) if Path(path).is_file() else BUILT_IN / f"{path}.toml"
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8")).get("system") == SYSTEM
+        return tomllib.loads(file.read_text(encoding="utf-8")).get("system") in SYSTEMS
     except (OSError, tomllib.TOMLDecodeError):
         return False
 
@@ -158,4 +160,5 @@ def plasticine_from_dict(raw: dict[str, Any]) -> PlasticineConfig:
         stages=stages,
         average=raw.get("average", 0.995),
         seed=raw.get("seed", 0),
+        system=raw.get("system", SYSTEMS[0]),
     )

@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from SITTranslateLib.fields import tensors
-from SITTranslateLib.structure.tissues import BRAIN
 from SITTranslateLib.training.losses import masked_mean
 from SITTranslateLib.training.plasticine_config import Terms
 
-#: Gaussian window of the local correlation, voxels of the half-resolution grid.
-WINDOW = 2.0
+#: Side of the window of the local correlation, voxels of the half-resolution grid.
+WINDOW = 7
 
 
 def painting_loss(painted: Tensor, truth: Tensor, mask: Tensor, brain_weight: float) -> Tensor:
@@ -24,39 +23,35 @@ def painting_loss(painted: Tensor, truth: Tensor, mask: Tensor, brain_weight: fl
 
 
 def deformation_terms(
-    velocity: Tensor,
-    sampling: Tensor,
-    motion: Tensor,
-    batch: dict[str, Tensor],
-    axes: NDArray[np.float64],
-    wanted: Terms,
+    velocity: Tensor, sampling: Tensor, forth: bool, batch: dict[str, Tensor], axes: NDArray[np.float64], wanted: Terms
 ) -> dict[str, Tensor]:
-    """The terms that are ``wanted``.
+    """The terms that are ``wanted``; images of 2 mm are read at the points of the half-resolution grid.
 
     Args:
         velocity: ``(B, 3, k, j, i)`` on half the resolution.
-        sampling, motion: its exponentials, at full resolution.
-        batch: ``shares`` and ``target_shares``, ``source`` and ``target``, ``sampling`` (the truth) and ``mask``.
+        sampling: ``exp(-v)`` on the same grid if the source goes ``forth`` to the target, or ``exp(v)`` if the target
+            comes back: both ways are trained, one in a step.
+        batch: ``shares`` and ``target_shares`` of the brain's tissues, ``source``, ``target``, ``mask``, and the truth
+            of the way forth as ``sampling``.
         axes: of the full grid.
     """
     terms: dict[str, Tensor] = {}
-    brain = slice(BRAIN[0], BRAIN[-1] + 1)
-    here, there = batch["shares"][:, brain], batch["target_shares"][:, brain]
+    mask = nn.functional.avg_pool3d(batch["mask"], 2)
+
+    def pair(here: str, there: str) -> tuple[Tensor, Tensor]:
+        moving, fixed = (here, there) if forth else (there, here)
+        return read_at(batch[moving], sampling, axes), read_at(batch[fixed], None, axes)
+
     if wanted.structure or wanted.correlation:
-        pairs = [(tensors.warp(here, sampling, axes), there), (tensors.warp(there, motion, axes), here)]
+        moved, fixed = pair("shares", "target_shares")
         if wanted.structure:
-            misses = [masked_mean((moved - fixed).square(), batch["mask"]) for moved, fixed in pairs]
-            terms["structure"] = torch.stack(misses).mean()
+            terms["structure"] = masked_mean((moved - fixed).square(), mask)
         if wanted.correlation:
-            terms["correlation"] = torch.stack([_uncorrelated(moved, fixed) for moved, fixed in pairs]).mean()
+            terms["correlation"] = _uncorrelated(moved, fixed)
     if wanted.information:
-        loss = GlobalMutualInformationLoss(num_bins=23)
-        there_ = loss(tensors.warp(batch["source"], sampling, axes), batch["target"])
-        back = loss(tensors.warp(batch["target"], motion, axes), batch["source"])
-        terms["information"] = 0.5 * (there_ + back)
-    miss = masked_mean((sampling - batch["sampling"]).abs(), batch["mask"])
-    if wanted.motion:
-        terms["motion"] = miss
+        terms["information"] = GlobalMutualInformationLoss(num_bins=23)(*pair("source", "target"))
+    if wanted.motion and forth:
+        terms["motion"] = masked_mean((sampling - read_at(batch["sampling"], None, axes)).abs(), mask)
     first = tensors.gradient(velocity, axes * 2.0)
     if wanted.membrane:
         terms["membrane"] = first.square().mean()
@@ -65,12 +60,25 @@ def deformation_terms(
     return terms
 
 
+def read_at(image: Tensor, field: Tensor | None, axes: NDArray[np.float64]) -> Tensor:
+    """Values of ``(B, C, K, J, I)`` at the points of the half-resolution grid, each moved by a field of that grid."""
+    if field is None:
+        return nn.functional.avg_pool3d(image, 2)  # A point of that grid lies between eight voxels: their mean.
+    shape = field.shape[2:]
+    places = 2.0 * tensors.identity_indices(shape, field.device) + 0.5  # type: ignore[arg-type]
+    steps = torch.einsum("bckji,dc->bkjid", field.float(), tensors.index_steps(axes, field))
+    return tensors.sample(image, places + steps)
+
+
 def _uncorrelated(one: Tensor, other: Tensor) -> Tensor:
     """1 - squared local correlation, where either varies (Avants et al., Medical Image Analysis 2008)."""
-    one, other = nn.functional.avg_pool3d(one, 2), nn.functional.avg_pool3d(other, 2)
 
     def mean(values: Tensor) -> Tensor:
-        return tensors.gaussian(values, (WINDOW,) * 3)
+        for axis in range(3):
+            size, padding = [1, 1, 1], [0, 0, 0]
+            size[axis], padding[axis] = WINDOW, WINDOW // 2
+            values = nn.functional.avg_pool3d(values, size, 1, padding, count_include_pad=False)
+        return values
 
     a, b = mean(one), mean(other)
     var_a, var_b = (mean(one * one) - a * a).clamp(min=0), (mean(other * other) - b * b).clamp(min=0)

@@ -11,6 +11,7 @@ from SITTranslateLib.errors import PackageError
 from SITTranslateLib.fields import tensors
 from SITTranslateLib.systems.plasticine.haar import haar, inverse_haar
 from SITTranslateLib.systems.plasticine.network import PlasticineNetwork, carried_back, within
+from SITTranslateLib.systems.plasticine.paper import clustered
 from SITTranslateLib.systems.plasticine.structure_map import CHANNELS, edges
 
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
@@ -29,7 +30,7 @@ def network(**options: object) -> PlasticineNetwork:
 
 
 def awake(net: PlasticineNetwork) -> PlasticineNetwork:
-    """Give the last layer of the deformation weights, as training would: some 4 mm for 30 years, rougher than ageing is."""
+    """Give the last layer of the deformation weights: some 4 mm for 30 years, rougher than ageing is."""
     with torch.no_grad():
         net.deformation.head.weight.normal_(std=0.08, generator=torch.Generator().manual_seed(5))
     return net
@@ -160,6 +161,11 @@ def test_the_switch_lets_the_target_in(image: torch.Tensor) -> None:
     alone = net.deformation.features(seen)
     together = net.deformation.features(seen, seen + 0.5, torch.randn_like(image))
     assert alone.shape == together.shape and not torch.equal(alone, together)
+
+
+def test_clusters_are_sorted_by_brightness() -> None:
+    slices = torch.tensor([0.9, 0.1, 0.5, 0.12, 0.52, 0.88]).view(1, 1, 2, 3)
+    assert clustered(slices, 3).flatten().tolist() == [1.0, 0.0, 0.5, 0.0, 0.5, 1.0]
 
 
 def test_a_guide_that_is_not_there_is_refused() -> None:

@@ -81,14 +81,9 @@ def test_the_deformation_finds_the_motion_that_only_structure_maps_show(
     terms = Terms(structure=50, membrane=0.2, alignment=0.1)
     stage = Stage("deformation", 60, rate=5e-3, strip=0.0, years=(20.0, 30.0), terms=terms)
     trainer = trained(a_config(stage), heads[:1], tmp_path)
-    head = heads[0]
-    batch = Batches([head], trainer.config, None)._of_a_pair(
-        head, head, replace(stage, years=(25.0, 25.0)), False, False, np.random.default_rng(0)
-    )
-    _, logged = trainer._deform(batch, stage)
     trainer.step = 0
-    _, watched = trainer._deform(batch, stage)
-    assert watched["miss_mm"] < 0.6 * watched["do_nothing_mm"], (logged, watched)
+    _, watched = trainer._deform(Batches(heads[:1], trainer.config, None).at(1000, stage), stage)
+    assert watched["miss_mm"] < 0.6 * watched["do_nothing_mm"], watched
 
 
 def test_the_renderer_learns(heads: list[AgeingHead], tmp_path: Path) -> None:
@@ -121,6 +116,22 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(heads: list[AgeingHead], tmp_pat
         assert all(torch.equal(again[name], value) for name, value in whole.items()), f"stopped after {stop}"
 
 
+def test_the_papers_own_form_trains_and_translates_in_slices(heads: list[AgeingHead], tmp_path: Path) -> None:
+    built_in = read_plasticine("plasticine-paper-t1w-t2w", steps=2)
+    network = {**built_in.network, "renderer_widths": [6, 8], "deformation_widths": [6, 8], "steps": 2}
+    config = replace(built_in, network=network)
+    trained(config, heads, tmp_path)
+    made, net = finished(tmp_path)
+    assert made.system == "plasticine_paper" and not made.needs_tissue_network
+    with torch.no_grad():
+        net.deformation.head.weight.normal_(std=0.5)
+    image = torch.from_numpy(heads[0].image("T1w"))[None, None]
+    output = net.translate(image, {}, heads[0].affine)
+    assert output.displacement is not None and float(output.displacement.norm(dim=1).max()) > 0.5
+    assert not output.displacement[:, 2].any(), "slices do not move out of their plane"
+    assert output.translated.shape == image.shape and bool(torch.isfinite(output.translated).all())
+
+
 def test_a_finished_run_becomes_a_package_without_the_switch(heads: list[AgeingHead], tmp_path: Path) -> None:
     config = a_config(Stage("renderer", 1), Stage("deformation", 1, terms=ALL))
     tissues = TissueNetwork([4, 6]).state_dict()
@@ -138,7 +149,7 @@ def test_a_finished_run_becomes_a_package_without_the_switch(heads: list[AgeingH
 
 
 def test_configs_that_come_along_are_understood() -> None:
-    for name in ("plasticine-t1w-t2w", "plasticine-regression-t1w-t2w"):
+    for name in ("plasticine-t1w-t2w", "plasticine-regression-t1w-t2w", "plasticine-paper-t1w-t2w"):
         assert is_plasticine(name)
         config = read_plasticine(name)
         assert plasticine_from_dict(json.loads(json.dumps(config.to_dict()))) == config
