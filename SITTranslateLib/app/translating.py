@@ -68,8 +68,7 @@ def translate_scan(
         report("writing", 0.97)
         computed = watch.report()
         folder = save_translation(result, out, overwrite=overwrite, strength=strength)
-    asked = ", ".join(f"{name} {value:+g}" for name, value in request.items()) or "no attributes"
-    typer.echo(f"{package.card.title} ({package.name} {package.card.version}): {asked}")
+    typer.echo(f"{package.card.title} ({package.name} {package.card.version}): {package.card.said(request)}")
     for sentence in result.provenance.forced:
         typer.echo(f"Forced although: {sentence}", err=True)
     for sentence in result.provenance.warnings:

@@ -157,7 +157,7 @@ def translate(
         warnings=tuple(f.sentence for f in findings if f.severity is Severity.WARN),
         precision=precision,
         ensemble=ensemble,
-        target=loaded.card.targets[0] if loaded.card.target_scale is not None else "",
+        target=loaded.card.target_of(request) if loaded.card.target_scale is not None else "",
     )
     return Translation(
         source=volume, field_origin=parts.origin, recomposition_error=error, provenance=provenance, **restored
