@@ -38,7 +38,8 @@ def run_on_cluster(jobs: Iterable[Job], work: Work, address: str, report: Report
     with client:
         # The name is this batch's own: what a stopped one left with the scheduler is not taken for this one's.
         jobs_of = {client.submit(work, job, key=f"sittranslate-{job.id}-{job.ticket}", pure=False): job for job in jobs}
-        for future in as_completed(list(jobs_of)):
+        # With its loop: the client is nobody's default, and as_completed would look for one.
+        for future in as_completed(list(jobs_of), loop=client.loop):
             report(_record_of(future, jobs_of.pop(future)))
             # A result that nobody holds is not computed again when the worker that made it is lost.
             future.release()
