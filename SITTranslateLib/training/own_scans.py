@@ -1,4 +1,4 @@
-"""One's own scans as training data, for the unpaired host: a BIDS dataset or a table of files, with what is known.
+"""One's own scans as training data, for the unpaired host: a BIDS dataset, a table of files or torchio's subjects.
 
 Nobody knows how these people will look later, so there is no follow-up: a batch holds a scan, a change to ask for,
 and a scan of somebody else with that person's own values, which the critic learns from.
@@ -10,7 +10,7 @@ import csv
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from SITTranslateLib.training.pairs import SPACING_MM, training_grid
 from SITTranslateLib.training.progress import steps_with_progress
 from SITTranslateLib.translate.anatomy import look_at, resample_itk
 from SITTranslateLib.translate.normalisation import foreground_threshold, percentile_range
+from SITTranslateLib.translate.pipeline import hash_of
 from SITTranslateLib.translate.preparation import antialiased, around
 from SITTranslateLib.volume import Volume
 
@@ -38,10 +39,11 @@ REQUESTS = 16
 
 @dataclass(frozen=True)
 class KnownScan:
-    """A scan and its person's values, in the attributes' own units and order."""
+    """A scan and its person's values, in the attributes' own units and order; ``read`` where it is more than a file."""
 
     file: Path
     values: tuple[float, ...]
+    read: Callable[[], Volume] | None = None
 
 
 def known_scans(place: Path, attributes: Sequence[str], suffix: str) -> list[KnownScan]:
@@ -87,9 +89,10 @@ class OwnScans(Dataset[dict[str, Tensor]]):
         self.values = np.array([scan.values for scan in scans], np.float32)
         self.folder = folder / "own-scans"
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.files: list[Path] = []
         with steps_with_progress("scans", 0, len(scans)) as advance:
             for scan in scans:
-                self._prepared(scan)
+                self.files.append(self._prepared(scan))
                 advance({})
 
     def __len__(self) -> int:
@@ -102,7 +105,7 @@ class OwnScans(Dataset[dict[str, Tensor]]):
         other = int(rng.integers(len(self.scans) - 1))
         change = self.values[other + (other >= number)] - self.values[number]
         change = np.clip(change, -np.array(self.wanted.largest_change), self.wanted.largest_change).astype(np.float32)
-        with np.load(self._prepared(self.scans[number])) as stored:
+        with np.load(self.files[number]) as stored:
             source, mask = (torch.from_numpy(stored[name].astype(np.float32))[None] for name in ("source", "mask"))
         asked = (change != 0).astype(np.float32)
         return {
@@ -113,11 +116,16 @@ class OwnScans(Dataset[dict[str, Tensor]]):
         }
 
     def _prepared(self, scan: KnownScan) -> Path:
-        stat = scan.file.stat() if scan.file.is_file() else None
-        about = [str(scan.file.resolve()), stat and (stat.st_size, stat.st_mtime_ns), training_grid(np.zeros(3)).shape]
+        shape = training_grid(np.zeros(3)).shape
+        volume = None if scan.read is None else scan.read()
+        if volume is None:
+            stat = scan.file.stat() if scan.file.is_file() else None
+            about = [str(scan.file.resolve()), stat and (stat.st_size, stat.st_mtime_ns), shape]
+        else:
+            about = [hash_of(volume), shape]
         file = self.folder / f"{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]}.npz"
         if not file.exists():
-            source, mask = on_training_grid(read_volume(scan.file))
+            source, mask = on_training_grid(volume or read_volume(scan.file))
             part = file.with_suffix(f".{np.random.default_rng().integers(1 << 30)}.part.npz")
             np.savez(part, allow_pickle=False, source=source.astype(np.float16), mask=mask.astype(np.uint8))
             part.replace(file)

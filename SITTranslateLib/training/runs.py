@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.fabric import Fabric
@@ -27,6 +28,7 @@ from SITTranslateLib.training.own_scans import OwnScans, known_scans
 from SITTranslateLib.training.pairs import SimulatedPairs, batches, training_axes
 from SITTranslateLib.training.progress import steps_with_progress
 from SITTranslateLib.training.sit import CHECKPOINT, SITTrainer, train
+from SITTranslateLib.training.torchio_subjects import scans_of_subjects, subjects_of_file
 
 
 def prepared_subjects(folder: Path, names: tuple[str, ...], cache: Path) -> list[Subject]:
@@ -81,7 +83,7 @@ def launched_fabric(
 
 def run(
     config: TrainingConfig,
-    labels: Path,
+    labels: Path | Any,
     folder: Path,
     *,
     cache: Path | None = None,
@@ -95,7 +97,8 @@ def run(
     """Train a config in ``folder``, going on from its checkpoint if there is one.
 
     Args:
-        labels: folder of label maps, or of one's own scans where the config has ``[scans]``.
+        labels: folder of label maps; where the config has ``[scans]``, of one's own scans (BIDS, or with a table), or
+            a ``torchio.SubjectsDataset``, or a Python file that names one ``subjects``.
         cache: where prepared maps and pairs are kept; the run's folder if not given.
         accelerator, devices, nodes, precision: as Lightning Fabric takes them.
         workers: processes that simulate.
@@ -108,7 +111,11 @@ def run(
     scales = tuple(config.network["scales"])
     pairs: SimulatedPairs | OwnScans
     if config.scans is not None:
-        scans = known_scans(labels, config.network["attributes"], config.scans.suffix)
+        attributes, image = config.network["attributes"], config.scans.suffix
+        if isinstance(labels, Path) and labels.suffix == ".py":
+            labels = subjects_of_file(labels)
+        of = known_scans if isinstance(labels, Path) else scans_of_subjects
+        scans = of(labels, attributes, image)
         pairs = OwnScans(scans, config.scans, scales, kept)
     else:
         subjects = prepared_subjects(labels, config.data.training_maps, kept / "subjects")
