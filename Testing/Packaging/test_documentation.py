@@ -37,6 +37,7 @@ def test_the_site_builds_strictly(tmp_path: Path) -> None:
     for page in (tmp_path / "site").rglob("index.html"):
         for address in re.findall(r'(?:src|href)="(https?://[^"]+\.(?:js|css|woff2?))"', page.read_text("utf-8")):
             pytest.fail(f"{page.parent.name} fetches {address}: the site must work without a network")
+        assert 'data-md-component="source"' not in page.read_text("utf-8"), "the theme would ask GitHub"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(REPOSITORY).as_posix())
