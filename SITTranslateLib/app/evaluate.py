@@ -44,6 +44,12 @@ def evaluate(
         evaluate_plasticine(run or [], out, labels, cache or out, pairs)
         typer.echo(f"Written to {out}")
         return
+    if system == "aldm":
+        from SITTranslateLib.app.evaluate_aldm import evaluate_aldm
+
+        evaluate_aldm(run or [], out, labels, cache or out, scans, pairs)
+        typer.echo(f"Written to {out}")
+        return
     if system != "sit":
         raise InputError(f"There are no tables for the system '{system}' yet; use sit, sa-unit or sasan.")
     if (labels is None or not run) and scans is None:

@@ -15,7 +15,7 @@ from SITTranslateLib.evaluation import image_quality as quality
 
 Array = NDArray[np.float32]
 #: Fixed range of each contrast, for SSIM and PSNR: black to cerebrospinal fluid, white matter, cortical bone.
-SPANS = {"T1w": 1.0, "T2w": 1.5, "CT": 2600.0}
+SPANS = {"T1w": 1.0, "T1wGd": 1.0, "T2w": 1.5, "FLAIR": 1.0, "PD": 1.0, "CT": 2600.0}
 #: Of CT inside the brain: a radiologist's brain window.
 BRAIN_WINDOW_HU = 80.0
 TISSUES = {"CSF": 1, "grey matter": 2, "white matter": 3}

@@ -33,6 +33,12 @@ def psnr(image: Array, truth: Array, mask: Mask, span: float) -> float:
     return float(10 * np.log10(span**2 / max(error, 1e-12)))
 
 
+def normalised_error(image: Array, truth: Array, mask: Mask) -> float:
+    """Squared error over the square of the truth (NMSE); both in units whose zero is air."""
+    error = np.square(image[mask].astype(np.float64) - truth[mask]).sum()
+    return float(error / max(float(np.square(truth[mask].astype(np.float64)).sum()), 1e-12))
+
+
 def mean_error(image: Array, truth: Array, mask: Mask) -> float:
     """Mean absolute error."""
     return float(np.abs(image[mask].astype(np.float64) - truth[mask]).mean())

@@ -1,0 +1,207 @@
+"""ALDM's tables: every direction beside what must be beaten, steps against quality and time, and the cost of a head.
+
+Rulers are inside the brain (the head for CT) with a fixed range; CT in HU, the rest in network units.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import torch
+
+from SITTranslateLib.evaluation import image_quality as quality
+from SITTranslateLib.evaluation.cross_contrast_report import baselines
+from SITTranslateLib.evaluation.cross_contrast_table import SPANS, Case, Method, Prediction
+from SITTranslateLib.systems.aldm.network import ALDMNetwork
+from SITTranslateLib.training.heads import Head
+from SITTranslateLib.training.held_out import case_of
+from SITTranslateLib.translate.normalisation import HOUNSFIELD, to_native
+
+#: Label maps that no model was trained on.
+HELD_OUT = ("13", "14", "15", "16")
+FIGURES = {"psnr": "PSNR (dB)", "nmse": "NMSE", "ssim": "SSIM"}
+STEPS = (0, 1, 2, 3, 5, 10, 20)
+#: Grid of a whole head at 1 mm, for what it costs.
+AT_1_MM = (160, 192, 160)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method on one direction, mean over heads."""
+
+    direction: str
+    method: str
+    figures: dict[str, float] = field(default_factory=dict)
+
+
+def directions(contrasts: Sequence[str]) -> list[tuple[str, str]]:
+    """Every ordered pair."""
+    return list(permutations(contrasts, 2))
+
+
+def cases_of(heads: Sequence[Head], source: str, target: str, group: str = "") -> list[Case]:
+    """Held-out heads in one direction; every second one stripped, but for CT."""
+    # Whole heads, not a slab: at 2 mm that is cheap.
+    whole = [slice(0, head.classes.shape[0]) for head in heads]
+    return [case_of(head, n, group, source, target, whole[n]) for n, head in enumerate(heads)]
+
+
+def figures_of(case: Case, image: np.ndarray) -> dict[str, float]:
+    """The three columns of the paper."""
+    mask, span = (case.head if case.target == "CT" else case.brain), SPANS[case.target]
+    air = np.float32(-1000.0 if case.target == "CT" else 0.0)
+    return {
+        "psnr": quality.psnr(image, case.truth, mask, span),
+        "nmse": quality.normalised_error(image - air, case.truth - air, mask),
+        "ssim": quality.ssim(image, case.truth, mask, span),
+    }
+
+
+def by_request(network: Any, request: Mapping[str, float], seed: int = 0) -> Method:
+    """A network between any contrasts as a method; the target is the case's."""
+
+    def method(case: Case) -> Prediction:
+        asked = {**request, "target": float(network.targets.index(case.target))}
+        image = torch.from_numpy(np.ascontiguousarray(case.source))[None, None]
+        with torch.inference_mode(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            made = network.translate(image, asked, np.eye(4)).translated[0, 0].numpy()
+        return Prediction(_in_units(made, case.target))
+
+    return method
+
+
+def codec_alone(network: ALDMNetwork) -> Method:
+    """The target itself through the codec: what no translation through it can be better than, detail aside."""
+
+    def method(case: Case) -> Prediction:
+        truth = np.interp(case.truth, HOUNSFIELD.native, HOUNSFIELD.network) if case.target == "CT" else case.truth
+        with torch.inference_mode():
+            image = torch.from_numpy(np.ascontiguousarray(truth, dtype=np.float32))[None, None]
+            made = network.codec.decode(network.codec.encode(image))[0, 0].numpy()
+        return Prediction(_in_units(made, case.target))
+
+    return method
+
+
+def without_detail(network: ALDMNetwork, request: Mapping[str, float]) -> Method:
+    """The paper's: nothing of the source but what went through the codec."""
+
+    def method(case: Case) -> Prediction:
+        kept, network.detail = network.detail, None
+        try:
+            return by_request(network, request)(case)
+        finally:
+            network.detail = kept
+
+    return method
+
+
+def _in_units(image: np.ndarray, target: str) -> np.ndarray:
+    return to_native(image, HOUNSFIELD) if target == "CT" else image
+
+
+def methods_of(network: ALDMNetwork, regression: Any | None) -> dict[str, Method]:
+    """ALDM, its parts, and the regression if there is one."""
+    methods: dict[str, Method] = {
+        "codec alone (target given)": codec_alone(network),
+        "preview": by_request(network, {"steps": 0}),
+        "ALDM without detail": without_detail(network, {}),
+        "ALDM": by_request(network, {}),
+    }
+    return methods if regression is None else {**methods, "regression U-Net": by_request(regression, {})}
+
+
+def direction_table(
+    training: Sequence[Head], held_out: Sequence[Head], ways: Iterable[tuple[str, str]], methods: Mapping[str, Method]
+) -> list[Row]:
+    """Every method on every direction, with do nothing, the best transfer curve and the mean image."""
+    rows = []
+    for source, target in ways:
+        cases = cases_of(held_out, source, target)
+        every = {**baselines(cases_of(training, source, target)), **methods}
+        for name, method in every.items():
+            found = [figures_of(case, method(case).image) for case in cases]
+            rows.append(Row(f"{source} to {target}", name, {f: float(np.mean([v[f] for v in found])) for f in FIGURES}))
+    return rows
+
+
+def as_markdown(rows: Sequence[Row]) -> str:
+    """A table a figure: directions down, methods across, their mean at the end."""
+    methods, ways = list(dict.fromkeys(r.method for r in rows)), list(dict.fromkeys(r.direction for r in rows))
+    values = {(r.direction, r.method): r.figures for r in rows}
+    lines = []
+    for figure, title in FIGURES.items():
+        lines += [f"**{title}**", "", "| from, to | " + " | ".join(methods) + " |", "|---" * (len(methods) + 1) + "|"]
+        digits = 1 if figure == "psnr" else 3
+        for way in ways:
+            lines.append(f"| {way} | " + " | ".join(f"{values[way, m][figure]:.{digits}f}" for m in methods) + " |")
+        means = (np.mean([values[way, m][figure] for way in ways]) for m in methods)
+        lines += [f"| *mean* | {' | '.join(f'{v:.{digits}f}' for v in means)} |", ""]
+    return "\n".join(lines)
+
+
+def better_than_the_curve(rows: Sequence[Row]) -> dict[str, bool]:
+    """By direction: whether ALDM has a higher PSNR and SSIM than the best global transfer curve."""
+    values = {(r.direction, r.method): r.figures for r in rows}
+    return {
+        way: all(values[way, "ALDM"][f] > values[way, "best global transfer curve"][f] for f in ("psnr", "ssim"))
+        for way in dict.fromkeys(r.direction for r in rows)
+    }
+
+
+# -------------------------------------------------------------------- steps and cost
+def step_table(network: ALDMNetwork, cases: Sequence[Case], steps: Sequence[int] = STEPS) -> list[dict[str, Any]]:
+    """Quality and CPU-seconds by sampler, start and number of steps; then means of several samples."""
+    settings: list[dict[str, Any]] = [{"sampler": "ddim", "start": 1.0, "steps": n, "samples": 1} for n in steps]
+    settings += [{"sampler": "dpm", "start": 1.0, "steps": n, "samples": 1} for n in steps if n >= 3]
+    settings += [{"sampler": "ddim", "start": 0.5, "steps": n, "samples": 1} for n in steps if n in (1, 2, 3)]
+    settings += [{"sampler": "ddim", "start": 1.0, "steps": 3, "samples": 4}]
+    usual = network.sampler, network.start
+    table = []
+    for setting in settings:
+        network.sampler, network.start = setting["sampler"], setting["start"]
+        method = by_request(network, {"steps": setting["steps"], "samples": setting["samples"]})
+        began = time.process_time()
+        images = [method(case).image for case in cases]
+        seconds = (time.process_time() - began) / len(cases)
+        found = [figures_of(case, image) for case, image in zip(cases, images, strict=True)]
+        table.append(setting | {f: float(np.mean([v[f] for v in found])) for f in FIGURES} | {"cpu_s": seconds})
+    network.sampler, network.start = usual
+    return table
+
+
+def steps_as_markdown(table: Sequence[Mapping[str, Any]]) -> str:
+    lines = ["| sampler | start | steps | samples | PSNR (dB) | NMSE | SSIM | CPU-s a head |", "|---" * 8 + "|"]
+    lines += [
+        f"| {'preview' if r['steps'] == 0 else r['sampler']} | {r['start']:g} | {r['steps']} | {r['samples']} | "
+        f"{r['psnr']:.2f} | {r['nmse']:.4f} | {r['ssim']:.3f} | {r['cpu_s']:.2f} |"
+        for r in table
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def cost(network: ALDMNetwork, shape: tuple[int, int, int] = AT_1_MM) -> dict[str, float]:
+    """CPU-seconds of each part on a volume of that shape, and the most memory the process has had (GB)."""
+    image = torch.rand(1, 1, *shape, generator=torch.Generator().manual_seed(0))
+    seconds: dict[str, float] = {}
+
+    def timed(name: str, do: Callable[[], torch.Tensor]) -> torch.Tensor:
+        began = time.process_time()
+        made = do()
+        seconds[name] = time.process_time() - began
+        return made
+
+    with torch.inference_mode():
+        latent = timed("encode", lambda: network.codec.encode(image))
+        like = timed("preview", lambda: network.preview(latent, 1))
+        timed("one step", lambda: network.denoise(like, torch.ones(1), latent, like, 1))
+        timed("decode with detail", lambda: network.image_of(like, image, 1))
+        timed("translate, 3 steps", lambda: network.translate(image, {"steps": 3}, np.eye(4)).translated)
+    return seconds | {"peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}

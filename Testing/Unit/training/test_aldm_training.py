@@ -1,0 +1,166 @@
+"""ALDM's stages on tiny heads: each changes its own part, they go on from one another, resume, and become a package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from cross_contrast_heads import tiny_head
+from lightning.fabric import Fabric
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.simulation import procedural_head
+from SITTranslateLib.simulation.subject import plain_subject
+from SITTranslateLib.systems.aldm.network import ALDMNetwork
+from SITTranslateLib.training.aldm import ALDMTrainer, finished, is_aldm_run, train
+from SITTranslateLib.training.aldm_batches import batch_of
+from SITTranslateLib.training.aldm_config import STAGES, ALDMConfig, aldm_from_dict, is_aldm, read_aldm
+from SITTranslateLib.training.aldm_heads import CONTRASTS, SHAPE, ContrastPool, _simulate
+from SITTranslateLib.training.config import BUILT_IN
+from SITTranslateLib.training.heads import Head, read_head
+from SITTranslateLib.training.publishing import publish
+from SITTranslateLib.translate.model import load_model
+
+NETWORK = {
+    "contrasts": ["T1w", "T2w", "CT"], "latent": 3, "codes": 8, "codec": [4, 6], "spade": [6], "hidden": 4,
+    "widths": [6, 8], "detail": [4, 6],
+}  # fmt: skip
+PART = {"autoencoder": "codec.", "ms_spade": "generator.", "diffusion": "denoiser.", "detail": "detail."}
+
+
+@pytest.fixture(scope="module")
+def heads() -> list[Head]:
+    return [tiny_head(seed) for seed in range(3)]
+
+
+def a_config(system: str = "aldm", steps: int = 4, **changes: object) -> ALDMConfig:
+    network = NETWORK if system == "aldm" else {"contrasts": NETWORK["contrasts"], "widths": [4, 6]}
+    stages = {name: {"steps": steps, "targets": 2, "block": 16} for name in STAGES[system]}
+    raw = {"name": "tiny", "system": system, "network": network, "heads": {"maps": ["01"]}, "stages": stages,
+           "terms": {"adversarial": 0.1}, "course": {"average": 0.5}}  # fmt: skip
+    return aldm_from_dict({**raw, **changes})
+
+
+def trainer_of(config: ALDMConfig) -> ALDMTrainer:
+    return ALDMTrainer(config, Fabric(accelerator="cpu", devices=1))
+
+
+def weights(trainer: ALDMTrainer) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in trainer.network.state_dict().items()}
+
+
+def test_each_stage_changes_its_own_part_and_no_other(heads: list[Head]) -> None:
+    config = a_config(steps=2)
+    trainer = trainer_of(config)
+    for _ in range(config.steps):
+        trainer.next_stage(heads)
+        before = weights(trainer)
+        losses = trainer.run_step(batch_of(heads, config, trainer.step))
+        changed = {name for name, value in weights(trainer).items() if not torch.equal(value, before[name])}
+        assert changed and all(name.startswith(PART[trainer.stage]) for name in changed), trainer.stage
+        assert all(v == v and v < 1e3 for v in losses.values()), losses
+    assert trainer.stage == "detail"
+
+
+def test_after_the_autoencoder_latents_have_unit_variance_and_a_codebook(heads: list[Head]) -> None:
+    config = a_config(steps=4)
+    trainer = trainer_of(config)
+    assert isinstance(trainer.network, ALDMNetwork)
+    for step in range(5):
+        assert trainer.network.codec.settled == (step > 1)
+        trainer.next_stage(heads)
+        trainer.run_step(batch_of(heads, config, trainer.step))
+    assert trainer.stage == "ms_spade"
+    images = torch.from_numpy(heads[0].slab("T2w", 0, 16, clean=True))[None, None]
+    spread = trainer.network.codec.encode(images).std(dim=(0, 2, 3, 4))
+    assert bool((spread > 0.3).all()) and bool((spread < 3.0).all())
+
+
+@pytest.mark.parametrize("system", ["aldm", "any_regression"])
+def test_a_stopped_run_goes_on_to_the_same_weights(system: str, heads: list[Head], tmp_path: Path) -> None:
+    config = a_config(system, steps=2)
+    straight = trainer_of(config)
+    train(config, straight, heads, tmp_path / "straight", every=100)
+    for until in (1, 3, 4, 7, None):
+        again = trainer_of(config)
+        again.resume(tmp_path / "stopped")
+        train(config, again, heads, tmp_path / "stopped", every=1, until=until)
+    one, other = (finished(tmp_path / name)[1].state_dict() for name in ("straight", "stopped"))
+    for name, value in one.items():
+        assert torch.equal(value, other[name]), name
+    assert is_aldm_run(tmp_path / "straight")
+
+
+def test_it_learns(heads: list[Head]) -> None:
+    config = a_config("any_regression", steps=60)
+    trainer = trainer_of(config)
+    losses = [trainer.run_step(batch_of(heads, config, n))["voxel"] for n in range(60)]
+    assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
+
+
+def test_batches_belong_to_their_step_and_hold_one_head(heads: list[Head]) -> None:
+    config = a_config()
+    step = config.stages["autoencoder"].steps
+    one, same, other = (batch_of(heads, config, n) for n in (step, step, step + 1))
+    assert torch.equal(one.source, same.source) and not torch.equal(one.source, other.source)
+    assert one.contrast not in one.indices and one.targets.shape == (2, 1, 16, 32, 32)
+    assert all(c % 4 == 0 for c in one.corner)
+
+
+def test_a_finished_run_becomes_a_package_with_the_cards_targets(heads: list[Head], tmp_path: Path) -> None:
+    config = a_config(steps=1)
+    train(config, trainer_of(config), heads, tmp_path / "run", every=100)
+    made, network = finished(tmp_path / "run")
+    text = (BUILT_IN.parent / "cards" / "brain-contrasts.toml").read_text(encoding="utf-8")
+    for old, new in (
+        ('targets = ["T2w", "FLAIR", "T1w", "PD", "T1wGd"]', 'targets = ["T2w", "T1w"]'),
+        ('choices = ["T2w", "FLAIR", "T1w", "PD", "T1wGd"]', 'choices = ["T2w", "T1w"]'),
+        ('further_sources = ["T2w", "FLAIR", "PD", "T1wGd"]', 'further_sources = ["T2w"]'),
+        ("maximum = 4", "maximum = 1"),
+    ):  # fmt: skip
+        assert old in text
+        text = text.replace(old, new)
+    (tmp_path / "card.toml").write_text(text, encoding="utf-8")
+    package = publish(made, network.state_dict(), tmp_path / "p", card=tmp_path / "card.toml", data="x", figures=[])
+    loaded = load_model(package, "cpu").network
+    assert isinstance(loaded, ALDMNetwork) and loaded.targets == ("T2w", "T1w") and len(loaded.contrasts) == 3
+
+
+@pytest.mark.parametrize(("changes", "sentence"), [
+    ({"stages": {"warm-up": {"steps": 1}}}, "stage 'warm-up' is not one of"),
+    ({"network": {"contrasts": ["T1w", "PET"]}}, "contrast 'PET' is not simulated"),
+])  # fmt: skip
+def test_a_config_without_sense_is_one_sentence(changes: dict, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        a_config(**changes)
+
+
+def test_the_built_in_configs_make_their_networks() -> None:
+    for name in ("aldm-brain", "any-regression-brain"):
+        assert is_aldm(name)
+        config = read_aldm(name, seed=3, steps=2)
+        assert config.course.seed == 3 and {s.steps for s in config.stages.values()} == {2}
+        trainer_of(config)
+    assert not is_aldm("example-ten-minutes") and not is_aldm("no-such-config")
+    with pytest.raises(InputError, match="no training config"):
+        read_aldm("no-such-config")
+
+
+def test_an_unfinished_run_is_refused(heads: list[Head], tmp_path: Path) -> None:
+    config = a_config(steps=1)
+    train(config, trainer_of(config), heads, tmp_path, every=100, until=2)
+    with pytest.raises(InputError, match="stopped at step 2 of 4"):
+        finished(tmp_path)
+    with pytest.raises(InputError, match="no training run"):
+        finished(tmp_path / "nothing")
+
+
+def test_a_simulated_head_has_every_contrast(tmp_path: Path) -> None:
+    pool = ContrastPool(("procedural-1",), heads=1, shape=(24, 28, 24), lesion_load_ml=(0.0, 0.0), deform=False)
+    _simulate([plain_subject(procedural_head(seed=1, spacing=3.0))], pool, 0, tmp_path / "000")
+    head = read_head(tmp_path / "000", CONTRASTS)
+    assert set(head.scans) == {"T1w", "T1wGd", "T2w", "FLAIR", "PD", "CT"} and head.classes.shape == (24, 28, 24)
+    inside = head.mask > 0
+    assert inside.any() and float(head.clean["T2w"][inside].astype("f4").std()) > 0.02
+    assert pool.key != ContrastPool(("procedural-1",), shape=SHAPE).key
