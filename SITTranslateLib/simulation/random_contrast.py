@@ -60,15 +60,18 @@ def _physical_table(rng: np.random.Generator) -> Array:
     return np.asarray(relative ** rng.uniform(0.6, 1.6), np.float32)
 
 
-def random_contrast(labels: NDArray[np.int16], rng: np.random.Generator, mask: NDArray[np.bool_] | None) -> Array:
+def random_contrast(
+    labels: NDArray[np.int16], rng: np.random.Generator, mask: NDArray[np.bool_] | None, physical: float = 0.5
+) -> Array:
     """An image of a label map: random brightness, texture, bias, thickness, blur and noise; about [0, 1].
 
     Args:
         labels: ``(K, J, I)`` at 1 mm.
         rng: of everything random.
         mask: what is left of the head, or None for all of it.
+        physical: probability that the contrast keeps to the signal equations.
     """
-    table, spread = random_table(rng)
+    table, spread = random_table(rng, physical)
     image = table[labels]
     if spread > 0:
         grain = rng.standard_normal(tuple(-(-n // 3) for n in labels.shape), dtype=np.float32)
@@ -80,6 +83,6 @@ def random_contrast(labels: NDArray[np.int16], rng: np.random.Generator, mask: N
     if rng.random() < 0.35:
         blur[int(rng.integers(3))] = float(rng.uniform(0.9, 2.2))
     image = np.asarray(ndimage.gaussian_filter(image, blur, mode="nearest", truncate=2.5), np.float32)
-    image *= bias_field(image.shape, float(rng.uniform(0.0, 0.45)), int(rng.integers(2**31)))
-    noise = np.float32(rng.uniform(0.0, 0.1) if rng.random() < 0.8 else 0.0)
+    image *= bias_field(image.shape, float(rng.uniform(0.0, 0.35)), int(rng.integers(2**31)))
+    noise = np.float32(rng.uniform(0.0, 0.07) if rng.random() < 0.8 else 0.0)
     return np.asarray(np.abs(image + noise * rng.standard_normal(image.shape, dtype=np.float32)), np.float32)

@@ -23,9 +23,9 @@ BRAIN_ML = (250.0, 2600.0)
 def tissue_network(weights: Path = WEIGHTS) -> TissueNetwork:
     """The trained network, ready to use."""
     stored = load_file(weights)
-    first = {name: value.float() for name, value in stored.items()}
-    widths = [first[f"down.{level}.0.weight"].shape[0] for level in range(sum(n.endswith(".0.weight") for n in first))
-              if f"down.{level}.0.weight" in first]  # fmt: skip
+    first = {n: v.float() if v.is_floating_point() else v for n, v in stored.items()}
+    levels = sum(name.startswith("down.") and name.endswith(".0.weight") for name in first)
+    widths = [first[f"down.{level}.0.weight"].shape[0] for level in range(levels)]
     network = TissueNetwork(widths)
     network.load_state_dict(first)
     return network.eval()

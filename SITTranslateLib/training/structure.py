@@ -48,7 +48,9 @@ class StructureConfig:
         maps: names of label maps, taken in turn.
         heads: how many deformed heads are made of them.
         widths: of the network.
-        steps: of one block each; the last ``whole`` share of them sees whole heads.
+        steps: of one block each.
+        settled: from this step on the normalisation keeps its statistics, the rate starts again at half, and three
+            of four contrasts are of known sequences.
         block_mm: side of the blocks.
         strip: share of images without skull; half of these keep the fluid around the brain.
         rate, average: of Adam (cosine to 1 %), and of the weights that are kept.
@@ -59,8 +61,8 @@ class StructureConfig:
     maps: tuple[str, ...]
     heads: int = 32
     widths: tuple[int, ...] = (16, 32, 64, 96)
-    steps: int = 2600
-    whole: float = 0.08
+    steps: int = 4000
+    settled: int = 2400
     block_mm: int = 128
     strip: float = 0.35
     rate: float = 2e-3
@@ -140,7 +142,7 @@ def averaged(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def example(
-    head: DeformedHead, rng: np.random.Generator, side: int | None, strip: float
+    head: DeformedHead, rng: np.random.Generator, side: int | None, strip: float, physical: float = 0.5
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """One image in a random contrast ``(K, J, I)`` at 2 mm, normalised, and the share of each class in every voxel.
 
@@ -149,6 +151,7 @@ def example(
         rng: of everything random.
         side: of a block about a point of the brain in mm, or None for the whole head.
         strip: probability that the skull is taken off.
+        physical: probability that the contrast is one of the known sequences'.
     """
     where = [slice(None)] * 3
     if side is not None:
@@ -163,7 +166,7 @@ def example(
         if rng.random() < 0.5:
             mask = mask | (CLASS_OF_LABEL[labels] == 1)
         labels = np.where(mask, labels, np.int16(0))
-    image = normalised(averaged(random_contrast(labels, rng, mask)))
+    image = normalised(averaged(random_contrast(labels, rng, mask, physical)))
     if rng.random() < 0.5:
         # A block is normalised by what it holds, a whole head by more: brightness must not be relied on.
         image = np.clip(image * np.float32(rng.uniform(0.7, 1.2)), 0.0, 1.0)
@@ -175,10 +178,8 @@ def examples(heads: Sequence[DeformedHead], config: StructureConfig, start: int)
     step = start
     while True:
         rng = np.random.default_rng([config.seed, 1, step])
-        whole = step >= (1.0 - config.whole) * config.steps
-        image, truth = example(
-            heads[int(rng.integers(len(heads)))], rng, None if whole else config.block_mm, config.strip
-        )
+        head = heads[int(rng.integers(len(heads)))]
+        image, truth = example(head, rng, config.block_mm, config.strip, 0.75 if step >= config.settled else 0.5)
         yield torch.from_numpy(image)[None, None], torch.from_numpy(truth)[None]
         step += 1
 
@@ -195,11 +196,15 @@ def soft_loss(logits: Tensor, truth: Tensor) -> Tensor:
     return entropy + (1.0 - dice[present]).mean()
 
 
-def rate_factor(done: float) -> float:
-    """Factor of the rate: up over the first twentieth of the steps, then down to 1 % by a cosine."""
+def rate_factor(step: int, config: StructureConfig) -> float:
+    """Factor of the rate: in each of the two parts up over a twentieth of its steps, then down to 1 % by a cosine."""
+    first = step < config.settled
+    done = step / max(1, config.settled) if first else (step - config.settled) / max(1, config.steps - config.settled)
     if done < 0.05:
-        return 0.05 + 0.95 * done / 0.05
-    return 0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(1.0, (done - 0.05) / 0.95)))
+        factor = 0.05 + 0.95 * done / 0.05
+    else:
+        factor = 0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(1.0, (done - 0.05) / 0.95)))
+    return factor if first else 0.5 * factor
 
 
 class StructureTrainer:
@@ -211,10 +216,12 @@ class StructureTrainer:
         network = TissueNetwork(config.widths)
         self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.average))
         adam = torch.optim.AdamW(network.parameters(), lr=config.rate, weight_decay=1e-4)
-        self.rates = LambdaLR(adam, lambda step: rate_factor(step / config.steps))
+        self.rates = LambdaLR(adam, lambda step: rate_factor(step, config))
         self.network, self.adam = fabric.setup(network, adam)
 
     def run_step(self, image: Tensor, truth: Tensor) -> float:
+        """One update by one block ``(1, 1, K, J, I)`` and the shares of its classes; the loss."""
+        self.network.train(self.step < self.config.settled)
         loss = soft_loss(self.network(image), truth)
         self.adam.zero_grad()
         self.fabric.backward(loss)
@@ -241,6 +248,11 @@ class StructureTrainer:
             state = self.state()
             self.fabric.load(folder / CHECKPOINT, state)
             self.step = int(state["step"])
+
+
+def halved(value: Tensor) -> Tensor:
+    """As it is shipped: float16, counts as they are."""
+    return (value.half() if value.is_floating_point() else value).contiguous()
 
 
 def run(
@@ -280,7 +292,7 @@ def run(
     trainer.save(folder)
     prefix = "module."
     weights = {
-        name.removeprefix(prefix): value.detach().to("cpu", torch.float16).contiguous()
+        name.removeprefix(prefix): halved(value.detach().cpu())
         for name, value in trainer.average.state_dict().items()
         if name.startswith(prefix)
     }

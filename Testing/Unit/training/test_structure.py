@@ -30,7 +30,7 @@ from SITTranslateLib.training.structure import (
 
 HEAD = procedural_head(seed=1)
 HEADS = [DeformedHead(HEAD.array, brain_mask(HEAD))]
-TINY = StructureConfig("tiny", ("procedural-1",), heads=1, widths=(4, 8), steps=6, block_mm=32, seed=3)
+TINY = StructureConfig("tiny", ("procedural-1",), heads=1, widths=(4, 8), steps=6, settled=4, block_mm=32, seed=3)
 
 
 def test_shares_are_those_of_the_eight_voxels() -> None:
@@ -75,7 +75,7 @@ def test_the_network_takes_any_size(shape: tuple[int, int, int]) -> None:
 
 def test_it_learns_and_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
     def trainer() -> StructureTrainer:
-        return StructureTrainer(replace(TINY, steps=12), Fabric(accelerator="cpu", devices=1))
+        return StructureTrainer(replace(TINY, steps=12, settled=8), Fabric(accelerator="cpu", devices=1))
 
     whole, first = trainer(), trainer()
     data = [next(examples(HEADS, TINY, step)) for step in range(12)]
@@ -90,13 +90,29 @@ def test_it_learns_and_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
     assert [second.run_step(*data[step]) for step in range(5, 12)] == pytest.approx(losses[5:], rel=1e-5)
 
 
+def test_in_its_second_part_the_normalisation_is_fixed() -> None:
+    """What a voxel is found to be must not depend on how much air the image shows."""
+    trainer = StructureTrainer(replace(TINY, steps=4, settled=2), Fabric(accelerator="cpu", devices=1))
+    means = []
+    for step in range(4):
+        trainer.run_step(*next(examples(HEADS, TINY, step)))
+        means.append(trainer.network.module.down[0][1].running_mean.clone())
+    assert not torch.equal(means[0], means[1])
+    assert torch.equal(means[1], means[3])
+    network = trainer.average.module.eval()
+    image = torch.rand(1, 1, 24, 24, 24)
+    with torch.no_grad():
+        alone, with_air = network(image), network(torch.nn.functional.pad(image, (0, 16, 0, 16, 0, 16)))
+    assert torch.allclose(alone[..., :12, :12, :12], with_air[..., :12, :12, :12], atol=1e-5)
+
+
 def test_a_run_leaves_half_precision_weights(tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
     run(replace(TINY, steps=2), tmp_path, tmp_path / "run", accelerator="cpu", precision="32-true", threads=1)
     weights = load_file(tmp_path / "run" / "weights.safetensors")
-    assert all(value.dtype == torch.float16 for value in weights.values())
-    TissueNetwork(TINY.widths).load_state_dict({name: value.float() for name, value in weights.items()})
+    assert {value.dtype for value in weights.values()} == {torch.float16, torch.int64}
+    TissueNetwork(TINY.widths).load_state_dict(weights)
 
 
 def test_configs(tmp_path: Path) -> None:
