@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import slicer
 from harness import Harness
 from walking import translate
 
+from SITTranslateLib.packages import Attribute
 from SITTranslateLib.scene import layout
 from SITTranslateLib.scene.segmentation import add_segmentation_node
 from SITTranslateLib.scene.volumes import add_volume_node, volume_from_node
@@ -148,6 +150,21 @@ def test_attributes_are_built_from_the_card_and_kept_in_the_scene(panel: Any) ->
     assert panel.parameters.attributes("tiny-ageing")["age"] == -7.0
     panel.attributes.set_values({"age": 900.0})
     assert panel.attributes.values()["age"] == 30.0
+
+
+def test_an_attribute_with_choices_is_a_list_and_cannot_be_swept(panel: Any) -> None:
+    target = Attribute("target", "Target", "", 0, 2, 0, "What to make.", ("T2w", "FLAIR", "T1w"))
+    steps = Attribute("steps", "Steps", "", 0, 20, 3, "Of the diffusion.")
+    section, seen = panel.attributes, []
+    section.set_card(SimpleNamespace(attributes=(target, steps)), {"target": 1.0})
+    assert section.values() == {"target": 1.0, "steps": 3.0}
+    section.changed.connect(seen.append)
+    section.set_values({"target": 2.0})
+    assert seen[-1] == {"target": 2.0, "steps": 3.0} == section.values()
+    section.set_card(SimpleNamespace(attributes=(target,)), {"target": 40.0})
+    assert section.values() == {"target": 2.0}
+    panel.sweep.set_card(SimpleNamespace(name="several", attributes=(target, steps)))
+    assert panel.sweep.ui.sweepAttributeSelector.count == 1
 
 
 def test_points_go_to_the_translation_and_back(shown: Any, panel: Any, slicer_harness: Harness, tmp_path: Path) -> None:
