@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import struct
@@ -132,3 +133,23 @@ def test_requirements_leave_torch_to_the_pytorch_extension() -> None:
     assert wanted
     assert not any(line.startswith("torch") for line in wanted)
     assert all(re.fullmatch(r"[a-z]+>=\d+(\.\d+)*", line) for line in wanted), "a lower bound, no exact pin"
+
+
+def test_the_module_imports_nothing_at_file_scope_that_slicer_does_not_bring() -> None:
+    """A reviewer of the extension index asks; at start, Slicer runs this file for every user."""
+    tree = ast.parse((REPOSITORY / "SITTranslate" / "SITTranslate.py").read_text(encoding="utf-8"))
+    names = {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
+    names |= {str(node.module) for node in tree.body if isinstance(node, ast.ImportFrom)}
+    assert {name.split(".")[0] for name in names} - sys.stdlib_module_names == {"slicer", "vtk"}
+    calls = [
+        ast.unparse(node.value) for node in tree.body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+    ]
+    assert calls == ["findLibrary()"], "nothing else runs when the file is read"
+
+
+def test_installed_files_hold_no_program() -> None:
+    """Nothing that a machine runs without Python: no library, no executable, no archive."""
+    scripts, data = package_lists.library_files()
+    resources = [str(path) for path in (REPOSITORY / "Resources").rglob("*") if path.is_file()]
+    kinds = {Path(name).suffix for name in [*scripts, *data, *resources]}
+    assert kinds <= {".py", ".json", ".toml", ".html", ".css", ".png", ".ui", ".txt", ".safetensors"}
