@@ -27,7 +27,7 @@ export QT_QPA_PLATFORM ?= offscreen
 
 .PHONY: demo test test-stable view test-view check bench coverage docs example endurance oldest lock locked sbom audit setup debian clean
 # What developers and CI install.
-EXTRAS := scene,demo,speed,train,bench,batch,onnx,docs,test
+EXTRAS := scene,demo,speed,train,torchio,bench,batch,cluster,onnx,docs,test
 comma := ,
 # Tools that look at the environment, kept out of it.
 TOOLS := build/tools
@@ -79,7 +79,7 @@ oldest: debian $(TOOLS)/.ready
 lock: $(TOOLS)/.ready
 	echo "# Every package with its sha256, for Python 3.11 on Linux; written by 'make lock', a test holds it against constraints.txt." > build/requirements.lock
 	$(TOOLS)/bin/uv pip compile pyproject.toml $(foreach extra,$(subst $(comma), ,$(EXTRAS)),--extra $(extra)) --constraint constraints.txt \
-	  --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet >> build/requirements.lock
+	  --python-version 3.11.5 --generate-hashes --no-annotate --no-header --quiet >> build/requirements.lock
 	mv build/requirements.lock requirements.lock
 
 locked: debian
