@@ -12,7 +12,8 @@ import typer
 def train(
     config: Annotated[str, typer.Argument(help="A config (.toml) or the name of a built-in one.")],
     labels: Annotated[
-        Path, typer.Option(help="Folder of head label maps (*_01.nii.gz ...), or of own scans, or torchio subjects (.py).")
+        Path,
+        typer.Option(help="Folder of head label maps (*_01.nii.gz ...), or of own scans, or torchio subjects (.py)."),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the run; a run that is there goes on.")],
     seed: Annotated[int | None, typer.Option(help="Instead of the config's.")] = None,
