@@ -137,7 +137,7 @@ def test_a_config_without_sense_is_one_sentence(changes: dict, sentence: str) ->
 
 
 def test_the_built_in_configs_make_their_networks() -> None:
-    for name in ("aldm-brain", "any-regression-brain"):
+    for name in ("aldm-brain", "aldm-paper", "any-regression-brain"):
         assert is_aldm(name)
         config = read_aldm(name, seed=3, steps=2)
         assert config.course.seed == 3 and {s.steps for s in config.stages.values()} == {2}
