@@ -94,12 +94,15 @@ def report_html(
 
 def template(path: Path) -> Any:
     """A page to fill: everything put into it is escaped, the style is in it, and a missing value is an error."""
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=FileSystemLoader(path.parent, encoding="utf-8"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
     environment.globals["style"] = Markup(STYLE.read_text(encoding="utf-8"))
-    return environment.from_string(path.read_text(encoding="utf-8"))
+    return environment.get_template(path.name)
 
 
 def segment_rows(table: SegmentTable | None) -> list[dict[str, Any]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Callable
 from functools import partial
 
@@ -12,7 +10,7 @@ import numpy as np
 from SITTranslateLib import fields
 from SITTranslateLib.evaluation.bench import whole_path
 from SITTranslateLib.evaluation.bench.inputs import Inputs, make_inputs
-from SITTranslateLib.evaluation.bench.measuring import Record, figure_of, run_apart, seconds_of, use_threads
+from SITTranslateLib.evaluation.bench.measuring import Record, figure_of, peak_apart, run_apart, seconds_of, use_threads
 from SITTranslateLib.translate.translation import FieldOrigin, Provenance, Translation
 
 GROWTH_SIZES = (96, 128, 160, 192, 224)
@@ -55,8 +53,7 @@ def opening(inputs: Inputs, threads: int, repeats: int) -> list[Record]:
 
 def memory(inputs: Inputs, threads: int, repeats: int) -> list[Record]:
     """Peak memory of a translation's fields: both directions on the scan's grid, Jacobian and translated scan."""
-    code = (
-        "import resource, sys, json\n"
+    prepare = (
         "from SITTranslateLib import fields\n"
         "from SITTranslateLib.evaluation.bench.inputs import make_inputs\n"
         f"fields.set_threads({threads})\n"
@@ -66,18 +63,11 @@ def memory(inputs: Inputs, threads: int, repeats: int) -> list[Record]:
         "    sampling, motion = (fields.resample_field(f, inputs.grid) for f in (coarse, back))\n"
         "    return sampling, motion, fields.jacobian(motion), fields.warp(inputs.image, sampling)\n"
         "path(make_inputs((24, 24, 24)))\n"
-        f"inputs = make_inputs({tuple(inputs.grid.shape)!r})\n"
-        "rss = int(open('/proc/self/statm').read().split()[1]) * resource.getpagesize()\n"
-        "open('/proc/self/clear_refs', 'w').write('5')\n"
-        "kept = path(inputs)\n"
-        "peak = next(int(l.split()[1]) * 1024 for l in open('/proc/self/status') if l.startswith('VmHWM'))\n"
-        "print(json.dumps([peak - rss, peak]))"
+        f"inputs = make_inputs({tuple(inputs.grid.shape)!r})"
     )
-    try:
-        extra, peak = json.loads(run_apart(code))
-    except (subprocess.CalledProcessError, ValueError):
-        # Peaks are read from Linux's /proc.
+    if (found := peak_apart(prepare, "kept = path(inputs)")) is None:
         return []
+    extra, peak = found
     volumes = extra / (inputs.voxels * 4)
     record = figure_of("memory", inputs.grid.shape, threads, None, None, "<= 8 volumes + results", volumes <= 8 + 8)
     record.peak_mib = peak / 2**20

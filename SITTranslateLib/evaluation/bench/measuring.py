@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import subprocess
 import sys
@@ -179,3 +180,28 @@ def run_apart(code: str) -> str:
     """Last line that Python code prints in a process of its own."""
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return answer.stdout.strip().splitlines()[-1]
+
+
+def peak_apart(prepare: str, measured: str) -> tuple[int, int] | None:
+    """Peak memory of some Python code in a process of its own.
+
+    Args:
+        prepare: what is done first, imports and inputs; it does not count.
+        measured: what is measured.
+
+    Returns:
+        Bytes above what was there before, and the peak as a whole; None where there is no Linux ``/proc`` to ask.
+    """
+    code = (
+        f"import json, resource\n{prepare}\n"
+        "rss = int(open('/proc/self/statm').read().split()[1]) * resource.getpagesize()\n"
+        "open('/proc/self/clear_refs', 'w').write('5')\n"
+        f"{measured}\n"
+        "peak = next(int(l.split()[1]) * 1024 for l in open('/proc/self/status') if l.startswith('VmHWM'))\n"
+        "print(json.dumps([peak - rss, peak]))"
+    )
+    try:
+        extra, peak = json.loads(run_apart(code))
+    except (subprocess.CalledProcessError, ValueError):
+        return None
+    return extra, peak

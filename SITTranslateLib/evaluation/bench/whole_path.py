@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
-import subprocess
 import time
 from contextlib import nullcontext
 from functools import partial
@@ -16,7 +14,7 @@ import torch
 import SITTranslateLib as sit
 from SITTranslateLib import fields, packages
 from SITTranslateLib.evaluation.bench.inputs import Inputs
-from SITTranslateLib.evaluation.bench.measuring import Record, figure_of, run_apart, seconds_of, use_threads
+from SITTranslateLib.evaluation.bench.measuring import Record, figure_of, peak_apart, seconds_of, use_threads
 from SITTranslateLib.packages import Package
 from SITTranslateLib.simulation.head import procedural_head
 from SITTranslateLib.simulation.scan import simulate_contrasts
@@ -70,26 +68,18 @@ def memory(inputs: Inputs, threads: int, repeats: int) -> list[Record]:
     package = _model()
     if package is None:
         return []
-    code = (
-        "import json, resource\n"
+    prepare = (
         "import SITTranslateLib as sit\n"
         "from SITTranslateLib import fields\n"
         "from SITTranslateLib.evaluation.bench.whole_path import head_scan\n"
         "from SITTranslateLib.translate.model import load_model\n"
         f"fields.set_threads({threads})\n"
         f"model, scan = load_model({str(package.folder)!r}), head_scan({tuple(inputs.grid.shape)!r})\n"
-        "sit.translate(head_scan((40, 40, 40)), model=model, force=True)\n"
-        "rss = int(open('/proc/self/statm').read().split()[1]) * resource.getpagesize()\n"
-        "open('/proc/self/clear_refs', 'w').write('5')\n"
-        "result = sit.translate(scan, model=model, force=True)\n"
-        "peak = next(int(l.split()[1]) * 1024 for l in open('/proc/self/status') if l.startswith('VmHWM'))\n"
-        "print(json.dumps([peak - rss, peak]))"
+        "sit.translate(head_scan((40, 40, 40)), model=model, force=True)"
     )
-    try:
-        extra, peak = json.loads(run_apart(code))
-    except (subprocess.CalledProcessError, ValueError):
-        # Peaks are read from Linux's /proc.
+    if (found := peak_apart(prepare, "result = sit.translate(scan, model=model, force=True)")) is None:
         return []
+    extra, peak = found
     volume = inputs.voxels * 4
     goal = "<= 8 volumes + model + 400 MB"
     reached = extra <= 8 * volume + package.bytes + 400e6
