@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from SITTranslateLib.errors import InputError
 
 
 def train(
@@ -27,143 +31,58 @@ def train(
     threads: Annotated[int | None, typer.Option(help="CPU threads of the training.")] = None,
 ) -> None:
     """Train a translator on simulated pairs; stop it at any time and start it again."""
-    from SITTranslateLib.training.cross_contrast_config import is_cross_contrast
+    training = _training_of(config, seed=seed, steps=steps)
+    options: dict[str, Any] = {"cache": cache, "accelerator": accelerator, "precision": precision, "threads": threads}
+    if training.in_parallel:
+        options |= {"devices": devices, "nodes": nodes, "workers": workers}
+    elif devices * nodes > 1:
+        raise InputError("This system trains on one device; leave --devices and --nodes out.")
+    trainer = training.run(training.config, labels, out, **options, **training.more)
+    typer.echo(f"{trainer.step} steps done; {training.then.format(out=out)}")
+
+
+@dataclass(frozen=True)
+class _Training:
+    """How a config is trained: what was read of it, by which function, and what to do with the run."""
+
+    config: Any
+    run: Callable[..., Any]
+    more: dict[str, Any] = field(default_factory=dict)
+    in_parallel: bool = False
+    then: str = "the run lies in {out}. Next: sittranslate publish {out} --card ..."
+
+
+def _training_of(config: str, **wanted: int | None) -> _Training:
+    """The training that a config asks for; a room of networks is imported only where it is."""
+    from SITTranslateLib.training.cross_contrast_config import is_cross_contrast, read_cross_contrast
 
     if is_cross_contrast(config):
-        _train_cross_contrast(config, labels, out, cache, accelerator, precision, threads, seed=seed, steps=steps)
-        return
-    from SITTranslateLib.training.structure import is_structure
+        from SITTranslateLib.training import cross_contrast_runs
 
-    if is_structure(config):
-        _train_structure(config, labels, out, cache, accelerator, precision, threads, seed=seed, steps=steps)
-        return
-    from SITTranslateLib.training.plasticine_config import is_plasticine
+        return _Training(read_cross_contrast(config, **wanted), cross_contrast_runs.run)
+    from SITTranslateLib.training import structure
+
+    if structure.is_structure(config):
+        read = structure.read_structure(config, **wanted)
+        return _Training(read, structure.run, then="the weights are {out}/weights.safetensors.")
+    from SITTranslateLib.training.plasticine_config import is_plasticine, read_plasticine
 
     if is_plasticine(config):
-        _train_plasticine(config, labels, out, cache, accelerator, precision, threads, seed=seed, steps=steps)
-        return
-    from SITTranslateLib.training.aldm_config import is_aldm
+        from SITTranslateLib.training import plasticine_runs
+
+        plan = read_plasticine(config, **wanted)
+        guided = plan.network.get("guide", "structure") == "structure"
+        return _Training(plan, plasticine_runs.run, {"tissues": plasticine_runs.tissue_weights() if guided else None})
+    from SITTranslateLib.training.aldm_config import is_aldm, read_aldm
 
     if is_aldm(config):
-        _train_aldm(config, labels, out, cache, accelerator, precision, threads, seed=seed, steps=steps)
-        return
+        from SITTranslateLib.training import aldm
+
+        return _Training(read_aldm(config, **wanted), aldm.run)
+    from SITTranslateLib.training import runs
     from SITTranslateLib.training.config import read_config
-    from SITTranslateLib.training.runs import run
 
-    trainer = run(
-        read_config(config, seed=seed, steps=steps),
-        labels,
-        out,
-        cache=cache,
-        accelerator=accelerator,
-        devices=devices,
-        nodes=nodes,
-        precision=precision,
-        workers=workers,
-        threads=threads,
-    )
-    typer.echo(f"{trainer.step} steps done; the run lies in {out}. Next: sittranslate publish {out} --card ...")
-
-
-def _train_cross_contrast(
-    config: str,
-    labels: Path,
-    out: Path,
-    cache: Path | None,
-    accelerator: str,
-    precision: str,
-    threads: int | None,
-    **overrides: int | None,
-) -> None:
-    from SITTranslateLib.training.cross_contrast_config import read_cross_contrast
-    from SITTranslateLib.training.cross_contrast_runs import run
-
-    trainer = run(
-        read_cross_contrast(config, **overrides),
-        labels,
-        out,
-        cache=cache,
-        accelerator=accelerator,
-        precision=precision,
-        threads=threads,
-    )
-    typer.echo(f"{trainer.step} steps done; the run lies in {out}. Next: sittranslate publish {out} --card ...")
-
-
-def _train_structure(
-    config: str,
-    labels: Path,
-    out: Path,
-    cache: Path | None,
-    accelerator: str,
-    precision: str,
-    threads: int | None,
-    **overrides: int | None,
-) -> None:
-    from SITTranslateLib.training.structure import read_structure, run
-
-    trainer = run(
-        read_structure(config, **overrides),
-        labels,
-        out,
-        cache=cache,
-        accelerator=accelerator,
-        precision=precision,
-        threads=threads,
-    )
-    typer.echo(f"{trainer.step} steps done; the weights are {out}/weights.safetensors.")
-
-
-def _train_plasticine(
-    config: str,
-    labels: Path,
-    out: Path,
-    cache: Path | None,
-    accelerator: str,
-    precision: str,
-    threads: int | None,
-    **overrides: int | None,
-) -> None:
-    from SITTranslateLib.training.plasticine_config import read_plasticine
-    from SITTranslateLib.training.plasticine_runs import run, tissue_weights
-
-    read = read_plasticine(config, **overrides)
-    trainer = run(
-        read,
-        labels,
-        out,
-        cache=cache,
-        tissues=tissue_weights() if read.network.get("guide", "structure") == "structure" else None,
-        accelerator=accelerator,
-        precision=precision,
-        threads=threads,
-    )
-    typer.echo(f"{trainer.step} steps done; the run lies in {out}. Next: sittranslate publish {out} --card ...")
-
-
-def _train_aldm(
-    config: str,
-    labels: Path,
-    out: Path,
-    cache: Path | None,
-    accelerator: str,
-    precision: str,
-    threads: int | None,
-    **overrides: int | None,
-) -> None:
-    from SITTranslateLib.training.aldm import run
-    from SITTranslateLib.training.aldm_config import read_aldm
-
-    trainer = run(
-        read_aldm(config, **overrides),
-        labels,
-        out,
-        cache=cache,
-        accelerator=accelerator,
-        precision=precision,
-        threads=threads,
-    )
-    typer.echo(f"{trainer.step} steps done; the run lies in {out}. Next: sittranslate publish {out} --card ...")
+    return _Training(read_config(config, **wanted), runs.run, in_parallel=True)
 
 
 def publish(

@@ -1,9 +1,10 @@
-"""From one's own scans to a model that translates, and to a table: the commands as a user types them, all of it tiny."""
+"""From one's own scans to a model that translates, and to a table: the commands as they are typed, all of it tiny."""
 
 from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tiny_model import head, one_sentence
 
 from SITTranslateLib.app import evaluate_contrasts
 from SITTranslateLib.app.main import run
+from SITTranslateLib.app.train import _training_of
 from SITTranslateLib.evaluation.cross_contrast_report import baselines
 from SITTranslateLib.files import read_volume, write_volume
 from SITTranslateLib.training import pairs
@@ -22,6 +24,10 @@ from SITTranslateLib.training.cross_contrast_config import Course, CrossContrast
 from SITTranslateLib.training.heads import Head, HeadPool
 from SITTranslateLib.training.held_out import case_of
 from SITTranslateLib.training.slices import batches
+
+
+def read_system(name: str) -> str:
+    return str(tomllib.loads((BUILT_IN / f"{name}.toml").read_text(encoding="utf-8"))["system"])
 
 
 @pytest.fixture
@@ -122,3 +128,17 @@ def test_what_cannot_be_evaluated_is_one_sentence(
     words = [w.replace("RUN", str(between / "run")).replace("LABELS", str(between)) for w in wrong]
     assert run(["evaluate", *words, "--out", str(between / "out")]) == 2
     assert one_sentence(capsys.readouterr().err.strip())
+
+
+@pytest.mark.parametrize("name", ["sa-unit-paired-t1w-t2w", "plasticine-t1w-t2w", "aldm-brain", "structure-map"])
+def test_what_trains_on_one_device_says_so(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Instead of taking --devices and leaving three of them idle."""
+    assert run(["train", name, "--labels", str(tmp_path), "--out", str(tmp_path / "run"), "--devices", "4"]) == 2
+    assert capsys.readouterr().err == "This system trains on one device; leave --devices and --nodes out.\n"
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in BUILT_IN.glob("*.toml")))
+def test_every_config_that_comes_along_finds_its_training(name: str) -> None:
+    training = _training_of(name, seed=7, steps=11)
+    assert callable(training.run) and training.run.__name__ == "run"
+    assert training.in_parallel == (read_system(name) == "sit")
