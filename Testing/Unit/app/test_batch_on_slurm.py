@@ -1,4 +1,4 @@
-"""The documented lines for a cluster with a queue, as they stand: only ``sbatch`` is a stand-in, which starts the job."""
+"""The documented lines for a cluster with a queue, as they stand: only ``sbatch`` is a stand-in, which starts jobs."""
 
 from __future__ import annotations
 
