@@ -120,8 +120,9 @@ def _carried(classes: NDArray[np.uint8], sampling: VectorField) -> NDArray[np.ui
 
 
 def _agreement(one: NDArray[np.uint8], other: NDArray[np.uint8], grid: Grid) -> tuple[float, float]:
-    """Mean Dice and mean 95th percentile of the Hausdorff distance over the tissues that both hold."""
-    found = agreement(one, Volume(other.astype(np.float32), grid.affine), BRAIN_CLASSES)
+    """Mean Dice and mean 95th percentile of the Hausdorff distance over the tissues; one that only one holds has 0."""
+    tissues = [n for n in BRAIN_CLASSES if (one == n).any() or (other == n).any()]
+    found = agreement(one, Volume(other.astype(np.float32), grid.affine), tissues)
     overlaps = [0.0 if overlap is None else overlap for overlap, _ in found.values()]
     distances = [distance for _, distance in found.values() if distance is not None]
     return float(np.mean(overlaps)), float(np.mean(distances)) if distances else float("nan")

@@ -168,17 +168,24 @@ class PlasticineTrainer:
         """Go on from the checkpoint of a run folder, if it has one."""
         if not (folder / CHECKPOINT).exists():
             return
-        step = int(torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)["step"])
+        saved = torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)
         # The optimiser that was saved is that of the stage of the last step.
-        self._begin(self.config.stage_at(max(step - 1, 0))[0])
-        state = self.state()
-        self.fabric.load(folder / CHECKPOINT, state)
-        self.step = step
+        self.step = int(saved["step"])
+        self._begin(self.config.stage_at(max(self.step - 1, 0))[0])
+        for module, prefix in ((self.network, ""), (self.average, "module.")):
+            trained = {n: v for n, v in saved[_name(module)].items() if not n.startswith(f"{prefix}structure.")}
+            module.load_state_dict(trained, strict=False)
+        self.adam.load_state_dict(saved["adam"])
+        self.rates.load_state_dict(saved["rates"])
 
     def take_tissues(self, weights: dict[str, Tensor]) -> None:
         """Put a trained tissue network into the network and into the average that is shipped."""
         for network in (self.network, self.average.module):
             network.structure.load_state_dict(weights)  # type: ignore[union-attr]
+
+
+def _name(module: nn.Module) -> str:
+    return "average" if isinstance(module, AveragedModel) else "network"
 
 
 def _length(field: Tensor) -> Tensor:

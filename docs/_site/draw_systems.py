@@ -191,6 +191,53 @@ def sasan() -> None:
     d.save("how-sasan-works.svg")
 
 
+def plasticine() -> None:
+    """Structure, motion, paint: what is seen, what is moved, and what is drawn on it."""
+    d = Drawing(980, 500, "Plasticine: a structure map of no contrast is moved by a velocity and painted by diffusion")
+    d.text(20, 32, "Plasticine in 3D: what is where, moved; then painted as T2w", 16, bold=True, side="start")
+    d.box(20, 150, 110, 80, "T1w", "2 mm", IMAGE)
+    d.box(175, 65, 150, 70, "tissue network", "any contrast;|7 tissues")
+    d.box(175, 160, 150, 60, "edges", "normalised: no gain,|no order of brightness", IMAGE)
+    d.arrow((130, 175), (150, 175), (150, 100), (175, 100))
+    d.arrow((130, 190), (175, 190))
+    d.box(375, 110, 130, 80, "structure s", "what is where", IMAGE)
+    d.arrow((325, 100), (350, 100), (350, 140), (375, 140))
+    d.arrow((325, 190), (350, 190), (350, 165), (375, 165))
+    d.box(175, 285, 150, 80, "deformation", "network with a switch:|sees the T1w alone")
+    d.arrow((75, 230), (75, 325), (175, 325))
+    d.arrow((440, 190), (440, 250), (250, 250), (250, 285))
+    d.box(375, 285, 130, 80, "velocity v", "mm per 10 years,|times what is asked", IMAGE)
+    d.arrow((325, 325), (375, 325))
+    d.box(555, 285, 150, 80, "exp(v), exp(-v)", "motion, sampling field:|each other's inverse", IMAGE)
+    d.arrow((505, 325), (555, 325))
+    d.box(555, 110, 150, 80, "s moved", "s(y + u(y))", IMAGE)
+    d.arrow((505, 150), (555, 150))
+    d.arrow((630, 285), (630, 190))
+    d.box(755, 100, 200, 100, "renderer", "diffusion in Haar space:|noise and s moved to T2w,|2 to 3 steps")
+    d.arrow((705, 150), (755, 150))
+    d.text(855, 62, "starts from the noised T1w", 12, SOFT)
+    d.arrow((855, 70), (855, 100))
+    d.box(755, 285, 200, 80, "T2w, older", "each voxel has a place|in the T1w", IMAGE)
+    d.arrow((855, 200), (855, 285))
+    d.box(
+        175, 405, 330, 46, "training: the switch lets the target in", "alignment ties both first features", JUDGE
+    )
+    d.arrow((250, 405), (250, 365), dashed=True)
+    d.box(
+        555,
+        405,
+        400,
+        46,
+        "training: s moved onto the later s, and back",
+        "no contrast in it, so T1w and T2w compare",
+        JUDGE,
+    )
+    d.arrow((630, 405), (630, 365), dashed=True)
+    d.key(60, 485, shared=False)
+    d.save("how-plasticine-works.svg")
+
+
 if __name__ == "__main__":
+    plasticine()
     sa_unit()
     sasan()
