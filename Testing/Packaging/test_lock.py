@@ -39,3 +39,11 @@ def test_everything_the_project_asks_for_is_locked() -> None:
         wanted += project["optional-dependencies"][extra]
     names = {re.sub(r"[-_.]+", "-", re.split(r"[<>=!~; \[]", one)[0]).lower() for one in wanted}
     assert names <= named(LOCK).keys()
+
+
+def test_the_pages_environment_differs_in_the_core_of_slicer_alone() -> None:
+    """Its own constraints come on top of everyone's; two versions of a package there would leave pip without a choice."""
+    view = named((REPOSITORY / "constraints-view.txt").read_text(encoding="utf-8"))
+    tested = named((REPOSITORY / "constraints.txt").read_text(encoding="utf-8"))
+    assert {name for name in view if tested.get(name, view[name]) != view[name]} == {"slicer-core", "vtk"}
+    assert {"trame-slicer", "slicer-layer-dm", "playwright"} <= view.keys()
