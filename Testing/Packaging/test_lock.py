@@ -42,7 +42,7 @@ def test_everything_the_project_asks_for_is_locked() -> None:
 
 
 def test_the_pages_environment_differs_in_the_core_of_slicer_alone() -> None:
-    """Its own constraints come on top of everyone's; two versions of a package there would leave pip without a choice."""
+    """Its own constraints come on top of the usual ones; two versions of a package would leave pip without a choice."""
     view = named((REPOSITORY / "constraints-view.txt").read_text(encoding="utf-8"))
     tested = named((REPOSITORY / "constraints.txt").read_text(encoding="utf-8"))
     assert {name for name in view if tested.get(name, view[name]) != view[name]} == {"slicer-core", "vtk"}
