@@ -45,6 +45,8 @@ def view_result(
             else:
                 if not Path(place).exists():
                     raise InputError(f"'{Path(place).name}' is not there; give the folder of a result.")
+                if Path(place).is_file() and Path(place).suffix != ".json":
+                    raise InputError(f"'{Path(place).name}' is no result; to translate it first, say --model NAME.")
                 translation = opened(Path(place), host)
         for words in translation.provenance.get("warnings", ()):
             typer.echo(f"Warning: {words}", err=True)

@@ -101,7 +101,9 @@ class ChangeSection(Section):
         parts = []
         if translation.motion is not None:
             parts.append(_("Moved by up to {distance:.2g} mm.").format(distance=ranges.motion_mm))
-        if translation.intensity_change is not None:
+        if translation.intensity_change is not None and ranges.faint:
+            parts.append(_("Intensity changed by less than 1 %."))
+        elif translation.intensity_change is not None:
             parts.append(_("Intensity changed by up to {change:.3g} (scan units).").format(change=ranges.change))
         parts.append(_origin_words(translation.field_origin))
         floor = translation.provenance.get("attributes", {}).get("floor_mm")

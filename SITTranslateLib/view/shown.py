@@ -137,7 +137,9 @@ class Shown:
         if self.nodes.motion is not None:
             sentences.append(f"Moved by up to {ranges.motion_mm:.2g} mm.")
         if self.nodes.change is not None:
-            sentences.append(f"Intensity changed by up to {ranges.change:.3g} (scan units).")
+            # The range of the map has a least bound; a fainter change must not be told as that.
+            most = "less than 1 %" if ranges.faint else f"up to {ranges.change:.3g} (scan units)"
+            sentences.append(f"Intensity changed by {most}.")
         return [*sentences, *(f"Warning: {words}" for words in record.get("warnings", ()))]
 
     def show_motion(self, kind: str) -> None:

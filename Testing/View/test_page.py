@@ -20,6 +20,7 @@ from browsing import OTHER, Browser, Program, browser, difference, start
 from synthetic_translation import synthetic_translation
 
 from SITTranslateLib import fields
+from SITTranslateLib.app.main import run
 from SITTranslateLib.translate.pipeline import hash_of
 from SITTranslateLib.translate.saving import save_translation
 from SITTranslateLib.translate.translation import Translation
@@ -160,6 +161,24 @@ def test_a_clicked_point_goes_where_the_known_motion_takes_it_and_back(page: Bro
     page.page.wait_for_selector("#points", state="detached", timeout=10_000)
     page.click("tracing")
     assert page.complaints == []
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["nowhere"], "'nowhere' is not there"),
+        ([__file__], "to translate it first, say --model"),
+        ([str(Path(__file__).parent)], "is not the folder of a translation"),
+        ([__file__, "--set", "age=+10"], "give --model too"),
+        ([__file__, "--model", "nothing-of-that-name"], "There is no model"),
+    ],
+)
+def test_what_cannot_be_opened_is_one_sentence(
+    words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["view", *words, "--no-browser"]) == 2
+    told = capsys.readouterr().err
+    assert sentence in told and told.count("\n") == 1
 
 
 def test_it_stops_when_told_and_leaves_nothing(program: Program, page: Browser) -> None:
