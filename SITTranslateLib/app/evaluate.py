@@ -12,7 +12,9 @@ from SITTranslateLib.errors import InputError
 
 
 def evaluate(
-    system: Annotated[str, typer.Argument(help="The system whose tables to make: sit, sa-unit or sasan.")],
+    system: Annotated[
+        str, typer.Argument(help="The system whose tables to make: sit, sa-unit, sasan, plasticine; or gate.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the tables.")],
     labels: Annotated[Path | None, typer.Option(help="Folder of head label maps; the held-out ones are used.")] = None,
     run: Annotated[
@@ -37,6 +39,11 @@ def evaluate(
         usual = "T1w>T2w" if system == "sa-unit" else "T1w>CT"
         evaluate_contrasts(run or [], out, labels, cache or out, segmenter, scans, between or usual)
         typer.echo(f"Written to {out}")
+        return
+    if system == "gate":
+        from SITTranslateLib.app.evaluate_gate import evaluate_gate
+
+        evaluate_gate(out, labels, scans, model, pairs)
         return
     if system == "plasticine":
         from SITTranslateLib.app.evaluate_plasticine import evaluate_plasticine

@@ -5,19 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.packages import ModelCard
 from SITTranslateLib.translate.anatomy import Anatomy
-from SITTranslateLib.translate.modality import guess
+from SITTranslateLib.translate.modality import Modality, guess, thresholds
 from SITTranslateLib.volume import Volume
 
-#: Probability of the model's own modality below which a scan is refused. Measured on 43 real MR scans: none of 25
-#: T1w was refused (the least likely had 0.15), 10 of 10 T2w, PD and ADC were, and 1 of 8 FLAIR and DWI; the rest warn.
-REFUSED_BELOW = 0.06
+#: Kinds whose pictures differ in little: fluid the brightest, or dark with grey matter brighter than white.
+ALIKE = (("T2w", "ADC"), ("FLAIR", "DWI"), ("PD",), ("T1w",), ("CT",))
 #: Extents of what is seen, mm: longer than any head; less than half a brain; less than a whole one.
 LONGEST_HEAD_MM, SHORTEST_BRAIN_MM, WHOLE_BRAIN_MM = 330.0, 70.0, 100.0
 SMALLEST_BRAIN_ML = 450.0
 COARSEST_MM = 10.0
+#: Most of the head that may have the very largest value, or lie below zero in MR; fewest grey values.
+MOST_SATURATED, MOST_NEGATIVE, FEWEST_VALUES = 0.02, 0.05, 40
 
 
 class Severity(StrEnum):
@@ -48,6 +51,7 @@ def examine(volume: Volume, anatomy: Anatomy, card: ModelCard) -> list[Finding]:
         *_field_of_view(anatomy, card),
         *_resolution(volume, card),
         *_skull(anatomy, card),
+        *_intensities(volume, anatomy, card),
     ]
     return sorted(found, key=lambda f: list(Severity).index(f.severity))
 
@@ -56,23 +60,37 @@ def _modality(anatomy: Anatomy, card: ModelCard) -> list[Finding]:
     seen = guess(anatomy)
     if seen is None:
         return [Finding(Severity.WARN, "modality", "There is too little brain in it to tell what kind of scan it is.")]
-    if seen.name == "CT" and seen.offset_hu and "CT" in card.sources:
+    if seen.offset_hu and "CT" in card.sources:
         text = f"Its values are HU plus {seen.offset_hu:g}; the model wants HU, so subtract {seen.offset_hu:g} first."
         return [Finding(Severity.REFUSE, "units", text)]
     names = " or ".join(card.sources)
-    if seen.name not in card.sources and (seen.name == "CT" or card.sources == ("CT",)):
-        kind = "a CT" if seen.name == "CT" else "no CT in HU"
+    if seen.in_hu or card.sources == ("CT",):
+        if seen.in_hu and "CT" in card.sources:
+            return []
+        kind = "a CT" if seen.in_hu else "no CT in HU"
         return [Finding(Severity.REFUSE, "modality", f"It looks like {kind}, and the model translates {names}.")]
-    # Kinds that the guess does not know (T1w after contrast, DWI) are compared with the nearest one it knows.
+    # Kinds that the guess does not know (T1w after contrast) are compared with the nearest one it knows.
     likely = [seen.probabilities[name] for name in card.sources if name in seen.probabilities]
-    if not likely or seen.name in card.sources:
+    if not likely:
         return []
-    wanted = max(likely)
-    if wanted < REFUSED_BELOW:
-        text = f"It looks like {seen.name}, and the model translates {names}."
+    wanted, limits = sum(likely), thresholds()
+    by_histogram = sum(seen.by_histogram.get(name, 0.0) for name in card.sources)
+    if wanted < limits.refused_below and by_histogram < limits.agreed_below:
+        text = f"It looks like {_other(seen, card)}, and the model translates {names}."
         return [Finding(Severity.REFUSE, "modality", text)]
-    text = f"It may be {seen.name} rather than {names} ({100 * wanted:.0f} % likely); look at the result twice."
-    return [Finding(Severity.WARN, "modality", text)]
+    if wanted < limits.warned_below or (seen.by_histogram and by_histogram < limits.doubted_below):
+        text = f"It may be {_other(seen, card)} rather than {names}, which is {100 * wanted:.0f} % likely; look twice."
+        return [Finding(Severity.WARN, "modality", text)]
+    if not seen.familiar:
+        return [Finding(Severity.WARN, "modality", "It looks like no scan of a head that is known; look at it twice.")]
+    return []
+
+
+def _other(seen: Modality, card: ModelCard) -> str:
+    """The likeliest kind that the model does not translate; those that differ in little are named together."""
+    groups = [[name for name in alike if name not in card.sources] for alike in ALIKE]
+    likely = max(groups, key=lambda names: sum(seen.probabilities.get(name, 0.0) for name in names))
+    return " or ".join(likely)
 
 
 def _field_of_view(anatomy: Anatomy, card: ModelCard) -> list[Finding]:
@@ -108,6 +126,27 @@ def _skull(anatomy: Anatomy, card: ModelCard) -> list[Finding]:
     if card.grid.skull == "with" and not anatomy.skull:
         return [Finding(Severity.WARN, "skull", "The skull was taken off, and the model was trained on whole heads.")]
     return []
+
+
+def _intensities(volume: Volume, anatomy: Anatomy, card: ModelCard) -> list[Finding]:
+    """Values that no scanner gives: cut off at the top, in few steps, or below zero where they are magnitudes."""
+    floor = float(np.percentile(anatomy.coarse.array[anatomy.mask], 5))
+    step = max(1, round((volume.array.size / 400_000) ** (1 / 3)))
+    some = volume.array[::step, ::step, ::step]
+    head = some[some > floor]
+    if head.size < 1000:
+        return []
+    found = []
+    saturated = float(np.mean(head == volume.array.max()))
+    if saturated > MOST_SATURATED:
+        found.append(f"{100 * saturated:.0f} % of the head has the largest value there is: the scan was cut off")
+    values = np.unique(head).size
+    if values < FEWEST_VALUES:
+        found.append(f"The head has only {values} grey values: the scan was made coarse")
+    negative = float(np.mean(anatomy.coarse.array[anatomy.mask] < 0))
+    if negative > MOST_NEGATIVE and "CT" not in card.sources:
+        found.append(f"{100 * negative:.0f} % of the head lies below zero: it may be a difference or normalised")
+    return [Finding(Severity.WARN, "intensities", f"{text}; look at the result twice.") for text in found]
 
 
 def refusal(volume: Volume, findings: list[Finding]) -> InputError:

@@ -1,14 +1,14 @@
-"""Which kind of scan is it? CT by its units; T1w, T2w, FLAIR and PD by where the brain is bright and dark.
+"""Which kind of scan is it? CT by its units; every other kind by where the brain is bright and dark.
 
-The MR classifier is a logistic regression on percentiles in three shells of an ellipsoid about the brain's middle,
-relative to the brain's median; it was fitted to simulated scans only (``modality.json`` says how) and looks at
-nothing that depends on the scanner's units.
+Two opinions are weighed: a logistic regression on percentiles in three shells of an ellipsoid about the brain's middle,
+relative to the brain's median, and a small network on the picture (``modality_picture``). Both were fitted to simulated
+scans only (``modality.json`` says how) and look at nothing that depends on the scanner's units.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from SITTranslateLib.translate import modality_picture
 from SITTranslateLib.translate.anatomy import Anatomy
 
 MODEL_FILE = Path(__file__).with_name("modality.json")
@@ -29,30 +30,78 @@ SHELL_PERCENTILES = (10, 50, 90)
 
 @dataclass(frozen=True)
 class Modality:
-    """The likeliest modality and how likely it is; ``offset_hu`` is what a CT's values are off by."""
+    """The likeliest modality and how likely it is.
+
+    ``by_histogram``: what the histogram alone says. ``familiar``: whether the picture is of a sort that was learned.
+    ``in_hu``: a CT known by its units; ``offset_hu`` is what its
+    values are off by.
+    """
 
     name: str
     probability: float
     probabilities: dict[str, float]
     offset_hu: float = 0.0
+    in_hu: bool = False
+    by_histogram: dict[str, float] = field(default_factory=dict)
+    familiar: bool = True
 
 
 def guess(anatomy: Anatomy) -> Modality | None:
     """The modality of a scan; None where there is too little of a brain to tell."""
     offset = ct_offset(anatomy)
     if offset is not None:
-        return Modality("CT", 1.0, {"CT": 1.0}, offset)
+        return Modality("CT", 1.0, {"CT": 1.0}, offset, in_hu=True)
+    histogram, picture = by_histogram(anatomy), by_picture(anatomy)
+    shares = combined(histogram, picture)
+    if shares is None:
+        return None
+    best = max(shares, key=lambda name: shares[name])
+    return Modality(best, shares[best], shares, by_histogram=histogram or {}, familiar=picture is not None)
+
+
+def by_histogram(anatomy: Anatomy) -> dict[str, float] | None:
+    """Probability of each kind of scan by its histogram; None without enough brain."""
     values = features(anatomy)
     if values is None:
         return None
     model = _model()
     scores = (values - model["mean"]) / model["scale"] @ model["weights"] + model["bias"]
     odds = np.exp(scores - scores.max())
-    shares = odds / odds.sum()
-    best = int(shares.argmax())
-    return Modality(
-        model["classes"][best], float(shares[best]), dict(zip(model["classes"], shares.tolist(), strict=True))
-    )
+    return dict(zip(model["classes"], (odds / odds.sum()).tolist(), strict=True))
+
+
+def by_picture(anatomy: Anatomy) -> dict[str, float] | None:
+    """Probability of each kind of scan by the small network; None without enough brain."""
+    return modality_picture.opinion(anatomy)
+
+
+def combined(histogram: dict[str, float] | None, picture: dict[str, float] | None) -> dict[str, float] | None:
+    """Both opinions in one: their weighted geometric mean. One alone counts where the other has none."""
+    if histogram is None or picture is None:
+        return histogram if picture is None else picture
+    share = _settings()["share_of_network"]
+    odds = {n: histogram[n] ** (1.0 - share) * picture[n] ** share for n in histogram}
+    total = sum(odds.values()) or 1.0
+    return {name: value / total for name, value in odds.items()}
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Probability of a model's own modality below which the gate warns, and below which it refuses.
+
+    It also warns where the histogram alone finds it less likely than ``doubted_below``, and it refuses only where the
+    histogram, too, finds it less likely than ``agreed_below``.
+    """
+
+    warned_below: float
+    refused_below: float
+    doubted_below: float
+    agreed_below: float
+
+
+def thresholds() -> Thresholds:
+    """As they were chosen on simulated scans."""
+    return Thresholds(**{one.name: float(_settings()[one.name]) for one in fields(Thresholds)})
 
 
 def ct_offset(anatomy: Anatomy) -> float | None:
@@ -122,6 +171,11 @@ def _radius(anatomy: Anatomy) -> NDArray[np.float64]:
 
 
 @cache
+def _settings() -> dict[str, Any]:
+    raw: dict[str, Any] = json.loads(MODEL_FILE.read_text(encoding="utf-8"))
+    return raw
+
+
+@cache
 def _model() -> dict[str, Any]:
-    raw = json.loads(MODEL_FILE.read_text(encoding="utf-8"))
-    return {k: v if k == "classes" else np.array(v) for k, v in raw["model"].items()}
+    return {k: v if k == "classes" else np.array(v) for k, v in _settings()["model"].items()}

@@ -1,0 +1,223 @@
+"""How well the gate knows what a model does not ask for: ROC curves, and what its thresholds cost.
+
+Three scores of one thing, "this is the kind of scan that the model translates": by the histogram alone, by the small
+network alone, and by both together, which is what the gate uses. Doing nothing lets every scan pass.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.packages import ModelCard
+from SITTranslateLib.simulation.clinical import KINDS, clinical_head, clinical_scan
+from SITTranslateLib.simulation.labels import read_label_map
+from SITTranslateLib.translate.anatomy import look_at
+from SITTranslateLib.translate.gate import Severity, examine
+from SITTranslateLib.translate.modality import by_histogram, by_picture, combined
+from SITTranslateLib.volume import Volume
+
+SCORES = ("histogram", "network", "both")
+#: What a scan that cannot be scored gets: nothing says that it is what the model asks for.
+UNKNOWN = 0.0
+HELD_OUT = (13, 14, 15, 16)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One scan at the gate.
+
+    Attributes:
+        name, kind: what it is.
+        good: whether the model asks for it; None for what is neither (T1w after a contrast agent).
+        scores: probability of the kind asked for, by each score.
+        verdict: of the whole gate: ``pass``, ``warn`` or ``refuse``.
+        codes: of the findings that warn or refuse.
+    """
+
+    name: str
+    kind: str
+    good: bool | None
+    scores: dict[str, float]
+    verdict: str
+    codes: tuple[str, ...]
+
+
+def at_the_gate(volume: Volume, kind: str, card: ModelCard, name: str = "") -> Seen:
+    """Look at a scan as the gate does."""
+    anatomy = look_at(volume)
+    histogram, picture = by_histogram(anatomy), by_picture(anatomy)
+    both = combined(histogram, picture)
+    found = examine(volume, anatomy, card)
+    verdict = "pass"
+    if any(f.severity is Severity.WARN for f in found):
+        verdict = "warn"
+    if any(f.refuses for f in found):
+        verdict = "refuse"
+    codes = tuple(f.code for f in found if f.severity is not Severity.NOTE)
+    probabilities = {"histogram": histogram, "network": picture, "both": both}
+    scores = {s: UNKNOWN if p is None else p.get(card.source, UNKNOWN) for s, p in probabilities.items()}
+    good = None if kind == f"{card.source}Gd" else kind == card.source
+    return Seen(name or volume.name, kind, good, scores, verdict, codes)
+
+
+def simulated_scans(folder: Path, heads: int, draws: int, seed: int = 1) -> Iterator[tuple[Volume, str]]:
+    """Every kind of scan of the label maps that nothing was fitted or chosen on."""
+    for number in HELD_OUT:
+        (path,) = folder.glob(f"*_{number:02d}.nii.gz")
+        for index in range(heads):
+            rng = np.random.default_rng([seed, number, index])
+            head = clinical_head(read_label_map(path), rng)
+            for kind in KINDS:
+                for _ in range(draws * (3 if kind == "T1w" else 1)):
+                    yield clinical_scan(head, kind, rng), kind
+
+
+def kind_of_file(name: str) -> str | None:
+    """What a file says that it is; None where it says nothing, or that it is a label map (reading refuses these)."""
+    words = name.lower().replace("-", "_").replace(".", "_").split("_")
+    labels = ("labels", "aseg", "aparc", "mask", "brainmask", "lesion", "lesions", "tumour", "seg", "change", "tissue")
+    kinds = {"t1w": "T1w", "t1": "T1w", "t2w": "T2w", "t2": "T2w", "pdw": "PD", "pd": "PD"}
+    kinds |= {"flair": "FLAIR", "dwi": "DWI", "adc": "ADC", "ct": "CT"}
+    found = [kinds[word] for word in words if word in kinds]
+    if not found or any(word in labels for word in words):
+        return None
+    return f"{found[0]}Gd" if "gd" in words else found[0]
+
+
+def real_scans(folder: Path) -> list[tuple[Path, str]]:
+    """Scans below a folder whose names say what they are, and DICOM series in folders that say CT.
+
+    Raises:
+        InputError: there are none.
+    """
+    found = [(path, kind) for path in sorted(folder.rglob("*.nii.gz")) if (kind := kind_of_file(path.name)) is not None]
+    if not found:
+        raise InputError(f"There are no scans in '{folder.name}' whose names say what they are (*_T1w.nii.gz).")
+    series = [(path, "CT") for path in sorted(folder.iterdir()) if path.is_dir() and "ct" in path.name.split("_")]
+    return [*found, *series]
+
+
+def strange_things(seed: int = 0) -> Iterator[tuple[Volume, str]]:
+    """What is no head at all: trunks in HU and in grey, a phantom, noise, a wedge."""
+    rng = np.random.default_rng(seed)
+    for number in range(4):
+        shape = (60, 90, 110)
+        k, j, i = np.indices(shape, dtype=np.float32)
+        wide, deep = rng.uniform(40, 52), rng.uniform(26, 36)
+        trunk = ((i - 55) / wide) ** 2 + ((j - 45) / deep) ** 2 < 1
+        lung = ((np.abs(i - 55) - 22) / 14) ** 2 + ((j - 43) / 18) ** 2 + ((k - 35) / 26) ** 2 < 1
+        spine = ((i - 55) / 6) ** 2 + ((j - 66) / 6) ** 2 < 1
+        values = np.select([spine, lung, trunk], [500.0, -800.0, 40.0], -1000.0)
+        if number % 2:
+            values = np.select([spine, lung, trunk], [350.0, 20.0, 500.0], 5.0)
+        noisy = values + rng.normal(0, 12, shape)
+        affine = np.diag([3.5, 3.5, 5.0, 1.0])
+        yield Volume(noisy.astype(np.float32), affine, "trunk"), "trunk"
+    k, j, i = np.indices((100, 100, 100), dtype=np.float32)
+    for radius in (34.0, 40.0):
+        ball = (k - 50) ** 2 + (j - 50) ** 2 + (i - 50) ** 2 < radius**2
+        values = 800.0 * ball + np.abs(rng.normal(0, 10, ball.shape))
+        yield Volume(values.astype(np.float32), np.diag([2.0, 2.0, 2.0, 1.0]), "phantom"), "phantom"
+    yield Volume(rng.normal(100, 20, (90, 90, 90)).astype(np.float32), np.diag([2.0, 2.0, 2.0, 1.0]), "noise"), "noise"
+    yield Volume((i * 10).astype(np.float32), np.diag([2.0, 2.0, 2.0, 1.0]), "wedge"), "wedge"
+
+
+def area(good: Sequence[float], wrong: Sequence[float]) -> float:
+    """Area under the ROC curve: how often a good scan scores above a wrong one; ties count half."""
+    a, b = np.asarray(good)[:, None], np.asarray(wrong)[None]
+    return float((a > b).mean() + 0.5 * (a == b).mean())
+
+
+def curve(good: Sequence[float], wrong: Sequence[float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Share of good scans that are stopped, and of wrong ones, for every threshold."""
+    cuts = np.concatenate([[-np.inf], np.unique([*good, *wrong]), [np.inf]])
+    return (
+        np.array([(np.asarray(good) < c).mean() for c in cuts]),
+        np.array([(np.asarray(wrong) < c).mean() for c in cuts]),
+    )
+
+
+def table(rows: Iterable[Seen]) -> list[dict[str, Any]]:
+    """For each kind: how many, AUC of each score against the good ones, and what the gate says."""
+    everything = list(rows)
+    good = [r for r in everything if r.good]
+    kinds = list(dict.fromkeys(r.kind for r in sorted(everything, key=lambda r: (not r.good, r.good is None))))
+    wrong = [r for r in everything if r.good is False]
+    groups = [(kind, [r for r in everything if r.kind == kind]) for kind in kinds]
+    if len([k for k in kinds if k in {r.kind for r in wrong}]) > 1:
+        groups.append(("all that is wrong", wrong))
+    entries = []
+    for kind, members in groups:
+        entry: dict[str, Any] = {"kind": kind, "scans": len(members)}
+        for score in SCORES:
+            known = good and not members[0].good
+            mine = [r.scores[score] for r in members]
+            entry[score] = round(area([r.scores[score] for r in good], mine), 4) if known else None
+        entry |= {verdict: sum(r.verdict == verdict for r in members) for verdict in ("pass", "warn", "refuse")}
+        entry["told apart"] = sum(r.verdict != "pass" and "modality" in r.codes for r in members)
+        entries.append(entry)
+    return entries
+
+
+def as_markdown(entries: Sequence[dict[str, Any]]) -> str:
+    """The table for the docs."""
+    lines = [
+        "| what it is | scans | AUC: histogram | network | both | passed | warned | refused | for its kind |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for e in entries:
+        areas = " | ".join("" if e[s] is None else f"{e[s]:.3f}" for s in SCORES)
+        said = " | ".join(str(e[v]) for v in ("pass", "warn", "refuse", "told apart"))
+        lines.append(f"| {e['kind']} | {e['scans']} | {areas} | {said} |")
+    return "\n".join(lines)
+
+
+def write(parts: dict[str, list[Seen]], out: Path) -> None:
+    """Every scan and every table, as JSON and markdown."""
+    out.mkdir(parents=True, exist_ok=True)
+    tables = {name: table(rows) for name, rows in parts.items()}
+    scans = {name: [asdict(row) for row in rows] for name, rows in parts.items()}
+    (out / "gate.json").write_text(json.dumps({"tables": tables, "scans": scans}, indent=1) + "\n", encoding="utf-8")
+    text = "\n\n".join(f"## {name}\n\n{as_markdown(entries)}" for name, entries in tables.items())
+    (out / "gate.md").write_text(text + "\n", encoding="utf-8")
+
+
+def draw(parts: dict[str, list[Seen]], warned_below: float, refused_below: float, out: Path) -> bool:
+    """The ROC curves beside each other; False where matplotlib is not installed."""
+    try:
+        import matplotlib
+    except ImportError:
+        return False
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, panels = pyplot.subplots(1, len(parts), figsize=(4.6 * len(parts), 4.4), squeeze=False)
+    colours = {"histogram": "#8c6d1f", "network": "#2a6fb0", "both": "#111111"}
+    for panel, (name, rows) in zip(panels[0], parts.items(), strict=True):
+        good, wrong = [r for r in rows if r.good], [r for r in rows if r.good is False]
+        for score in SCORES:
+            ours, others = [r.scores[score] for r in good], [r.scores[score] for r in wrong]
+            lost, caught = curve(ours, others)
+            label = f"{score}, AUC {area(ours, others):.3f}"
+            panel.step(lost, caught, where="post", color=colours[score], label=label, lw=2 if score == "both" else 1.3)
+        for threshold, mark, said in ((warned_below, "o", "warned below"), (refused_below, "s", "refused below")):
+            x = np.mean([r.scores["both"] < threshold for r in good])
+            y = np.mean([r.scores["both"] < threshold for r in wrong])
+            panel.plot(x, y, mark, color="#c0392b", ms=7, label=f"{said} {threshold:g}", clip_on=False, zorder=5)
+        panel.set(xlim=(-0.01, 0.5), ylim=(0.5, 1.005), xlabel="share of good scans stopped")
+        panel.set_title(f"{name}: {len(good)} good, {len(wrong)} wrong", fontsize=10)
+        panel.legend(loc="lower right", fontsize=8)
+        panel.grid(alpha=0.25)
+    panels[0][0].set_ylabel("share of wrong scans caught")
+    figure.tight_layout()
+    figure.savefig(out / "gate_roc.png", dpi=110)
+    pyplot.close(figure)
+    return True
