@@ -25,6 +25,10 @@ from SITTranslateLib.translate.pipeline import hash_of
 from SITTranslateLib.translate.saving import save_translation
 from SITTranslateLib.translate.translation import Translation
 
+# Opt-in: in the environment that has trame-slicer and a browser's driver.
+pytest.importorskip("trame_slicer", reason="trame-slicer has an environment of its own: make test-view")
+pytest.importorskip("playwright", reason="playwright drives the browser: make test-view")
+
 
 @pytest.fixture(scope="module")
 def translation() -> Translation:

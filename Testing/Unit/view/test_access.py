@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
 
 from SITTranslateLib.view import access
+
+web = pytest.importorskip("aiohttp.web", reason="the page's server is built on aiohttp")
+utilities = pytest.importorskip("aiohttp.test_utils")
 
 Ask = Callable[..., Awaitable[Any]]
 
@@ -33,7 +34,7 @@ def asked(questions: Callable[[Ask, int, str], Awaitable[None]]) -> None:
         app.router.add_get("/index.html", page)
         app.router.add_get("/ws", socket)
         app.router.add_get("/", page)
-        async with TestClient(TestServer(app, host=access.HOST)) as client:
+        async with utilities.TestClient(utilities.TestServer(app, host=access.HOST)) as client:
             port = client.server.port
 
             async def ask(path: str, **headers: str) -> Any:
