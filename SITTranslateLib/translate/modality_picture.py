@@ -82,11 +82,11 @@ def descriptors(seen: Array) -> Array:
         for low, high in BRAIN_SHELLS:
             where = there & (radius >= low) & (radius < high)
             counts = np.bincount(both[where], minlength=(RANK_STEPS.size + 1) * (steps.size + 1))
-            parts.append(np.sqrt(counts / max(1, np.count_nonzero(where))).astype(np.float32))
+            parts.append(np.sqrt(counts / max(1, int(np.count_nonzero(where)))).astype(np.float32))
     for low, high in OUTER_SHELLS:
         where = (radius >= low) & (radius < high)
         inside = seen[where & there]
-        ends = np.percentile(inside, (10, 50, 90)) if inside.size > 50 else np.zeros(3)
+        ends = np.percentile(inside, (10.0, 50.0, 90.0)) if inside.size > 50 else np.zeros(3)
         parts.append(np.array([there[where].mean(), *ends], dtype=np.float32))
     k, j, i = (n // BLOCK for n in SHAPE)
     cut = seen[:, :, 2 : 2 + i * BLOCK]
