@@ -11,7 +11,7 @@ import typer
 from SITTranslateLib.errors import InputError
 
 #: Steps and samples whose quality and cost are compared.
-CHOICES = ((1, 1), (2, 1), (3, 1), (5, 1), (10, 1), (2, 3))
+CHOICES = ((1, 1), (2, 1), (3, 1), (5, 1))
 
 
 def evaluate_plasticine(runs: Sequence[str], out: Path, labels: Path | None, cache: Path, heads: int) -> None:
