@@ -57,8 +57,8 @@ def plant(pair: KnownPair, diameters: tuple[float, ...], seed: int) -> Planted:
     return Planted(pair.translated.with_array(array), blobs, diameters)
 
 
-def detect(pair: KnownPair, planted: Planted, estimated: bool) -> tuple[float, list[bool]]:
-    """Voxelwise AUC of "not explained" in the brain, and which blobs pass the threshold of the verdict.
+def detect(pair: KnownPair, planted: Planted, estimated: bool) -> tuple[float, list[bool], float]:
+    """Voxelwise AUC of "not explained" in the brain, which blobs pass the verdict's threshold, and how much else does.
 
     Args:
         pair: the pair without blobs.
@@ -72,7 +72,8 @@ def detect(pair: KnownPair, planted: Planted, estimated: bool) -> tuple[float, l
     found = [
         bool((unexplained[planted.blobs == n + 1] > UNEXPLAINED_ABOVE).any()) for n in range(len(planted.diameters))
     ]
-    return area_under_curve(unexplained[pair.brain], inside), found
+    false = float((unexplained[pair.brain & (planted.blobs == 0)] > UNEXPLAINED_ABOVE).mean())
+    return area_under_curve(unexplained[pair.brain], inside), found, false
 
 
 def area_under_curve(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
@@ -103,16 +104,26 @@ def main() -> None:
     rows = []
     for contrasts in (("T1w", "T1w"), ("T1w", "T2w"), ("T1w", "FLAIR"), ("T1w", "CT")):
         curves: list[float] = []
+        alarms: list[float] = []
         found: dict[int, list[bool]] = {size: [] for size in (2, 3, 4, 5, 6, 7, 8, 10)}
         for index in range(chosen.pairs):
             pair = known_pair(subjects[index % len(subjects)], contrasts, 4.0, 700 + index, skull_strip=index % 2 == 1)
-            curves.append(detect(pair, plant(pair, (5.0, 6.0, 7.0, 8.0) * 2, index), chosen.estimated)[0])
+            curve, _, false = detect(pair, plant(pair, (5.0, 6.0, 7.0, 8.0) * 2, index), chosen.estimated)
+            curves.append(curve)
+            alarms.append(false)
             sizes = plant(pair, tuple(float(size) for size in found for _ in range(3)), 50 + index)
             for size, seen in zip(sizes.diameters, detect(pair, sizes, chosen.estimated)[1], strict=True):
                 found[int(size)].append(seen)
         rates = {size: float(np.mean(seen)) for size, seen in found.items()}
         half = next((size for size, rate in rates.items() if rate >= 0.5), None)
-        rows.append({"contrasts": ">".join(contrasts), "auc": round(float(np.mean(curves)), 3), "half_found_mm": half})
+        rows.append(
+            {
+                "contrasts": ">".join(contrasts),
+                "auc": round(float(np.mean(curves)), 3),
+                "half_found_mm": half,
+                "else_above_percent": round(100.0 * float(np.mean(alarms)), 2),
+            }
+        )
         print(rows[-1], {size: round(rate, 2) for size, rate in rates.items()}, flush=True)
     if chosen.out is not None:
         chosen.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")

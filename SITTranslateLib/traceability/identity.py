@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.fields import tensors
+from SITTranslateLib.traceability.expectation import expected_residual, tissue_images
 from SITTranslateLib.traceability.geometry import Geometry
 from SITTranslateLib.translate.translation import Translation
 from SITTranslateLib.volume import FloatArray, Volume
@@ -69,7 +70,10 @@ class Identity:
         explained: ``h(source o phi)``, units of the translated scan, on its grid.
         residual: r; ``explained + residual`` is the translated scan exactly.
         unexplained: size of r, averaged over a few mm, in units of the spread it has in such places (edges and
-            noisy tissue vary more); about 1 is usual, above 4 content that the source does not explain.
+            noisy tissue vary more); about 1 is usual, above 4 content that the source does not explain. Across
+            contrasts without what the source's surroundings let one expect of r
+            (:mod:`~SITTranslateLib.traceability.expectation`), and in units nearer the spread in such places than the
+            spread everywhere (3 to 1, geometrically).
         shares: shares of the translated scan's variance by ``source``, ``contrast map``, ``geometry`` and ``rest``;
             they sum to 1.
         tissue: where all this was measured ``(K, J, I)``.
@@ -115,6 +119,12 @@ def identify(translation: Translation, same_contrast: bool | None = None) -> Ide
     else:
         contrast_map = free
     residual = translated.array - explained
+    surprising = residual
+    if not same_contrast:
+        classes = tissue_images(
+            source, tissue_mask(source.array), None if geometry is None or geometry.still else geometry.sampling
+        )
+        surprising = residual - expected_residual(residual, moved, tissue, _surroundings(moved), classes)
     # Rounding must not break the identity: the explained part is what the residual leaves.
     explained = translated.array - residual
     return Identity(
@@ -123,7 +133,8 @@ def identify(translation: Translation, same_contrast: bool | None = None) -> Ide
         explained=translated.with_array(explained, f"{translated.name} explained by {source.name}"),
         residual=translated.with_array(residual, f"{translated.name} not explained by {source.name}"),
         unexplained=translated.with_array(
-            _unexplained(residual, explained, moved, tissue), "not explained by the source"
+            _unexplained(surprising, explained, moved, tissue, 1.0 if same_contrast else 0.75),
+            "not explained by the source",
         ),
         shares=_shares(source, translated, residual, same_contrast, tissue, total),
         tissue=tissue,
@@ -260,8 +271,14 @@ def _smoothness(count: int, rows: int, variance: float) -> NDArray[np.float64]:
     return block
 
 
-def _unexplained(residual: FloatArray, explained: FloatArray, moved: Volume, tissue: NDArray[np.bool_]) -> FloatArray:
-    """Averaged residual over the spread that residuals have in such places: of such brightness, with such edges."""
+def _unexplained(
+    residual: FloatArray, explained: FloatArray, moved: Volume, tissue: NDArray[np.bool_], local: float
+) -> FloatArray:
+    """Averaged residual over the spread that residuals have in such places: of such brightness, with such edges.
+
+    ``local`` 1 takes all of that spread; 0.75 three quarters of it (geometrically): all of it would
+    hide what is new where residuals vary much, none of it would show every sulcus.
+    """
     averaged = smoothed(np.stack((residual * tissue, tissue.astype(np.float32))), moved.spacing, BLUR_MM)
     size = np.abs(averaged[0] / np.maximum(averaged[1], 0.05))[tissue]
     mean, spread = (array[tissue] for array in _local(moved.with_array(explained), NEIGHBOURHOODS_MM[0]))
@@ -286,7 +303,7 @@ def _unexplained(residual: FloatArray, explained: FloatArray, moved: Volume, tis
     )[0, 0, 0, 0].numpy()
     smallest = 1e-6 * (float(np.abs(explained).max()) or 1.0)
     units = np.zeros(residual.shape, np.float32)
-    units[tissue] = size / np.maximum(level, smallest)
+    units[tissue] = size / np.maximum(level**local * overall ** (1.0 - local), smallest)
     return units
 
 

@@ -149,8 +149,9 @@ def test_blobs_are_planted_as_said_and_found_where_the_field_is_known(pair: Know
     assert np.abs(difference[planted.blobs == 0]).mean() < 0.05 * np.abs(difference[planted.blobs > 0]).mean()
     again = inventions.plant(pair, (14.0, 10.0), 3)
     assert np.array_equal(again.scan.array, planted.scan.array)
-    curve, found = inventions.detect(pair, planted, estimated=False)
+    curve, found, false = inventions.detect(pair, planted, estimated=False)
     assert curve > 0.95 and found == [True, True]
+    assert false < 0.03
 
 
 def test_the_area_under_the_curve_is_the_chance_to_rank_higher() -> None:
