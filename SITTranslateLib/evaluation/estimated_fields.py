@@ -183,6 +183,7 @@ def main() -> None:
     parser.add_argument(
         "--skip", type=int, default=0, help="heads to leave out first: those that settings were tuned on"
     )
+    parser.add_argument("--without", nargs="*", default=[], help="peers to leave out, such as 'SimpleITK B-spline'")
     parser.add_argument("--out", type=Path, help="JSON file for the table")
     chosen = parser.parse_args()
     os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"
@@ -200,6 +201,7 @@ def main() -> None:
     except ImportError:
         print("ANTs is not installed (pip install antspyx): left out")
     methods |= {"SimpleITK demons": demons, "SimpleITK B-spline": b_splines}
+    methods = {name: method for name, method in methods.items() if name not in chosen.without}
     rows = table(compare(pairs, methods))
     text = json.dumps(rows, indent=1) + "\n"
     print(text)
