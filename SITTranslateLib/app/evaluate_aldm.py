@@ -67,6 +67,7 @@ def _simulated(config: Any, network: Any, regression: Any, out: Path, labels: Pa
 def _real(config: Any, network: Any, regression: Any, out: Path, labels: Path | None, cache: Path, scans: Path) -> None:
     from SITTranslateLib.evaluation import aldm_table as tables
     from SITTranslateLib.evaluation.cross_contrast_report import baselines, matched, own_curve
+    from SITTranslateLib.evaluation.cross_contrast_table import Prediction
     from SITTranslateLib.evaluation.real_pairs import by_person, case_of
     from SITTranslateLib.packages import NetworkGrid
     from SITTranslateLib.training.aldm_heads import SHAPE, SPACING_MM, heads_of
@@ -77,7 +78,13 @@ def _real(config: Any, network: Any, regression: Any, out: Path, labels: Path | 
         for source, target in tables.directions([c for c in network.contrasts if c in files]):
             case = case_of(name, files[source], files[target], target, NetworkGrid(SPACING_MM, SHAPE))
             known = baselines(_like(tables.cases_of(training, source, target), case)) if training else {}
-            methods = {**known, "transfer curve of this very pair": own_curve, **tables.methods_of(network, regression)}
+            nothing = {"do nothing": lambda case: Prediction(tables.in_units(case.source, case.target))}
+            methods = {
+                **nothing,
+                **known,
+                "transfer curve of this very pair": own_curve,
+                **tables.methods_of(network, regression),
+            }
             for method, do in methods.items():
                 figures = tables.figures_of(case, matched(do)(case).image)
                 rows.append(tables.Row(f"{name}, {source} to {target}", method, figures))

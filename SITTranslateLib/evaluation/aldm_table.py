@@ -72,7 +72,7 @@ def by_request(network: Any, request: Mapping[str, float], seed: int = 0) -> Met
         with torch.inference_mode(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             made = network.translate(image, asked, np.eye(4)).translated[0, 0].numpy()
-        return Prediction(_in_units(made, case.target))
+        return Prediction(in_units(made, case.target))
 
     return method
 
@@ -85,7 +85,7 @@ def codec_alone(network: ALDMNetwork) -> Method:
         with torch.inference_mode():
             image = torch.from_numpy(np.ascontiguousarray(truth, dtype=np.float32))[None, None]
             made = network.codec.decode(network.codec.encode(image))[0, 0].numpy()
-        return Prediction(_in_units(made, case.target))
+        return Prediction(in_units(made, case.target))
 
     return method
 
@@ -103,7 +103,8 @@ def without_detail(network: ALDMNetwork, request: Mapping[str, float]) -> Method
     return method
 
 
-def _in_units(image: np.ndarray, target: str) -> np.ndarray:
+def in_units(image: np.ndarray, target: str) -> np.ndarray:
+    """Network units as the tables have them: HU for CT."""
     return to_native(image, HOUNSFIELD) if target == "CT" else image
 
 
