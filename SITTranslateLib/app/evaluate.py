@@ -13,7 +13,7 @@ from SITTranslateLib.errors import InputError
 
 def evaluate(
     system: Annotated[
-        str, typer.Argument(help="The system whose tables to make: sit, sa-unit, sasan, plasticine; or gate.")
+        str, typer.Argument(help="The system whose tables to make: sit, sa-unit, sasan, aldm, plasticine; or gate.")
     ],
     out: Annotated[Path, typer.Option(help="Folder for the tables.")],
     labels: Annotated[Path | None, typer.Option(help="Folder of head label maps; the held-out ones are used.")] = None,
@@ -58,7 +58,9 @@ def evaluate(
         typer.echo(f"Written to {out}")
         return
     if system != "sit":
-        raise InputError(f"There are no tables for the system '{system}' yet; use sit, sa-unit or sasan.")
+        raise InputError(
+            f"There are no tables for the system '{system}'; use sit, sa-unit, sasan, aldm, plasticine or gate."
+        )
     if (labels is None or not run) and scans is None:
         raise InputError("There is nothing to evaluate: give --labels and --run, or --scans.")
     if labels is not None and run:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,10 @@ def evaluate_aldm(
 def _simulated(config: Any, network: Any, regression: Any, out: Path, labels: Path, cache: Path, heads: int) -> None:
     from SITTranslateLib.evaluation import aldm_table as tables
     from SITTranslateLib.training.aldm_heads import ContrastPool, heads_of
+    from SITTranslateLib.training.held_out import MAPS, whole_cases_of
 
-    held_out = heads_of(ContrastPool(tables.HELD_OUT, heads=heads, seed=2026), labels, cache)
-    training = heads_of(config.heads, labels, cache)[:12]
+    held_out = partial(whole_cases_of, heads_of(ContrastPool(MAPS, heads=heads, seed=2026), labels, cache))
+    training = partial(whole_cases_of, heads_of(config.heads, labels, cache)[:12])
     ways = tables.directions(network.contrasts)
     rows = tables.direction_table(training, held_out, ways, tables.methods_of(network, regression))
     _write(out, "directions", tables.as_markdown(rows), [vars(row) for row in rows])
@@ -56,7 +58,7 @@ def _simulated(config: Any, network: Any, regression: Any, out: Path, labels: Pa
     typer.echo(f"Better than the transfer curve in {sum(better.values())} of {len(better)} directions.")
     _write(out, "better-than-the-curve", json.dumps(better, indent=1), better)
     tried = [way for way in TRIED if way in ways] or ways[:2]
-    cases = [case for way in tried for case in tables.cases_of(held_out, *way)]
+    cases = [case for way in tried for case in held_out(*way)]
     steps = tables.step_table(network, cases)
     _write(out, "steps", tables.steps_as_markdown(steps), steps)
     (out / "figures.json").write_text(json.dumps(_card_figures(rows), indent=1), encoding="utf-8")
@@ -71,13 +73,14 @@ def _real(config: Any, network: Any, regression: Any, out: Path, labels: Path | 
     from SITTranslateLib.evaluation.real_pairs import by_person, case_of
     from SITTranslateLib.packages import NetworkGrid
     from SITTranslateLib.training.aldm_heads import SHAPE, SPACING_MM, heads_of
+    from SITTranslateLib.training.held_out import whole_cases_of
 
     training = [] if labels is None else heads_of(config.heads, labels, cache)[:12]
     rows = []
     for name, files in by_person(scans).items():
         for source, target in tables.directions([c for c in network.contrasts if c in files]):
             case = case_of(name, files[source], files[target], target, NetworkGrid(SPACING_MM, SHAPE))
-            known = baselines(_like(tables.cases_of(training, source, target), case)) if training else {}
+            known = baselines(_like(whole_cases_of(training, source, target), case)) if training else {}
             nothing = {"do nothing": lambda case: Prediction(tables.in_units(case.source, case.target))}
             methods = {
                 **nothing,

@@ -19,12 +19,10 @@ from SITTranslateLib.evaluation import image_quality as quality
 from SITTranslateLib.evaluation.cross_contrast_report import baselines
 from SITTranslateLib.evaluation.cross_contrast_table import SPANS, Case, Method, Prediction
 from SITTranslateLib.systems.aldm.network import ALDMNetwork
-from SITTranslateLib.training.heads import Head
-from SITTranslateLib.training.held_out import case_of
 from SITTranslateLib.translate.normalisation import HOUNSFIELD, to_native
 
-#: Label maps that no model was trained on.
-HELD_OUT = ("13", "14", "15", "16")
+#: Cases of heads that are known, in a direction: source, target.
+CasesOf = Callable[[str, str], Sequence[Case]]
 FIGURES = {"psnr": "PSNR (dB)", "nmse": "NMSE", "ssim": "SSIM"}
 STEPS = (0, 1, 2, 3, 5, 10, 20)
 #: Grid of a whole head at 1 mm, for what it costs.
@@ -43,13 +41,6 @@ class Row:
 def directions(contrasts: Sequence[str]) -> list[tuple[str, str]]:
     """Every ordered pair."""
     return list(permutations(contrasts, 2))
-
-
-def cases_of(heads: Sequence[Head], source: str, target: str, group: str = "") -> list[Case]:
-    """Held-out heads in one direction; every second one stripped, but for CT."""
-    # Whole heads, not a slab: at 2 mm that is cheap.
-    whole = [slice(0, head.classes.shape[0]) for head in heads]
-    return [case_of(head, n, group, source, target, whole[n]) for n, head in enumerate(heads)]
 
 
 def figures_of(case: Case, image: np.ndarray) -> dict[str, float]:
@@ -120,13 +111,18 @@ def methods_of(network: ALDMNetwork, regression: Any | None) -> dict[str, Method
 
 
 def direction_table(
-    training: Sequence[Head], held_out: Sequence[Head], ways: Iterable[tuple[str, str]], methods: Mapping[str, Method]
+    training: CasesOf, held_out: CasesOf, ways: Iterable[tuple[str, str]], methods: Mapping[str, Method]
 ) -> list[Row]:
-    """Every method on every direction, with do nothing, the best transfer curve and the mean image."""
+    """Every method on every direction, with do nothing, the best transfer curve and the mean image.
+
+    Args:
+        training: cases in a direction, of heads that may be learned from.
+        held_out: cases in a direction, of the heads that the figures are of.
+    """
     rows = []
     for source, target in ways:
-        cases = cases_of(held_out, source, target)
-        every = {**baselines(cases_of(training, source, target)), **methods}
+        cases = held_out(source, target)
+        every = {**baselines(training(source, target)), **methods}
         for name, method in every.items():
             found = [figures_of(case, method(case).image) for case in cases]
             rows.append(Row(f"{source} to {target}", name, {f: float(np.mean([v[f] for v in found])) for f in FIGURES}))

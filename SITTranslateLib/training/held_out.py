@@ -50,3 +50,9 @@ def case_of(head: Head, index: int, group: str, source: str, target: str, slab: 
 def cases_of(heads: Sequence[Head], group: str, source: str, target: str) -> list[Case]:
     """All heads of a group."""
     return [case_of(head, index, group, source, target) for index, head in enumerate(heads)]
+
+
+def whole_cases_of(heads: Sequence[Head], source: str, target: str) -> list[Case]:
+    """All heads from top to bottom: at 2 mm that is cheap."""
+    whole = [slice(0, head.classes.shape[0]) for head in heads]
+    return [case_of(head, n, "", source, target, whole[n]) for n, head in enumerate(heads)]

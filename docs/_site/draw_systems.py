@@ -219,9 +219,7 @@ def plasticine() -> None:
     d.arrow((855, 70), (855, 100))
     d.box(755, 285, 200, 80, "T2w, older", "each voxel has a place|in the T1w", IMAGE)
     d.arrow((855, 200), (855, 285))
-    d.box(
-        175, 405, 330, 46, "training: the switch lets the target in", "alignment ties both first features", JUDGE
-    )
+    d.box(175, 405, 330, 46, "training: the switch lets the target in", "alignment ties both first features", JUDGE)
     d.arrow((250, 405), (250, 365), dashed=True)
     d.box(
         555,

@@ -17,11 +17,11 @@ from SITTranslateLib.app.batch.running import run
 pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed: pip install '.[cluster]'")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in is a shell script")
 DOCUMENTATION = Path(__file__).resolve().parents[3] / "docs" / "batch.md"
-#: What Slurm's sbatch answers, and a job that runs at once.
+#: What Slurm's sbatch answers, and a job that runs at once, from a copy: the caller removes its script.
 SBATCH = """#!/bin/bash
 echo "$1" >> "$SLURM_STAND_IN/submitted"
 cp "$1" "$SLURM_STAND_IN/script"
-nohup setsid bash "$1" > "$SLURM_STAND_IN/worker.log" 2>&1 &
+nohup setsid bash "$SLURM_STAND_IN/script" > "$SLURM_STAND_IN/worker.log" 2>&1 &
 echo $! >> "$SLURM_STAND_IN/pids"
 echo "Submitted batch job $!"
 """

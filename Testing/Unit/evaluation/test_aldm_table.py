@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from SITTranslateLib.evaluation.image_quality import normalised_error
 from SITTranslateLib.evaluation.real_pairs import by_person, pairs_in
 from SITTranslateLib.systems.aldm.network import ALDMNetwork
 from SITTranslateLib.systems.regression.any_contrast import AnyRegressionNetwork
+from SITTranslateLib.training.held_out import whole_cases_of
 
 CONTRASTS = ("T1w", "T2w", "CT")
 
@@ -35,7 +37,9 @@ def test_the_table_has_every_direction_and_every_row(network: ALDMNetwork) -> No
     regression = AnyRegressionNetwork(CONTRASTS, (4, 6)).eval()
     ways = tables.directions(CONTRASTS)
     assert len(ways) == 6
-    rows = tables.direction_table(heads, heads[:2], ways, tables.methods_of(network, regression))
+    rows = tables.direction_table(
+        partial(whole_cases_of, heads), partial(whole_cases_of, heads[:2]), ways, tables.methods_of(network, regression)
+    )
     assert {r.method for r in rows} == {
         "do nothing", "best global transfer curve", "mean image", "codec alone (target given)", "preview",
         "ALDM without detail", "ALDM", "regression U-Net",
@@ -53,7 +57,7 @@ def test_the_table_has_every_direction_and_every_row(network: ALDMNetwork) -> No
 
 
 def test_the_truth_has_no_error_and_the_curve_is_beaten_by_it() -> None:
-    (case,) = tables.cases_of([tiny_head(1)], "T1w", "CT")
+    (case,) = whole_cases_of([tiny_head(1)], "T1w", "CT")
     exact = tables.figures_of(case, Prediction(case.truth).image)
     assert exact["nmse"] == 0.0 and exact["ssim"] == pytest.approx(1.0)
 
@@ -64,7 +68,7 @@ def test_nmse_is_that_of_its_formula() -> None:
 
 
 def test_steps_and_cost_are_measured_and_the_network_is_as_it_was(network: ALDMNetwork) -> None:
-    cases = tables.cases_of([tiny_head(1)], "T1w", "T2w")
+    cases = whole_cases_of([tiny_head(1)], "T1w", "T2w")
     table = tables.step_table(network, cases, (0, 1, 3))
     assert {(r["sampler"], r["steps"]) for r in table} >= {("ddim", 0), ("ddim", 3), ("dpm", 3)}
     assert (network.sampler, network.start) == ("ddim", 1.0)
