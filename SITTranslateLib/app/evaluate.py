@@ -28,6 +28,9 @@ def evaluate(
     between: Annotated[
         str | None, typer.Option(help="sa-unit and sasan: SOURCE>TARGET; T1w>T2w and T1w>CT if not given.")
     ] = None,
+    fluid: Annotated[
+        float, typer.Option(help="sa-unit and sasan: normalisation.fluid of the card that the runs are for.")
+    ] = 0.0,
     segmenter: Annotated[
         Path | None, typer.Option(help="sa-unit and sasan: finished run of the target's fixed segmenter.")
     ] = None,
@@ -37,7 +40,7 @@ def evaluate(
         from SITTranslateLib.app.evaluate_contrasts import evaluate_contrasts
 
         usual = "T1w>T2w" if system == "sa-unit" else "T1w>CT"
-        evaluate_contrasts(run or [], out, labels, cache or out, segmenter, scans, between or usual)
+        evaluate_contrasts(run or [], out, labels, cache or out, segmenter, scans, between or usual, fluid)
         typer.echo(f"Written to {out}")
         return
     if system == "gate":

@@ -36,6 +36,7 @@ def evaluate_contrasts(
     segmenter: Path | None,
     scans: Path | None,
     between: str,
+    fluid: float = 0.0,
 ) -> None:
     """Held-out simulated heads, or with ``scans`` real pairs; every run beside baselines fitted on training heads."""
     from SITTranslateLib.evaluation import cross_contrast_report as report
@@ -52,7 +53,7 @@ def evaluate_contrasts(
         networks[name] = towards(network, source, target)
     if labels is None and scans is None:
         raise InputError("There is nothing to evaluate: give --labels, or --scans.")
-    methods = {name: report.by_network(network) for name, network in networks.items()}
+    methods = {name: report.by_network(network, fluid) for name, network in networks.items()}
     kind = f"{source.lower()}-{target.lower()}"
     if labels is not None and scans is None:
         base = _baselines(labels, cache, source, target)

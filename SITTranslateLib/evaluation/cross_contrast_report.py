@@ -25,16 +25,18 @@ from SITTranslateLib.evaluation.cross_contrast_table import (
 from SITTranslateLib.evaluation.image_quality import matched_linearly
 from SITTranslateLib.systems.layers.volumes import through_volume
 from SITTranslateLib.translate.normalisation import HOUNSFIELD, to_native
+from SITTranslateLib.translate.preparation import with_fluid
 
 Array = NDArray[np.float32]
 
 
-def by_network(network: Any) -> Method:
-    """A network as a method; CT comes out in HU."""
+def by_network(network: Any, fluid: float = 0.0) -> Method:
+    """A network as a method; CT comes out in HU. ``fluid``: as in a card's normalisation."""
 
     def method(case: Case) -> Prediction:
+        filled = with_fluid(case.source, fluid, case.spacing[0]) if fluid and case.stripped else case.source
         with torch.inference_mode():
-            output = network.translate(torch.from_numpy(np.ascontiguousarray(case.source))[None, None], {}, np.eye(4))
+            output = network.translate(torch.from_numpy(np.ascontiguousarray(filled))[None, None], {}, np.eye(4))
         image = output.translated[0, 0].numpy()
         labels = output.labels.get("segmentation")
         return Prediction(

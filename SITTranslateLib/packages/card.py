@@ -63,12 +63,14 @@ class Normalisation:
     """Native units to [0, 1]: ``percentile`` of the scan, or a fixed ``range`` in native units (HU).
 
     ``stretch``: how many times above ``low`` the ``high`` percentile becomes 1 (see ``translate.normalisation``).
+    ``fluid``: network units below which nothing lies inside a stripped brain, some tools having cut its CSF out to 0.
     """
 
     method: str
     low: float
     high: float
     stretch: float = 1.0
+    fluid: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,8 @@ class ModelCard:
             del plain["target_scale"]
         if not self.further_sources:
             del plain["further_sources"]
+        if not self.normalisation.fluid:
+            del plain["normalisation"]["fluid"]
         for attribute in plain["attributes"]:
             if not attribute["choices"]:
                 del attribute["choices"]

@@ -29,6 +29,7 @@ class Batch:
         indices: contrasts of the targets.
         weight: of each voxel ``(1, 1, K, J, I)`` (of each block for the codec).
         corner: of the block that is decoded and compared.
+        head: what the targets are of (number, stripped, mirrored): the same targets come again and again.
     """
 
     source: Tensor
@@ -37,6 +38,7 @@ class Batch:
     indices: tuple[int, ...]
     weight: Tensor
     corner: Corner
+    head: tuple[int, bool, bool] = (0, False, False)
 
     def to(self, device: torch.device) -> Batch:
         moved = {name: getattr(self, name).to(device) for name in ("source", "targets", "weight")}
@@ -99,7 +101,8 @@ def _block(
 
 def _head(heads: Sequence[Head], config: ALDMConfig, count: int, side: int, rng: np.random.Generator) -> Batch:
     names = list(config.network["contrasts"])
-    head = heads[int(rng.integers(len(heads)))]
+    number = int(rng.integers(len(heads)))
+    head = heads[number]
     strip, flip = bool(rng.random() < config.course.strip), bool(rng.random() < 0.5)
     source = int(rng.integers(len(names)))
     others = [n for n in range(len(names)) if n != source]
@@ -113,4 +116,5 @@ def _head(heads: Sequence[Head], config: ALDMConfig, count: int, side: int, rng:
         tuple(chosen),
         torch.from_numpy(_weight(head, config, flip))[None, None],
         _corner(image.shape, side, rng),
+        (number, strip, flip),
     )

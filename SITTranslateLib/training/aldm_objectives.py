@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,7 @@ class ALDMObjective(nn.Module):
     def __init__(self, network: nn.Module, config: ALDMConfig) -> None:
         super().__init__()
         self.network, self.config = network, config
+        self._encoded: dict[tuple[Any, ...], Tensor] = {}
         self._stages: dict[str, Callable[[Batch], Outcome]] = {
             "autoencoder": self._autoencoder, "ms_spade": self._ms_spade, "diffusion": self._diffusion,
             "detail": self._detail, "regression": self._regression,
@@ -127,9 +129,15 @@ class ALDMObjective(nn.Module):
 
     @torch.no_grad()
     def _latents(self, batch: Batch, *, truth: bool = True) -> tuple[Tensor, Tensor]:
-        codec = self._aldm().codec
-        targets = torch.cat([codec.encode(image[None]) for image in batch.targets]) if truth else batch.targets
-        return codec.encode(batch.source), targets
+        targets = torch.cat([self._known(batch, n) for n in range(len(batch.indices))]) if truth else batch.targets
+        return self._aldm().codec.encode(batch.source), targets
+
+    def _known(self, batch: Batch, n: int) -> Tensor:
+        """The latent of a target, encoded once: the codec does not change any more."""
+        key = (*batch.head, batch.indices[n])
+        if key not in self._encoded:
+            self._encoded[key] = self._aldm().codec.encode(batch.targets[n : n + 1])
+        return self._encoded[key]
 
     def _decoded(self, latents: Tensor, batch: Batch, stage: str) -> tuple[Tensor, Tensor, Tensor]:
         """The block of the batch: decoded, as it should be, and its weight."""

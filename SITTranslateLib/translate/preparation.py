@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import SimpleITK as sitk
 import torch
 from numpy.typing import NDArray
 
@@ -14,6 +15,9 @@ from SITTranslateLib.translate.anatomy import Anatomy, background_of, corners_of
 from SITTranslateLib.translate.normalisation import IntensityRange, percentile_range
 from SITTranslateLib.volume import Grid, Volume
 
+#: Half the width of what counts as a cut inside a brain and not as its outside, and what is tissue (network units).
+SULCUS_MM = 4.0
+TISSUE = 0.1
 #: Full width at half maximum of a Gaussian in standard deviations.
 FWHM = 2.3548
 
@@ -38,7 +42,10 @@ def prepare(volume: Volume, anatomy: Anatomy, card: ModelCard) -> Prepared:
     # Not the minimum: interpolation rings below zero in stripped scans, and would pass for air where the scan ends.
     resampled = resample_itk(smooth, grid, background_of(volume.array))
     scale = intensity_range(resampled.array, card.normalisation)
-    return Prepared(resampled.with_array(scale.normalise(resampled.array)), scale)
+    array = scale.normalise(resampled.array)
+    if card.normalisation.fluid and not anatomy.skull:
+        array = with_fluid(array, card.normalisation.fluid, card.grid.spacing_mm)
+    return Prepared(resampled.with_array(array), scale)
 
 
 def network_grid(wanted: NetworkGrid, centre: NDArray[np.float64]) -> Grid:
@@ -72,6 +79,22 @@ def antialiased(volume: Volume, spacing_mm: float) -> Volume:
         return volume
     image = torch.from_numpy(np.ascontiguousarray(volume.array))[None, None]
     return volume.with_array(tensors.gaussian(image, needed)[0, 0].numpy())  # type: ignore[arg-type]
+
+
+def with_fluid(array: NDArray[np.float32], fluid: float, spacing_mm: float) -> NDArray[np.float32]:
+    """Nothing darker than CSF inside a stripped brain, ventricles and sulci that were cut out to 0 included.
+
+    Args:
+        array: a stripped brain in network units.
+        fluid: what CSF has at least.
+        spacing_mm: of the array's grid.
+    """
+    reach = max(1, round(SULCUS_MM / spacing_mm))
+    # Room for the closing: what touches the edge would grow into it otherwise.
+    tissue = np.pad(array > TISSUE, reach).astype(np.uint8)
+    closed = sitk.BinaryMorphologicalClosing(sitk.GetImageFromArray(tissue), [reach] * 3, sitk.sitkBall)
+    inside = sitk.GetArrayViewFromImage(sitk.BinaryFillhole(closed))[(slice(reach, -reach),) * 3] > 0
+    return np.where(inside, np.maximum(array, np.float32(fluid)), array)
 
 
 def intensity_range(array: NDArray[np.float32], wanted: Normalisation) -> IntensityRange:
