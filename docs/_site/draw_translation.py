@@ -3,7 +3,8 @@
     python docs/_site/draw_translation.py MODEL OUT.png SCAN TRUTH [SCAN TRUTH ...]
 
 ``-`` stands for a truth that there is not. CT is shown in a window for bone and one for the brain, with the
-segmentation if the model gives one; other images each in a window of their own. Axial and coronal through the middle of the brain.
+segmentation if the model gives one; other images each in a window of their own.
+Axial and coronal through the middle of the brain.
 """
 
 from __future__ import annotations
