@@ -81,6 +81,7 @@ def result_of_nodes(scene: Any, nodes: Mapping[str, Any], translation: Decompose
         box=box,
         field_origin=str(getattr(translation.field_origin, "value", translation.field_origin)),
         nodes=made,
+        extras={name: node for node in made if (name := node.GetAttribute(PREFIX + "Extra"))},
     )
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from SITTranslateLib.scene import display, hierarchy, transforms, volumes
 from SITTranslateLib.scene.annotation import SYNTHETIC
+from SITTranslateLib.scene.extras import add_extra_node
 from SITTranslateLib.scene.layout import MOTION, THREE_D, view_id
 from SITTranslateLib.scene.surface import add_outline_node
 from SITTranslateLib.scene.table import add_table_node
@@ -54,6 +55,9 @@ class DecomposedResult(Protocol):
     def intensity_change(self) -> Volume | None: ...
 
     @property
+    def extras(self) -> Mapping[str, Volume]: ...
+
+    @property
     def field_origin(self) -> Any: ...
 
     @property
@@ -84,7 +88,7 @@ class Ranges:
 
 @dataclass
 class SceneResult:
-    """The nodes of one run. Those that a translation has no data for are None."""
+    """The nodes of one run. Those that a translation has no data for are None; ``extras`` by the model's names."""
 
     source: Any
     translated: Any
@@ -102,6 +106,7 @@ class SceneResult:
     field_origin: str
     nodes: list[Any] = field(default_factory=list)
     velocity: Any = None
+    extras: dict[str, Any] = field(default_factory=dict)
 
     @property
     def made_here(self) -> bool:
@@ -157,9 +162,10 @@ def add_translation(
         change = made.change(ranges)
         table = made.table(rows)
         outline = made.outline()
+        extras = made.extras()
     return SceneResult(
         source, translated, sampling, motion, distance, jacobian, change, table, outline, folder, ranges, focus, box,
-        origin, made.nodes, velocity,
+        origin, made.nodes, velocity, extras,
     )  # fmt: skip
 
 
@@ -264,6 +270,15 @@ class _Builder:
         return self.keep(
             node, "change", "Intensity added to the source before the motion, inside the head, scan's units."
         )
+
+    def extras(self) -> dict[str, Any]:
+        """Nodes of what the model said besides, by its name."""
+        nodes = {}
+        for name, volume in self.translation.extras.items():
+            nodes[name] = add_extra_node(self.scene, volume, f"{self.name}: {name}", self.hull)
+            self.keep(nodes[name], "extra", f"Said by the model besides the translation: {name}.")
+            nodes[name].SetAttribute(PREFIX + "Extra", name)
+        return nodes
 
     def table(self, rows: Sequence[Mapping[str, Any]]) -> Any:
         if not rows:

@@ -38,8 +38,9 @@ class ChangeSection(Section):
             box.toggled.connect(self._on_motion)
         self.ui.spacingSlider.valueChanged.connect(self._on_glyphs)
         self.ui.scaleSlider.valueChanged.connect(self._on_glyphs)
-        for button in (self.ui.changeMapButton, self.ui.jacobianMapButton, self.ui.noMapButton):
+        for button in (self.ui.changeMapButton, self.ui.jacobianMapButton, self.ui.extraMapButton, self.ui.noMapButton):
             button.clicked.connect(self._on_map)
+        self.ui.extraComboBox.currentIndexChanged.connect(self._on_extra)
         self.ui.rangeSlider.valueChanged.connect(self._on_range)
         self.ui.layoutButton.clicked.connect(self._on_layout)
         self.ui.estimateButton.clicked.connect(self._on_estimate)
@@ -60,6 +61,8 @@ class ChangeSection(Section):
             getattr(self.ui, name).setEnabled(nodes is not None)
         if nodes is None:
             self.ui.summaryLabel.setText(_("Translate a scan to see what changed."))
+            self.ui.extraMapButton.setVisible(False)
+            self.ui.extraComboBox.setVisible(False)
             return
         self._updating = True
         # A result of a loaded scene stands as it was left.
@@ -78,6 +81,11 @@ class ChangeSection(Section):
         self.ui.intensityButton.setEnabled(nodes.change is not None)
         self.ui.jacobianMapButton.setEnabled(nodes.jacobian is not None)
         self.ui.changeMapButton.setEnabled(nodes.change is not None)
+        self.ui.extraComboBox.clear()
+        for name in nodes.extras:
+            self.ui.extraComboBox.addItem(name)
+        self.ui.extraMapButton.setVisible(bool(nodes.extras))
+        self.ui.extraComboBox.setVisible(bool(nodes.extras))
         self.ui.rangeSlider.value = 100.0
         self.ui.glyphsCheckBox.setChecked(moved)
         self.ui.gridCheckBox.setChecked(False)
@@ -174,14 +182,23 @@ class ChangeSection(Section):
             chosen = nodes.change
         elif self.ui.jacobianMapButton.checked:
             chosen = nodes.jacobian
+        elif self.ui.extraMapButton.checked:
+            chosen = nodes.extras.get(self.ui.extraComboBox.currentText)
         opacity = presentation.OVERLAY_OPACITY if chosen is not None else 0.0
         layout.show_volumes(slicer.mrmlScene, layout.CHANGE, nodes.source, chosen, opacity)
         self.session.view_changed.emit()
+
+    def _on_extra(self, *_index: Any) -> None:
+        if not self._updating and self.nodes is not None:
+            self.ui.extraMapButton.setChecked(True)
+            self._on_map()
 
     def map_title(self) -> str:
         """The title of the view that shows the colour map."""
         if self.ui.jacobianMapButton.checked:
             return _("What expanded, what shrank")
+        if self.ui.extraMapButton.checked:
+            return str(self.ui.extraComboBox.currentText)
         return _("Source") if self.ui.noMapButton.checked else _("How the intensity changed")
 
     def _on_range(self, *_value: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +159,19 @@ def test_slicers_own_process_loads_nothing_heavy_to_open_the_panel() -> None:
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip().splitlines()[-1] == "[]"
     assert slicer.app.testingEnabled()
+
+
+def test_what_the_model_says_besides_can_be_laid_over_the_source(shown: Any, panel: Any, scene: Any) -> None:
+    ui, source = panel.change.ui, shown.translation.source
+    assert not ui.extraComboBox.visible, "this model says nothing else"
+    maps = {"attention 1": source.array / 500.0, "segmentation": (source.array > 100.0).astype(np.float32)}
+    more = {name: source.with_array(array.astype(np.float32), name) for name, array in maps.items()}
+    nodes = panel.session.show(replace(shown.translation, extras=more), shown.nodes.source)
+    view = layout.composite_node(scene, layout.CHANGE)
+    ui.extraMapButton.click()
+    assert view.GetForegroundVolumeID() == nodes.extras["attention 1"].GetID()
+    ui.extraComboBox.setCurrentIndex(1)
+    assert view.GetForegroundVolumeID() == nodes.extras["segmentation"].GetID()
+    assert panel.change.map_title() == "segmentation"
+    ui.changeMapButton.click()
+    assert view.GetForegroundVolumeID() == nodes.change.GetID()
