@@ -214,3 +214,17 @@ def test_pictures_are_written_or_refused_in_one_sentence(messages: object, tmp_p
     with pytest.raises(InputError, match=r"'b\.png' cannot be written"):
         write_png(pixels, tmp_path / "missing" / "b.png")
     assert mosaic([[pixels, pixels], [pixels]]).shape == (14, 14, 3)
+
+
+def test_what_the_model_gives_besides_is_drawn_over_the_source(translation: Translation, tmp_path: Path) -> None:
+    source = translation.source
+    labels = (source.array > 300.0).astype(np.float32)
+    names = [f"attention {number}" for number in range(1, 5)]
+    maps = {name: source.with_array(source.array / 500.0, name) for name in names}
+    said_more = replace(translation, extras=maps | {"segmentation": source.with_array(labels, "segmentation")})
+    with Studio(said_more, size=SIZE) as studio:
+        pictures = {picture.name: picture for picture in studio.draw(tmp_path)}
+        plain = shot(studio, layout.CHANGE)
+        laid_over = shot(studio, layout.CHANGE, "Axial", studio.result.extras["segmentation"], 0.85)
+    assert len(pictures["besides"].panels) == 4 and "1 more" in pictures["besides"].caption
+    assert colourful(laid_over).sum() > 10 * max(1, colourful(plain).sum())

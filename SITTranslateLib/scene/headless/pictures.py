@@ -26,6 +26,8 @@ GUTTER = 6
 _GUTTER_GREY = 34
 #: Millimetres shown around the segment that is looked at closely.
 CLOSE_MARGIN = 14.0
+#: Maps that a model gives besides the translation: so many are drawn.
+MOST_BESIDES, LABEL_MAP = 4, "vtkMRMLLabelMapVolumeNode"
 
 
 #: Spacing of the sampling field in a saved scene: Slicer writes fields uncompressed, 220 MB for a 1 mm head.
@@ -136,6 +138,8 @@ class Studio:
             makers.append(self._jacobian)
         if self.result.change is not None:
             makers.append(self._change_planes)
+        if self.result.extras:
+            makers.append(self._besides)
         return makers
 
     # The pictures: each returns name, title, caption and rows of panels.
@@ -195,6 +199,18 @@ class Studio:
         ]
         caption = f"What was added to the source's values before the motion, in the scan's own units. {CHANGE_COLOURS}"
         return "change", "How the intensity changed", caption, [shots]
+
+    def _besides(self) -> Panels:
+        # Labels first: they are one map, where attention is often many.
+        chosen = sorted(self.result.extras.items(), key=lambda item: not item[1].IsA(LABEL_MAP))[:MOST_BESIDES]
+        shots = [
+            self._slice(layout.CHANGE, "Axial", self.result.source, node, title=f"Given by the model: {name}")
+            for name, node in chosen
+        ]
+        left = len(self.result.extras) - len(chosen)
+        more = f" {left} more are in the scene." if left else ""
+        caption = f"What the model gives besides the translation, over the source.{more}"
+        return "besides", "What the model gives besides", caption, [shots[n : n + 2] for n in range(0, len(shots), 2)]
 
     def _space(self) -> Panels:
         presentation.show_motion(self.app.scene, self.result, "glyphs", in_3d=True)
