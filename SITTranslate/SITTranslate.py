@@ -167,7 +167,17 @@ class SITTranslateLogic(ScriptedLoadableModuleLogic):
         self.session = Session()
 
     def translate(
-        self, volumeNode, model, attributes=None, *, device="auto", seed=0, force=False, show=False, precision="float32"
+        self,
+        volumeNode,
+        model,
+        attributes=None,
+        *,
+        device="auto",
+        seed=0,
+        force=False,
+        show=False,
+        precision="float32",
+        ensemble=1,
     ):
         """Translate a volume node and put everything about it into the scene; waits until it is done.
 
@@ -180,6 +190,7 @@ class SITTranslateLogic(ScriptedLoadableModuleLogic):
             force: translate although the scan does not suit the model.
             show: also show our layout.
             precision: of the network: "float32", or "bfloat16", which is faster and a little less exact.
+            ensemble: how many answers the maps of uncertainty are made of; 1 for no such map.
 
         Returns:
             The nodes: translated, motion, sampling, jacobian, change, table, and the folder that they stand in.
@@ -191,7 +202,7 @@ class SITTranslateLogic(ScriptedLoadableModuleLogic):
 
         translation = self.session.host.run(
             "translate", volume=volume_from_node(volumeNode), model=str(model), attributes=dict(attributes or {}),
-            device=device, seed=seed, force=force, precision=precision,
+            device=device, seed=seed, force=force, precision=precision, ensemble=ensemble,
         )  # fmt: skip
         return self.session.show(translation, volumeNode, views=show)
 

@@ -18,6 +18,8 @@ from SITTranslateLib.ui.licences import accept, is_accepted, needs_acceptance
 from SITTranslateLib.ui.section import Resource, Section
 from SITTranslateLib.ui.session import Session
 
+#: Answers that a map of uncertainty is made of.
+MEMBERS = 8
 _NAME_ROLE = 256  # Qt.UserRole: an int, because enums differ between Qt 5 and Qt 6
 
 
@@ -61,6 +63,14 @@ class ModelSection(Section):
     def precision(self) -> str:
         """What the network computes in."""
         return "bfloat16" if self.ui.fastCheckBox.checked else "float32"
+
+    @property
+    def ensemble(self) -> int:
+        """How many answers the maps of uncertainty are made of; 1 for no such map."""
+        return MEMBERS if self.ui.uncertaintyCheckBox.checked else 1
+
+    def set_ensemble(self, members: int) -> None:
+        self.ui.uncertaintyCheckBox.setChecked(members > 1)
 
     def set_precision(self, name: str) -> None:
         self.ui.fastCheckBox.setChecked(name == "bfloat16")

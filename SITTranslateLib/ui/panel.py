@@ -117,6 +117,7 @@ class Panel:
             self.input.set_node(parameters.input_node)
         self.model.set_device(parameters.device)
         self.model.set_precision(parameters.precision)
+        self.model.set_ensemble(parameters.ensemble)
         if parameters.model:
             self.model.select(parameters.model)
         self._updating = False
@@ -154,6 +155,7 @@ class Panel:
             self.session.apply(
                 self.input.node, str(package.folder), self.attributes.values(),
                 device=self.model.device, force=self.input.force, precision=self.model.precision,
+                ensemble=self.model.ensemble,
             )  # fmt: skip
         except InputError as error:
             self.apply.say(str(error))
@@ -243,6 +245,7 @@ class Panel:
             self.parameters.model = self.model.package.name
         self.parameters.device = self.model.device
         self.parameters.precision = self.model.precision
+        self.parameters.ensemble = self.model.ensemble
         self.parameters.node.EndModify(was)
 
     def _check(self) -> None:

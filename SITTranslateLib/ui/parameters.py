@@ -49,6 +49,15 @@ class Parameters:
     def precision(self, name: str) -> None:
         self.node.SetParameter("Precision", name)
 
+    @property
+    def ensemble(self) -> int:
+        text = str(self.node.GetParameter("Ensemble") or "1")
+        return int(text) if text.isdecimal() else 1
+
+    @ensemble.setter
+    def ensemble(self, members: int) -> None:
+        self.node.SetParameter("Ensemble", str(members))
+
     def attributes(self, model: str) -> dict[str, float]:
         """What was asked of a model; empty if nothing was."""
         try:

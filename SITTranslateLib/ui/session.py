@@ -90,6 +90,7 @@ class Session:
         device: str = "auto",
         force: bool = False,
         precision: str = "float32",
+        ensemble: int = 1,
     ) -> None:
         """Start a translation of a volume node; its result goes to the scene when it is done.
 
@@ -101,7 +102,7 @@ class Session:
         volume = volume_from_node(node)
         job = self.ask(
             "translate", self._on_translated, self._on_run_failed, volume=volume, model=model,
-            attributes=attributes, device=device, force=force, precision=precision,
+            attributes=attributes, device=device, force=force, precision=precision, ensemble=ensemble,
         )  # fmt: skip
         if not job.done:
             self._run = _Run(job, node, image_time(node), self._scene_number)

@@ -46,6 +46,17 @@ def test_the_faster_precision_is_asked_for_recorded_and_kept(
     assert panel.model.precision == "float32"
 
 
+def test_the_uncertainty_is_asked_for_mapped_and_kept(panel: Any, slicer_harness: Harness, head_node: Any) -> None:
+    panel.model.ui.uncertaintyCheckBox.setChecked(True)
+    shown = translate(slicer_harness, panel, head_node)
+    node = shown.nodes.extras["uncertainty"]
+    assert volume_from_node(node).array.max() > 0 and shown.translation.provenance["ensemble"] == 8
+    assert panel.change.ui.extraComboBox.itemText(0) == "uncertainty"
+    assert panel.parameters.ensemble == 8
+    panel.model.ui.uncertaintyCheckBox.setChecked(False)
+    assert panel.model.ensemble == 1
+
+
 def test_apply_is_off_until_something_can_be_translated(panel: Any, slicer_harness: Harness) -> None:
     assert not panel.apply.ui.applyButton.enabled
     assert "scan" in panel.apply.ui.applyButton.toolTip
