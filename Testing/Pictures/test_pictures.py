@@ -158,6 +158,13 @@ def test_all_pictures_are_drawn_once_and_none_is_blank(studio: Studio, tmp_path:
     assert (tmp_path / "scene.mrb").stat().st_size > 100_000
 
 
+def test_after_the_pictures_all_views_show_one_slice(studio: Studio, tmp_path: Path) -> None:
+    studio.draw(tmp_path)
+    assert {view.node.GetOrientation() for view in studio.views.values()} == {"Axial"}
+    heights = [view.node.GetSliceToRAS().GetElement(2, 3) for view in studio.views.values()]
+    assert np.allclose(heights, studio.result.focus[2])
+
+
 def test_pictures_are_the_same_every_time(app: Application, translation: Translation) -> None:
     shots = []
     for _ in range(2):

@@ -112,6 +112,9 @@ class Studio:
             path = folder / f"{name}.png"
             write_png(mosaic(rows), path)
             drawn.append(Picture(name, path, title, caption, tuple(png(shot) for row in rows for shot in row)))
+        # A saved scene opens as these views were left: all on one slice, not each where its last picture was taken.
+        for view in self.views.values():
+            presentation.frame(view.node, "Axial", self.result.focus, self.result.box, view.size)
         presentation.show_result(self.app.scene, self.result)
         return drawn
 
