@@ -16,7 +16,8 @@ from SITTranslateLib.scene.annotation import SYNTHETIC_COLOUR
 from SITTranslateLib.scene.display import transform_display
 from SITTranslateLib.scene.headless import opengl
 from SITTranslateLib.scene.headless.application import Application
-from SITTranslateLib.scene.headless.pictures import Outlines, Studio, mosaic, motion_title, write_png
+from SITTranslateLib.scene.headless.images import mosaic, write_png
+from SITTranslateLib.scene.headless.pictures import Outlines, Studio, motion_title
 from SITTranslateLib.translate.translation import FieldOrigin, Translation
 from SITTranslateLib.volume import Volume
 

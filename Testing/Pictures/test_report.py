@@ -14,7 +14,8 @@ import pytest
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.report.page import report_html, write_report
 from SITTranslateLib.scene.annotation import SYNTHETIC
-from SITTranslateLib.scene.headless.pictures import Picture, png
+from SITTranslateLib.scene.headless.images import png
+from SITTranslateLib.scene.headless.pictures import Picture
 from SITTranslateLib.traceability.segments import segment_table
 from SITTranslateLib.translate.translation import FieldOrigin, Translation
 from SITTranslateLib.translate.verification import verify

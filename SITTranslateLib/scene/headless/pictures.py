@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.scene import annotation, layout, presentation
 from SITTranslateLib.scene.headless.application import application
-from SITTranslateLib.scene.headless.views import Pixels, SliceView, ThreeDView
+from SITTranslateLib.scene.headless.images import Pixels, mosaic, png, write_png
+from SITTranslateLib.scene.headless.views import SliceView, ThreeDView
 from SITTranslateLib.scene.result import DecomposedResult, SceneResult, add_translation, request_text
 from SITTranslateLib.scene.segmentation import CARRIED_COLOUR, SOURCE_COLOUR, add_segmentation_node, show_only
 from SITTranslateLib.volume import Volume
 
 VIEW_SIZE = (800, 680)
-GUTTER = 6
-_GUTTER_GREY = 34
 #: Millimetres shown around the segment that is looked at closely.
 CLOSE_MARGIN = 14.0
 #: Maps that a model gives besides the translation: so many are drawn.
@@ -361,44 +360,3 @@ def change_title(result: SceneResult) -> str:
     if result.ranges.faint:
         return "Intensity changed by less than 1 %"
     return layout.TITLES[layout.CHANGE]
-
-
-def mosaic(rows: Sequence[Sequence[Pixels]]) -> Pixels:
-    """Pictures of one size beside and below each other, with a thin gutter."""
-    height, width = rows[0][0].shape[:2]
-    columns = max(len(row) for row in rows)
-    canvas = np.full(
-        (len(rows) * (height + GUTTER) - GUTTER, columns * (width + GUTTER) - GUTTER, 3), _GUTTER_GREY, dtype=np.uint8
-    )
-    for r, row in enumerate(rows):
-        for c, picture in enumerate(row):
-            top, left = r * (height + GUTTER), c * (width + GUTTER)
-            canvas[top : top + height, left : left + width] = picture
-    return canvas
-
-
-def png(pixels: Pixels) -> bytes:
-    """``(height, width, 3)`` as the bytes of a PNG."""
-    import vtk
-    from vtk.util.numpy_support import numpy_to_vtk
-
-    image = vtk.vtkImageData()
-    image.SetDimensions(pixels.shape[1], pixels.shape[0], 1)
-    image.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(pixels[::-1]).reshape(-1, 3), deep=True))
-    writer = vtk.vtkPNGWriter()
-    writer.WriteToMemoryOn()
-    writer.SetInputData(image)
-    writer.Write()
-    return bytes(writer.GetResult())
-
-
-def write_png(pixels: Pixels, path: Path) -> None:
-    """Write ``(height, width, 3)`` as PNG.
-
-    Raises:
-        InputError: it cannot be written there.
-    """
-    try:
-        path.write_bytes(png(pixels))
-    except OSError as error:
-        raise InputError(f"The picture '{path.name}' cannot be written: {error.strerror}.") from error
