@@ -13,6 +13,7 @@ from torch import Tensor
 from SITTranslateLib.fields import tensors
 from SITTranslateLib.structure import CLASSES, normalised
 from SITTranslateLib.structure.network import TissueNetwork
+from SITTranslateLib.structure.refinement import refined
 
 #: Gaussian scales of the edges, voxels, and of the neighbourhood that they are compared with.
 EDGE_SCALES, EDGE_NEIGHBOURHOOD = (0.7, 1.5), 4.0
@@ -20,9 +21,13 @@ CHANNELS = len(CLASSES) + len(EDGE_SCALES)
 
 
 def tissue_probabilities(network: TissueNetwork, image: Tensor) -> Tensor:
-    """Probabilities ``(B, classes, K, J, I)`` of scans ``(B, 1, K, J, I)`` at 2 mm, any linear units."""
-    seen = np.stack([normalised(scan[0].float().cpu().numpy()) for scan in image])[:, None]
-    return torch.softmax(network(torch.from_numpy(seen).to(image.device)).float(), dim=1)
+    """Probabilities ``(B, classes, K, J, I)`` of scans ``(B, 1, K, J, I)`` at 2 mm, any linear units.
+
+    The network says what to expect of a place, the scan's own brightness what is there.
+    """
+    seen = torch.from_numpy(np.stack([normalised(scan[0].float().cpu().numpy()) for scan in image])[:, None])
+    seen = seen.to(image.device)
+    return refined(torch.softmax(network(seen).float(), dim=1), seen)
 
 
 def edges(image: Tensor) -> Tensor:
