@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from SITTranslateLib.errors import InputError
@@ -19,23 +20,39 @@ MUCH_MM = 1.2
 """A first look shows this much on average only where something moved: without motion it shows half of it."""
 SOFTEST = 100.0
 """mm^2; bends less priced than this are misfit of the contrasts."""
+LEAST_SAMPLES = 1000
+"""Voxels of tissue that the brightness of the classes is fitted to."""
+RIDGE = 1e-5
 
 
 @torch.no_grad()
 def register_across(
-    source: Tensor, target: Tensor, spacing: float, settings: Settings, progress: Callable[[float], None] | None = None
+    source: Tensor,
+    target: Tensor,
+    spacing: float,
+    settings: Settings,
+    progress: Callable[[float], None] | None = None,
+    tissues: Tensor | None = None,
 ) -> Tensor:
     """As :func:`~SITTranslateLib.traceability.registration.register`, for two scans of different contrasts.
 
-    The price of bending that holds back misfit where nothing moved is too high where much did. So a first registration
+    The price of bending that holds back misfit where nothing moves is too high where much did. So a first registration
     at that price says how much moves; if it is more than :data:`MUCH_MM`, the source is given the target's contrast by
-    the contrast map of the identity, and registered again at a price that falls with the square of the motion: the
-    variance of a motion is the reciprocal of its price.
+    what now lies on it, and registered again at a price that falls with the square of the motion: the variance of a
+    motion is the reciprocal of its price.
 
     Args:
         source, target, spacing, settings, progress: as there.
+        tissues: probabilities of the source's tissues ``(1, classes, K, J, I)``, if they are known: the source then has
+            the target's contrast from the start as well (:func:`painted_alike`).
     """
-    first = register(source, target, spacing, settings, None if progress is None else lambda f: progress(f / 2))
+
+    def half(start: float) -> Callable[[float], None] | None:
+        return None if progress is None else lambda fraction: progress(start + fraction / 2)
+
+    painted = None if tissues is None else painted_alike(source, tissues, target)
+    looks = source if painted is None else torch.cat((source, painted), dim=1)
+    first = register(looks, target, spacing, settings, half(0.0))
     axes = np.eye(3) * spacing
     coarse = axes * VELOCITY_COARSENING
     sampling = tensors.exponential(first, coarse, -1.0, max(2, tensors.squarings(first, coarse)))
@@ -45,12 +62,50 @@ def register_across(
     moved_mm = float(sampling[0].norm(dim=0)[tissue].mean()) if bool(tissue.any()) else 0.0
     if moved_mm <= MUCH_MM:
         return first
+    softer = replace(settings, smoothness=min(settings.smoothness, max(SOFTEST, settings.smoothness / moved_mm**2)))
+    if tissues is not None and painted is not None:
+        again = painted_alike(source, tissues, target, sampling, axes)
+        return register(painted if again is None else again, target, spacing, softer, half(0.5))
     try:
         alike, even = (torch.from_numpy(array)[None, None].to(source.device) for array in contrast_between(*scans))
     except InputError:
         return first
-    softer = replace(settings, smoothness=min(settings.smoothness, max(SOFTEST, settings.smoothness / moved_mm**2)))
-    return register(alike, even, spacing, softer, None if progress is None else lambda f: progress(0.5 + f / 2))
+    return register(alike, even, spacing, softer, half(0.5))
+
+
+def painted_alike(
+    source: Tensor,
+    tissues: Tensor,
+    target: Tensor,
+    sampling: Tensor | None = None,
+    axes: NDArray[np.float64] | None = None,
+) -> Tensor | None:
+    """The source in the target's contrast ``(1, 1, K, J, I)``, unmoved; None where too little tissue meets the target.
+
+    Each tissue gets the brightness, and the slope with the source's own, that fit the target where it lies now (robust
+    least squares), so that three tissues may have any order of brightness without the contrast bending to a motion.
+
+    Args:
+        source, target: ``(1, 1, K, J, I)``.
+        tissues: probabilities of the source's tissues ``(1, classes, K, J, I)``; the first class is what holds nothing.
+        sampling: where the source lies on the target as far as known, mm along (i, j, k); as it is by default.
+        axes: of the grid, needed with ``sampling``.
+    """
+    scale = source.std().clamp(min=1e-12)
+    images = torch.cat((tissues, tissues * ((source - source.mean()) / scale)), dim=1)
+    here = images if sampling is None or axes is None else tensors.warp(images, sampling, axes)
+    inside = here[0, 0] < 0.9
+    if int(inside.sum()) < LEAST_SAMPLES:
+        return None
+    seen, wanted = here[0][:, inside].double(), target[0, 0][inside].double()
+    ridge = RIDGE * seen.shape[1] * torch.eye(len(seen), dtype=seen.dtype, device=seen.device)
+    weight = torch.ones_like(wanted)
+    for _ in range(2):
+        fitted = torch.linalg.solve((seen * weight) @ seen.T + ridge, (seen * weight) @ wanted)
+        off = wanted - fitted @ seen
+        spread = 1.4826 * off.abs().median().clamp(min=1e-12)
+        weight = 1.0 / (1.0 + (off / (2.0 * spread)).square())
+    return torch.einsum("c,bckji->bkji", fitted.float(), images)[:, None]
 
 
 def _volume(image: Tensor, spacing: float) -> Volume:

@@ -21,6 +21,7 @@ from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.fields import tensors
 from SITTranslateLib.traceability.contrast import register_across
+from SITTranslateLib.traceability.expectation import tissue_images
 from SITTranslateLib.traceability.geometry import inside
 from SITTranslateLib.traceability.identity import tissue_mask
 from SITTranslateLib.traceability.registration import VELOCITY_COARSENING, Settings, register
@@ -106,7 +107,11 @@ def estimate(
         moving, fixed = (_on_working_grid(scan, grid).to(device) for scan in (source, translated))
         settings = Settings(SMOOTHNESS[kind] if smoothness is None else smoothness)
         tell = None if progress is None else lambda fraction: progress("estimating the motion", 0.9 * fraction)
-        found = (register_across if kind == CROSS else register)(moving, fixed, WORKING_SPACING_MM, settings, tell)
+        if kind == SAME:
+            found = register(moving, fixed, WORKING_SPACING_MM, settings, tell)
+        else:
+            tissues = _tissues(moving, grid)
+            found = register_across(moving, fixed, WORKING_SPACING_MM, settings, tell, tissues)
         velocity = _in_ras(found, grid)
     if progress is not None:
         progress("integrating the motion", 0.92)
@@ -263,6 +268,14 @@ def _on_working_grid(scan: Volume, grid: Grid) -> torch.Tensor:
     smooth = tensors.gaussian(image, sigma) if max(sigma) > 0.2 else image  # type: ignore[arg-type]
     on_grid = fields.resample_volume(scan.with_array(smooth[0, 0].numpy()), grid)
     return torch.from_numpy(on_grid.array)[None, None]
+
+
+def _tissues(scan: torch.Tensor, grid: Grid) -> torch.Tensor | None:
+    """Tissue probabilities of a scan on the working grid, None where no brain is found."""
+    image = Volume(scan[0, 0].cpu().numpy(), grid.affine)
+    head = tissue_mask(image.array)
+    found = tissue_images(image, head, None) if head.any() else []
+    return torch.from_numpy(np.stack(found))[None].to(scan.device) if found else None
 
 
 def _in_ras(velocity: torch.Tensor, grid: Grid) -> VectorField:

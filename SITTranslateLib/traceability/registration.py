@@ -16,7 +16,7 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from SITTranslateLib.fields import tensors
-from SITTranslateLib.traceability.similarity import LocalContrast, noise_variance
+from SITTranslateLib.traceability.similarity import LocalContrast, mean_pull, noise_variance
 from SITTranslateLib.traceability.smoothness import Smoothness
 
 VELOCITY_COARSENING = 2
@@ -48,7 +48,8 @@ def register(
     """Velocity of the motion that brings the source onto the target.
 
     Args:
-        source, target: ``(1, 1, K, J, I)`` on one isotropic grid, each size a multiple of 4.
+        source: ``(1, n, K, J, I)``, one image or several of the same anatomy that count alike.
+        target: ``(1, 1, K, J, I)`` on the same isotropic grid, each size a multiple of 4.
         spacing: of that grid, mm.
         settings: how.
         progress: told the fraction done.
@@ -57,26 +58,29 @@ def register(
         Velocity in mm per unit time along (i, j, k), ``(1, 3, K / 2, J / 2, I / 2)``: ``exp(-v)`` is the sampling
         field. Voxel centres of the coarse grid lie in the middle of 2 x 2 x 2 voxels.
     """
-    scans = [_standardised(scan) for scan in (source, target)]
-    noises = [noise_variance(scan) for scan in scans]
-    # Equal blur of both, or half-voxel shifts would be rewarded for the noise that interpolation takes away.
-    scans = [tensors.gaussian(scan, (0.7,) * 3) for scan in scans]
+    scans = [_standardised(scan) for scan in (*source.split(1, dim=1), target)]
+    *noises, fixed_noise = [noise_variance(scan) for scan in scans]
+    # Equal blur of all, or half-voxel shifts would be rewarded for the noise that interpolation takes away.
+    *looks, fixed_scan = [tensors.gaussian(scan, (0.7,) * 3) for scan in scans]
     velocity: Tensor | None = None
     done, total = 0, settings.iterations * len(settings.levels)
     for index, level in enumerate(settings.levels):
-        moving, fixed = (_pooled(scan, level) for scan in scans)
-        moving_noise, fixed_noise = (0.3 * noise / level**2 + 1e-4 for noise in noises)
+        moving, fixed = _pooled(torch.cat(looks, dim=1), level), _pooled(fixed_scan, level)
         coarsening = max(1, VELOCITY_COARSENING // level)
         axes, coarse_axes = np.eye(3) * spacing * level, np.eye(3) * spacing * level * coarsening
         shape = tuple(n // coarsening for n in moving.shape[2:])
         velocity = resized(velocity, shape) if velocity is not None else moving.new_zeros(1, 3, *shape)
-        similarity = LocalContrast(fixed, settings.window, fixed_noise)
+        similarity = LocalContrast(fixed, settings.window, _at_level(fixed_noise, level))
         price = Smoothness(shape, spacing * level * coarsening, settings.smoothness, moving.device)  # type: ignore[arg-type]
         for _ in range(settings.iterations):
             steps = max(2, tensors.squarings(velocity, coarse_axes))
             sampling = tensors.exponential(velocity, coarse_axes, -1.0, steps)
             moved = tensors.warp(moving, resized(sampling, moving.shape[2:]), axes)
-            change = price.step(similarity.pull(moved, moving_noise, axes).pooled(coarsening), velocity)
+            pulls = [
+                similarity.pull(look, _at_level(noise, level), axes).pooled(coarsening)
+                for look, noise in zip(moved.split(1, dim=1), noises, strict=True)
+            ]
+            change = price.step(mean_pull(pulls), velocity)
             largest = float(change.norm(dim=1).max())
             # The linearisation holds over about a voxel.
             velocity = velocity + change * min(1.0, spacing * level / max(largest, 1e-9))
@@ -102,6 +106,11 @@ def _standardised(scan: Tensor) -> Tensor:
     linear = np.clip((values - bottom) / max(top - bottom, 1e-12), -0.2, 1.5)
     mixed = torch.from_numpy((0.5 * ranks + 0.5 * linear).astype(np.float32)).view(scan.shape).to(scan.device)
     return (mixed - mixed.mean()) / mixed.std().clamp(min=1e-6)
+
+
+def _at_level(noise: float, level: int) -> float:
+    """What is left of a variance of noise after blur and pooling."""
+    return 0.3 * noise / level**2 + 1e-4
 
 
 def _pooled(scan: Tensor, factor: int) -> Tensor:

@@ -8,6 +8,7 @@ The derivative is exact by the envelope theorem: the fitted q are optimal, so on
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +35,11 @@ class Pull:
         if factor == 1:
             return self
         return Pull(functional.avg_pool3d(self.force, factor), functional.avg_pool3d(self.hessian, factor))
+
+
+def mean_pull(pulls: Sequence[Pull]) -> Pull:
+    """What several images ask together, each counting alike."""
+    return Pull(sum(p.force for p in pulls) / len(pulls), sum(p.hessian for p in pulls) / len(pulls))  # type: ignore[arg-type]
 
 
 class LocalContrast:

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from SITTranslateLib import fields
 from SITTranslateLib.fields import tensors
-from SITTranslateLib.structure import SPACING_MM
+from SITTranslateLib.structure import SPACING_MM, normalised
 from SITTranslateLib.structure.maps import shows_a_brain, tissue_probabilities
+from SITTranslateLib.structure.refinement import refined
 from SITTranslateLib.volume import Grid, Volume
 
 MULTIPLE = 8
@@ -37,4 +38,6 @@ def on_grid(scan: Volume, grid: Grid) -> Tensor:
 def tissues_of(scan: Tensor, device: str | torch.device = "cpu") -> Tensor | None:
     """Probabilities ``(1, classes, K, J, I)`` of a scan on an upright grid of 2 mm, or None where no brain is found."""
     found = tissue_probabilities(scan, device)
-    return found if shows_a_brain(found, SPACING_MM) else None
+    if not shows_a_brain(found, SPACING_MM):
+        return None
+    return refined(found, torch.from_numpy(normalised(scan[0, 0].cpu().numpy()))[None, None].to(found.device))
