@@ -97,7 +97,8 @@ class CrossContrastTrainer:
         torch.manual_seed(1_000_003 * (self.config.course.seed + 1) + self.step)
         outcome: Outcome = self.objective(batch, self.step)
         terms = dict(outcome.terms)
-        awake = min(1.0, self.step / max(1.0, self.config.course.ramp * self.config.course.steps))
+        course = self.config.course
+        awake = min(1.0, max(0, self.step - course.usual_first) / max(1.0, course.ramp * course.steps))
         for name, (_, fake) in outcome.judged.items():
             kind = self._term_of(name)
             terms[kind] = terms.get(kind, torch.zeros(())) + awake * generator_loss(self.critics[name](fake))

@@ -22,6 +22,8 @@ class Terms:
         voxel: distance to the clean scan of the same head in the other contrast (paired only).
         self_reconstruction, cycle: of UNIT; ``cycle`` of SASAN is L1 + (1 - SSIM).
         kl, kl_cycle: mean square of the latent (its variance is 1), first and after translation.
+        usual: distance to the tissue classes of the scan, each painted as bright as it is in a scan of another head
+            in the other contrast: it tells which tissue is bright, which a critic and a cycle cannot.
         adversarial: least-squares GAN on images, all scales.
         identity: a scan that already has the target's contrast stays as it is.
         segmentation, segmentation_fake: cross-entropy and Dice of the source, and of its translation.
@@ -36,6 +38,7 @@ class Terms:
     cycle: float = 0.0
     kl: float = 0.0
     kl_cycle: float = 0.0
+    usual: float = 0.0
     adversarial: float = 0.0
     identity: float = 0.0
     segmentation: float = 0.0
@@ -58,6 +61,8 @@ class Course:
         matched_slices: unpaired slices lie within this many of each other; negative for anywhere.
         cycle_every: the cycle and the self reconstruction, which double a step's cost, are only gone round at every
             such step.
+        usual_first, usual_last: steps over which the ``usual`` term falls, and the share of its weight that it falls
+            to; the critics wake up after it.
         ramp: share of the steps over which the adversarial terms wake up.
         attention_first: steps in which only the attention module learns, from the labels.
         attention_rate: factor of its rate after that (0 freezes it, as the released trainer does).
@@ -76,6 +81,8 @@ class Course:
     paired_share: float = 0.0
     matched_slices: int = 2
     cycle_every: int = 1
+    usual_first: int = 0
+    usual_last: float = 0.0
     ramp: float = 0.1
     attention_first: int = 0
     attention_rate: float = 1.0

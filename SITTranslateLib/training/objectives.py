@@ -58,6 +58,11 @@ class Objective(nn.Module):
         paired = batch["paired"].reshape(-1, *[1] * (batch["mask"].ndim - 1))
         return paired * (1.0 + (self.config.course.brain_weight - 1.0) * batch["mask"])
 
+    def usual_left(self, step: int) -> float:
+        """Factor of the ``usual`` term at a step."""
+        last = self.config.course.usual_last
+        return last + (1.0 - last) * max(0.0, 1.0 - step / max(1, self.config.course.usual_first))
+
     def cycle_now(self, step: int) -> bool:
         return self.want.cycle > 0 and step % self.config.course.cycle_every == 0
 
@@ -107,6 +112,9 @@ class SAUnitObjective(Objective):
             )
             if want.kl_cycle:
                 outcome.terms["kl_cycle"] = self._sum(z.float().square().mean() for z in again.values())
+        if want.usual:
+            painted = {self.target: batch["target_painted"], self.source: batch["source_painted"]}
+            outcome.terms["usual"] = self.usual_left(step) * self._sum(self.distance(fake[n], painted[n]) for n in fake)
         if want.adversarial:
             outcome.judged = {name: (scans[name], fake[name]) for name in scans}
         return outcome
@@ -153,6 +161,9 @@ class SASANObjective(Objective):
             result = made[(source, target)]
             if want.voxel:
                 add("voxel", self.distance(result.image, clean[target], self.weight(batch)))
+            if want.usual:
+                painted = batch["target_painted" if target == self.target else "source_painted"]
+                add("usual", self.usual_left(step) * self.distance(result.image, painted))
             if want.orthogonality:
                 add("orthogonality", orthogonality(result.attended.maps))
             if want.identity:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from SITTranslateLib.training.cross_contrast_config import CrossContrastConfig
-from SITTranslateLib.training.heads import Head
+from SITTranslateLib.training.heads import CLASSES, Head
 
 #: How much a source's gain and transfer curve are varied, beside its scanner's: more scanners than there are heads.
 #: And what is taken off: in real T1w scans cerebrospinal fluid may be as dark as air.
@@ -25,7 +26,8 @@ def batches(heads: Sequence[Head], config: CrossContrastConfig, start: int = 0) 
     ``source`` and ``target`` are scans ``(B, slices, J, I)`` (blocks ``(B, 1, k, j, i)`` in 3D) of the same heads, or
     of others if the config is not paired; ``source_clean`` and ``target_clean`` are what the heads of the *source*
     look like without a scanner; ``classes`` and ``mask`` are of the source's middle slice; ``paired`` is 1 for the
-    examples whose target is the same head.
+    examples whose target is the same head. For the ``usual`` term, ``source_painted`` and ``target_painted`` are the
+    classes of the target's and of the source's head, each as bright as the other head's are on average.
     """
     step = start
     while True:
@@ -76,12 +78,41 @@ def _example(heads: Sequence[Head], config: CrossContrastConfig, rng: np.random.
         "source_clean": cut(head, config.source, window, clean=True),
         "target_clean": cut(head, config.target, window, clean=True),
     }
+    if config.terms.usual:
+        for name, contrast, drawn, like, where in (
+            ("source", config.source, other, head, other_window),
+            ("target", config.target, head, other, window),
+        ):
+            painted = _painted(drawn, where, class_means(like, contrast, strip), strip)
+            example[f"{name}_painted"] = np.ascontiguousarray(painted[..., ::-1] if flip else painted)
     if _is_3d(config):
         example = {name: values[None] for name, values in example.items()}
     example["classes"] = np.ascontiguousarray(classes).astype(np.int64)
     example["mask"] = np.ascontiguousarray(mask[None]).astype(np.float32)
     example["paired"] = np.array(paired, np.float32)
     return example
+
+
+@cache
+def class_means(head: Head, contrast: str, strip: bool) -> NDArray[np.float32]:
+    """Mean brightness of each class in a head's scan, in network units; the brain's alone if ``strip``."""
+    thin = (slice(None, None, 3),) * 3
+    values, classes = head.scans[contrast][thin].astype(np.float32), head.classes[thin]
+    if strip:
+        gain, shift = head.stripped[contrast]
+        inside = head.mask[thin] > 0
+        values, classes = np.where(inside, gain * values + shift, np.float32(0.0)), np.where(inside, classes, 0)
+    count = np.bincount(classes.ravel(), minlength=len(CLASSES))
+    total = np.bincount(classes.ravel(), weights=values.ravel(), minlength=len(CLASSES))
+    return np.asarray(total / np.maximum(count, 1), dtype=np.float32)
+
+
+def _painted(head: Head, where: tuple[slice, ...], means: NDArray[np.float32], strip: bool) -> NDArray[np.float32]:
+    slices = np.clip(np.arange(where[0].start, where[0].stop), 0, head.classes.shape[0] - 1)
+    classes = head.classes[slices][(slice(None), *where[1:])]
+    if strip:
+        classes = np.where(head.mask[slices][(slice(None), *where[1:])] > 0, classes, 0)
+    return means[classes]
 
 
 def _is_3d(config: CrossContrastConfig) -> bool:

@@ -27,7 +27,7 @@ from SITTranslateLib.training.cross_contrast_config import (
 )
 from SITTranslateLib.training.heads import Head, HeadPool
 from SITTranslateLib.training.publishing import publish
-from SITTranslateLib.training.slices import batches
+from SITTranslateLib.training.slices import batches, class_means
 from SITTranslateLib.translate.model import load_model
 
 UNIT = {"encoders": ["T1w", "T2w"], "generators": ["T1w", "T2w"], "base": 4, "width": 8, "blocks": 1}
@@ -70,10 +70,15 @@ ABLATION = {
                         replace(ALL_UNIT, voxel=0), False, noise=1.0),
     "SA-UNIT paired": a_config("sa_unit", UNIT, Terms(voxel=1, self_reconstruction=1, cycle=1), cycle_every=2),
     "SA-UNIT, some pairs": a_config("sa_unit", UNIT, ALL_UNIT, False, paired_share=0.5),
+    "SA-UNIT, usual brightness": a_config(
+        "sa_unit", UNIT, replace(ALL_UNIT, voxel=0, usual=1), False, usual_first=2, usual_last=0.1),
+    "SA-UNIT 3D, usual brightness": a_config("sa_unit", UNIT | {"dims": 3}, Terms(cycle=1, usual=1), False),
     "SA-UNIT 2D": a_config("sa_unit", UNIT | {"dims": 2}, ALL_UNIT, False, matched_slices=-1),
     "SA-UNIT 3D": a_config("sa_unit", UNIT | {"dims": 3}, ALL_UNIT, False, critic_scales=1),
     "SASAN": a_config("sasan", BOTH_WAYS, replace(ALL_SASAN, voxel=0), False, attention_first=1, attention_rate=0.1),
     "SASAN, attention frozen": a_config("sasan", BOTH_WAYS, replace(ALL_SASAN, voxel=0), False, attention_rate=0.0),
+    "SASAN, usual brightness": a_config(
+        "sasan", BOTH_WAYS, replace(ALL_SASAN, voxel=0, usual=1), False, usual_first=2),
     "SASAN without labels": a_config(
         "sasan", BOTH_WAYS, replace(ALL_SASAN, voxel=0, segmentation=0, segmentation_fake=0, class_adversarial=0),
         False),
@@ -165,6 +170,28 @@ def test_unpaired_examples_come_from_different_heads(heads: list[Head]) -> None:
         numbers = {"source": batch["source"].amax(dim=(1, 2, 3)), "target": batch["target"].amax(dim=(1, 2, 3))}
         assert all(round(float(x)) % 2 == 0 or float(x) > 1.2 for x in numbers["source"])
         assert all(float(x) > 0.5 for x in numbers["target"]), "targets are of the odd heads"
+
+
+def test_usual_brightness_is_of_the_other_head_and_anatomy_of_ones_own(heads: list[Head]) -> None:
+    config = ABLATION["SA-UNIT, usual brightness"]
+    config = replace(config, course=replace(config.course, strip=0.5, matched_slices=0))
+    for batch in islice(batches(heads, config), 6):
+        for row in range(len(batch["paired"])):
+            classes, painted = batch["classes"][row], batch["target_painted"][row]
+            levels = [painted[painted.shape[0] // 2][classes == c].unique() for c in classes.unique().tolist()]
+            assert all(len(level) == 1 for level in levels), "each class has one brightness"
+    head = heads[1]
+    means = class_means(head, "T2w", False)
+    thin = head.scans["T2w"][::3, ::3, ::3].astype(np.float32)
+    present = np.unique(head.classes[::3, ::3, ::3])
+    for index in present:
+        assert means[index] == pytest.approx(thin[head.classes[::3, ::3, ::3] == index].mean(), abs=1e-4)
+
+
+def test_the_usual_term_falls_to_its_last_share_and_the_critics_wake_after_it() -> None:
+    config = a_config("sa_unit", UNIT, Terms(usual=1), False, steps=40, usual_first=10, usual_last=0.25)
+    objective = trainer_of(config).objective.module
+    assert [objective.usual_left(step) for step in (0, 5, 10, 39)] == pytest.approx([1.0, 0.625, 0.25, 0.25])
 
 
 def test_least_squares_has_no_activation_on_its_scores() -> None:
