@@ -26,6 +26,7 @@ from SITTranslateLib.evaluation.plasticine_table import (
     run_table,
     summarise,
 )
+from SITTranslateLib.evaluation.realism import Features
 from SITTranslateLib.structure.network import TissueNetwork
 from SITTranslateLib.systems.plasticine.network import PlasticineNetwork
 from SITTranslateLib.systems.plasticine.structure_map import tissue_probabilities
@@ -107,10 +108,14 @@ def segmenting(network: TissueNetwork) -> Segmenter:
 
 
 def run(
-    cases: Iterable[AgeingCase], methods: Mapping[str, Method], segment: Segmenter, folder: Path
+    cases: Iterable[AgeingCase],
+    methods: Mapping[str, Method],
+    segment: Segmenter,
+    folder: Path,
+    features: Features | None = None,
 ) -> dict[str, dict[str, dict[str, float]]]:
     """The table; writes ``plasticine.md`` and ``plasticine.json`` and returns the means."""
-    rows = run_table(cases, methods, segment)
+    rows = run_table(cases, methods, segment, features)
     summary = summarise(rows)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "plasticine.md").write_text(as_markdown(summary), encoding="utf-8")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from SITTranslateLib import fields
 from SITTranslateLib.evaluation import image_quality as quality
 from SITTranslateLib.evaluation.cross_contrast_table import SPANS
+from SITTranslateLib.evaluation.realism import Features, kernel_distance
 from SITTranslateLib.traceability.agreement import agreement
 from SITTranslateLib.volume import Grid, VectorField, Volume
 
@@ -22,7 +23,8 @@ Array = NDArray[np.float32]
 #: Brain tissues of :data:`SITTranslateLib.structure.CLASSES` that segmentations are compared by.
 BRAIN_CLASSES = [1, 2, 3, 4]
 TITLES = {
-    "psnr": "PSNR (dB)", "ssim": "SSIM", "dice": "Dice, carried to translated", "hd95": "HD95 (mm)",
+    "psnr": "PSNR (dB)", "ssim": "SSIM", "unlike": "unlike real ones (kernel distance)",
+    "dice": "Dice, carried to translated", "hd95": "HD95 (mm)",
     "dice_known": "Dice, known labels carried", "miss": "displacement error, mean (mm)",
     "miss_p95": "displacement error, p95 (mm)", "motion_p99": "longest motion, p99 (mm)", "folded": "folded voxels",
     "inverse": "inverse error, mean (mm)", "recomposition": "recomposition error (network units)",
@@ -128,15 +130,30 @@ def _agreement(one: NDArray[np.uint8], other: NDArray[np.uint8], grid: Grid) -> 
     return float(np.mean(overlaps)), float(np.mean(distances)) if distances else float("nan")
 
 
-def run_table(cases: Iterable[AgeingCase], methods: Mapping[str, Method], segment: Segmenter) -> list[Row]:
-    """Every method on every case."""
-    rows = []
-    for case in cases:
+def run_table(
+    cases: Iterable[AgeingCase],
+    methods: Mapping[str, Method],
+    segment: Segmenter,
+    features: Features | None = None,
+) -> list[Row]:
+    """Every method on every case; with ``features`` also how unlike the other cases' true scans its images are."""
+    rows, cases = [], list(cases)
+    real = [features(case.truth, case.brain_after) for case in cases] if features is not None else []
+    for index, case in enumerate(cases):
         seen = segment(case.source)
+        others = [r for n, r in enumerate(real) if n != index and _of_a_kind(cases[n], case)]
         for name, method in methods.items():
-            figures = figures_of(case, method(case), segment, seen)
+            answer = method(case)
+            figures = figures_of(case, answer, segment, seen)
+            if features is not None and others:
+                samples = features(answer.image, case.brain_after)
+                figures["unlike"] = kernel_distance(samples, np.concatenate(others))
             rows.append(Row(name, case.group, case.name, case.years, figures))
     return rows
+
+
+def _of_a_kind(one: AgeingCase, other: AgeingCase) -> bool:
+    return one.group == other.group and one.target == other.target
 
 
 def summarise(rows: Iterable[Row]) -> dict[str, dict[str, dict[str, float]]]:

@@ -58,6 +58,18 @@ def test_the_truth_wins_and_doing_nothing_shows_the_motion(cases: list[AgeingCas
     assert "### aged" in text and TITLES["miss"] in text and "| do nothing |" in text
 
 
+def test_with_features_the_truth_looks_most_like_real_scans(cases: list[AgeingCase]) -> None:
+    def features(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        smooth = image.reshape(-1)[mask.reshape(-1)][:400, None]
+        return np.concatenate((smooth, smooth**2), axis=1)
+
+    methods = {"do nothing": lambda case: Answer(case.source), "the truth itself": report.the_truth}
+    summary = summarise(run_table(cases, methods, by_brightness, features))
+    for group in ("aged", "still"):
+        assert summary[group]["the truth itself"]["unlike"] < summary[group]["do nothing"]["unlike"]
+    assert TITLES["unlike"] in as_markdown(summary)
+
+
 def test_a_network_is_measured_with_its_own_field(cases: list[AgeingCase], tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = systems.create("plasticine", TINY).eval()
