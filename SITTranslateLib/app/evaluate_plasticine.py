@@ -22,7 +22,7 @@ def evaluate_plasticine(runs: Sequence[str], out: Path, labels: Path | None, cac
     """
     from SITTranslateLib.evaluation import plasticine_report as report
     from SITTranslateLib.evaluation.plasticine_table import as_markdown
-    from SITTranslateLib.evaluation.realism import features_of
+    from SITTranslateLib.evaluation.realism import patches
     from SITTranslateLib.training.plasticine import finished
     from SITTranslateLib.training.plasticine_held_out import POOLS, case_of, cases_of
     from SITTranslateLib.training.plasticine_runs import heads_of
@@ -47,8 +47,7 @@ def evaluate_plasticine(runs: Sequence[str], out: Path, labels: Path | None, cac
         found = heads_of(pool, labels, cache)[:heads]
         cases += cases_of(found, f"{group}, aged", source, target, aged=True)
         cases += cases_of(found, f"{group}, as they are", source, target, aged=False)
-    judge = judged[0].structure
-    summary = report.run(cases, methods, report.segmenting(judge), out, features_of(judge))
+    summary = report.run(cases, methods, report.segmenting(judged[0].structure), out, patches)
     typer.echo(as_markdown(summary))
     for name, (_, network) in networks.items():
         if network.guide == "structure":

@@ -274,7 +274,7 @@ def _tissues(scan: torch.Tensor, grid: Grid) -> torch.Tensor | None:
     """Tissue probabilities of a scan on the working grid, None where no brain is found."""
     image = Volume(scan[0, 0].cpu().numpy(), grid.affine)
     head = tissue_mask(image.array)
-    found = tissue_images(image, head, None) if head.any() else []
+    found = tissue_images(image, head, None, expected=False) if head.any() else []
     return torch.from_numpy(np.stack(found))[None].to(scan.device) if found else None
 
 

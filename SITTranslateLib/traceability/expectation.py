@@ -66,13 +66,16 @@ def expected_residual(
     return expected
 
 
-def tissue_images(source: Volume, head: NDArray[np.bool_], sampling: VectorField | None) -> list[FloatArray]:
+def tissue_images(
+    source: Volume, head: NDArray[np.bool_], sampling: VectorField | None, *, expected: bool = True
+) -> list[FloatArray]:
     """Tissue probabilities of a source, moved as it is, on its grid; none where no brain is found.
 
     Args:
         source: any contrast.
         head: where its tissue is ``(K, J, I)``.
         sampling: mm RAS on the source's grid, or None where nothing moves.
+        expected: also what is expected of each place, before those that its brightness shows.
     """
     ends = [np.flatnonzero(head.any(axis=tuple(a for a in range(3) if a != axis)))[[0, -1]] for axis in (2, 1, 0)]
     points = source.grid.to_world(np.array([[i, j, k] for i in ends[0] for j in ends[1] for k in ends[2]], dtype=float))
@@ -84,7 +87,7 @@ def tissue_images(source: Volume, head: NDArray[np.bool_], sampling: VectorField
     if found is None:
         return []
     images = []
-    for image in found[0].cpu().numpy():
+    for image in torch.cat(found if expected else found[1:], dim=1)[0].cpu().numpy():
         here = fields.resample_volume(Volume(np.ascontiguousarray(image), grid.affine), source.grid)
         images.append((here if sampling is None else fields.warp(here, sampling)).array)
     return images

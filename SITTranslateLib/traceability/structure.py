@@ -35,9 +35,14 @@ def on_grid(scan: Volume, grid: Grid) -> Tensor:
     return torch.from_numpy(fields.resample_volume(scan.with_array(smooth[0, 0].numpy()), grid).array)[None, None]
 
 
-def tissues_of(scan: Tensor, device: str | torch.device = "cpu") -> Tensor | None:
-    """Probabilities ``(1, classes, K, J, I)`` of a scan on an upright grid of 2 mm, or None where no brain is found."""
-    found = tissue_probabilities(scan, device)
-    if not shows_a_brain(found, SPACING_MM):
+def tissues_of(scan: Tensor, device: str | torch.device = "cpu") -> tuple[Tensor, Tensor] | None:
+    """Probabilities ``(1, classes, K, J, I)`` of a scan on an upright grid of 2 mm, or None where no brain is found.
+
+    Returns:
+        What the network expects of a place, and what the scan's brightness says there.
+    """
+    expected = tissue_probabilities(scan, device)
+    if not shows_a_brain(expected, SPACING_MM):
         return None
-    return refined(found, torch.from_numpy(normalised(scan[0, 0].cpu().numpy()))[None, None].to(found.device))
+    seen = torch.from_numpy(normalised(scan[0, 0].cpu().numpy()))[None, None].to(expected.device)
+    return expected, refined(expected, seen)

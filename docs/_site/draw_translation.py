@@ -1,10 +1,10 @@
-"""Scans and what a model makes of them, for docs/cross-contrast.md.
+"""Scans and what a model makes of them, for docs/cross-contrast.md and docs/plasticine.md.
 
     python docs/_site/draw_translation.py MODEL OUT.png SCAN TRUTH [SCAN TRUTH ...]
 
-``-`` stands for a truth that there is not. CT is shown in a window for bone and one for the brain, with the
-segmentation if the model gives one; other images each in a window of their own.
-Axial and coronal through the middle of the brain.
+``-`` stands for a truth that there is not. A model with an age is asked for today and for 20 years later. CT is shown
+in a window for bone and one for the brain, with the segmentation if the model gives one; other images each in a
+window of their own. Axial and coronal through the middle of the brain.
 """
 
 from __future__ import annotations
@@ -59,7 +59,12 @@ def panels(model: str, scan: Path, truth: str) -> list[Panel]:
     shown = on_grid(source, centre)
     found = [Panel("scan", shown, window_of(shown))]
     made = on_grid(result.translated, centre)
-    if made.min() < BONE[0] / 2:
+    if "age" in result.provenance.attributes:
+        for age, title in ((0, "translated, today"), (20, "20 years older")):
+            later = sit.translate(source, model=model, device="cpu", age=age)
+            image = on_grid(later.translated, centre)
+            found.append(Panel(title, image, window_of(image)))
+    elif made.min() < BONE[0] / 2:
         found += [Panel("translated, bone", made, BONE), Panel("translated, brain", made, BRAIN)]
     else:
         found += [Panel("translated", made, window_of(made))]
@@ -78,7 +83,9 @@ def on_grid(volume: Volume, centre: np.ndarray) -> np.ndarray:
 
 def window_of(image: np.ndarray) -> tuple[float, float]:
     inside = image[image != image.flat[0]]
-    return min(0.0, float(np.percentile(inside, 0.5))), float(np.percentile(inside, 99.7))
+    low = float(np.percentile(inside, 0.5))
+    # Only CT has something to show below 0; elsewhere that is the ringing of an edge.
+    return low if low < BONE[0] / 2 else 0.0, float(np.percentile(inside, 99.7))
 
 
 if __name__ == "__main__":

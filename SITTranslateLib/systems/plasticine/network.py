@@ -30,6 +30,10 @@ GUIDES = ("structure", "source")
 CORRECTIONS = 4
 
 
+#: Probability of *outside* above which a voxel stays empty.
+NOTHING = 0.99
+
+
 class PlasticineNetwork(nn.Module):
     """One contrast from another, the anatomy moved by as much as the attribute asks for.
 
@@ -125,6 +129,8 @@ class PlasticineNetwork(nn.Module):
         report(0.2)
         drawn = self.paint(image, moved, lambda done: report(0.2 + 0.7 * done))
         painted = torch.stack(drawn).mean(dim=0)
+        # In air, and where stripping took all away, there is nothing to paint: no grey box about a head.
+        painted = painted.masked_fill(moved[:, :1] > NOTHING, 0.0)
         # Where nothing is asked for, nothing is interpolated either.
         unmoved = (painted if still else carried_back(painted, sampling, motion, axes)).clamp(0.0, self.most)
         extras = {"within the scan": within(sampling, axes)}

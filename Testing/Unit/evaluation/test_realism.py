@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
+from scipy import ndimage
 
-from SITTranslateLib.evaluation.realism import features_of, kernel_distance
-from SITTranslateLib.structure.network import TissueNetwork
+from SITTranslateLib.evaluation.realism import kernel_distance, patches
 
 
 def samples(count: int, shift: float = 0.0, scale: float = 1.0, seed: int = 0) -> np.ndarray:
@@ -45,14 +44,22 @@ def test_one_sample_is_too_few() -> None:
         kernel_distance(samples(1), samples(5))
 
 
-def test_features_are_the_deepest_level_inside_the_mask() -> None:
-    torch.manual_seed(0)
-    network = TissueNetwork((4, 6, 8)).eval()
-    image = np.random.default_rng(0).random((16, 20, 18), dtype=np.float32)
-    mask = np.zeros(image.shape, bool)
-    mask[4:12, 4:16, 4:16] = True
-    found = features_of(network)(image, mask)
-    assert found.shape == (2 * 3 * 3, 8)
-    outside = image.copy()
-    outside[:2] = 5.0
-    np.testing.assert_array_equal(features_of(network)(outside, mask), found)
+def test_patches_lie_inside_and_know_contrast_and_blur() -> None:
+    rng = np.random.default_rng(0)
+    mask = np.zeros((16, 20, 18), bool)
+    mask[3:13, 3:17, 3:15] = True
+
+    def image(seed: int) -> np.ndarray:
+        grain = np.random.default_rng(seed).normal(size=mask.shape)
+        return np.where(mask, 0.5 + 0.2 * ndimage.gaussian_filter(grain, 1.0) / 0.15, 9.0).astype(np.float32)
+
+    real = np.concatenate([patches(image(n), ndimage.binary_erosion(mask, iterations=2)) for n in range(3)])
+    inside = ndimage.binary_erosion(mask, iterations=2)
+    assert real.shape[1] == 27 and float(real.max()) < 9.0
+    another = image(7)
+    blurred = ndimage.gaussian_filter(another, 1.0)
+    found = [kernel_distance(patches(i, inside), real) for i in (another, blurred, 1.0 - another)]
+    assert found[0] < 0.5 * found[1] and found[0] < 0.5 * found[2]
+    few = np.zeros(mask.shape, bool)
+    few[5, 5, 5:8] = True
+    assert patches(rng.random(mask.shape, dtype=np.float32), few).shape == (3, 27)

@@ -72,9 +72,13 @@ def test_tissue_is_found_on_any_grid_and_not_where_there_is_no_head() -> None:
     head = procedural_head(4, spacing=2.0)
     whole = simulate_scan(head, "T1w", None, 1)
     images = tissue_images(whole, tissue_mask(whole.array), None)
-    assert len(images) == len(CLASSES)
-    total = sum(images)
+    assert len(images) == 2 * len(CLASSES)
     inside = tissue_mask(whole.array)
-    assert np.allclose(total[inside], 1.0, atol=0.02)
+    expected, found = images[: len(CLASSES)], images[len(CLASSES) :]
+    for total in (sum(expected), sum(found)):
+        assert np.allclose(total[inside], 1.0, atol=0.02)
+    alone = tissue_images(whole, inside, None, expected=False)
+    assert all(np.array_equal(one, other) for one, other in zip(alone, found, strict=True))
+    assert np.stack(found).max(axis=0)[inside].mean() > np.stack(expected).max(axis=0)[inside].mean(), "surer"
     sheared = Volume(whole.array, whole.affine @ np.diag((1.0, 1.0, 4.0, 1.0)), "no head")
     assert tissue_images(sheared, tissue_mask(sheared.array), None) == []
