@@ -36,7 +36,7 @@ from SITTranslateLib.volume import VectorField, Volume
 CARD_COLUMNS = {
     "psnr": ("PSNR in the brain", "dB"),
     "ssim": ("SSIM in the brain", ""),
-    "dice": ("Dice of the carried segmentation with that of the translated scan", ""),
+    "dice": ("Dice of the carried segmentation with that of the translated scan (doing nothing: with itself)", ""),
     "miss": ("displacement error in the brain, mean", "mm"),
     "inverse": ("inverse error, mean", "mm"),
 }
