@@ -142,12 +142,12 @@ def run_table(
     for index, case in enumerate(cases):
         seen = segment(case.source)
         others = [r for n, r in enumerate(real) if n != index and _of_a_kind(cases[n], case)]
+        reference = np.concatenate(others) if others else None
         for name, method in methods.items():
             answer = method(case)
             figures = figures_of(case, answer, segment, seen)
-            if features is not None and others:
-                samples = features(answer.image, case.brain_after)
-                figures["unlike"] = kernel_distance(samples, np.concatenate(others))
+            if features is not None and reference is not None:
+                figures["unlike"] = kernel_distance(features(answer.image, case.brain_after), reference)
             rows.append(Row(name, case.group, case.name, case.years, figures))
     return rows
 

@@ -57,8 +57,8 @@ def register_across(
     coarse = axes * VELOCITY_COARSENING
     sampling = tensors.exponential(first, coarse, -1.0, max(2, tensors.squarings(first, coarse)))
     sampling = resized(sampling, source.shape[2:])
-    scans = [_volume(image, spacing) for image in (source, tensors.warp(source, sampling, axes), target)]
-    tissue = torch.from_numpy(tissue_mask(scans[0].array) | tissue_mask(scans[2].array)).to(source.device)
+    still, wanted = _volume(source, spacing), _volume(target, spacing)
+    tissue = torch.from_numpy(tissue_mask(still.array) | tissue_mask(wanted.array)).to(source.device)
     moved_mm = float(sampling[0].norm(dim=0)[tissue].mean()) if bool(tissue.any()) else 0.0
     if moved_mm <= MUCH_MM:
         return first
@@ -66,10 +66,12 @@ def register_across(
     if tissues is not None and painted is not None:
         again = painted_alike(source, tissues, target, sampling, axes)
         return register(painted if again is None else again, target, spacing, softer, half(0.5))
+    moved = _volume(tensors.warp(source, sampling, axes), spacing)
     try:
-        alike, even = (torch.from_numpy(array)[None, None].to(source.device) for array in contrast_between(*scans))
+        arrays = contrast_between(still, moved, wanted)
     except InputError:
         return first
+    alike, even = (torch.from_numpy(array)[None, None].to(source.device) for array in arrays)
     return register(alike, even, spacing, softer, half(0.5))
 
 

@@ -87,12 +87,20 @@ class Head:
         self, contrast: str, first: int, count: int, *, clean: bool = False, strip: bool = False
     ) -> NDArray[np.float32]:
         """``count`` slices from ``first``, the border repeated; in the units of the stripped brain if ``strip``."""
-        where = np.clip(np.arange(first, first + count), 0, self.classes.shape[0] - 1)
+        where = self._slices(first, count)
         values = (self.clean if clean else self.scans)[contrast][where].astype(np.float32)
         if not strip:
             return values
         gain, shift = self.stripped[contrast]
         return np.where(self.mask[where] > 0, gain * values + shift, np.float32(0.0))
+
+    def classes_of(self, first: int, count: int, *, strip: bool = False) -> NDArray[np.uint8]:
+        """The classes of ``count`` slices from ``first``, the border repeated; the brain's alone if ``strip``."""
+        where = self._slices(first, count)
+        return np.where(self.mask[where] > 0, self.classes[where], 0) if strip else self.classes[where]
+
+    def _slices(self, first: int, count: int) -> NDArray[np.intp]:
+        return np.clip(np.arange(first, first + count), 0, self.classes.shape[0] - 1)
 
 
 def network_units(

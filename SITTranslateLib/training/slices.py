@@ -83,7 +83,8 @@ def _example(heads: Sequence[Head], config: CrossContrastConfig, rng: np.random.
             ("source", config.source, other, head, other_window),
             ("target", config.target, head, other, window),
         ):
-            painted = _painted(drawn, where, class_means(like, contrast, strip), strip)
+            layers = drawn.classes_of(where[0].start, where[0].stop - where[0].start, strip=strip)
+            painted = class_means(like, contrast, strip)[layers[(slice(None), *where[1:])]]
             example[f"{name}_painted"] = np.ascontiguousarray(painted[..., ::-1] if flip else painted)
     if _is_3d(config):
         example = {name: values[None] for name, values in example.items()}
@@ -96,23 +97,11 @@ def _example(heads: Sequence[Head], config: CrossContrastConfig, rng: np.random.
 @cache
 def class_means(head: Head, contrast: str, strip: bool) -> NDArray[np.float32]:
     """Mean brightness of each class in a head's scan, in network units; the brain's alone if ``strip``."""
-    thin = (slice(None, None, 3),) * 3
-    values, classes = head.scans[contrast][thin].astype(np.float32), head.classes[thin]
-    if strip:
-        gain, shift = head.stripped[contrast]
-        inside = head.mask[thin] > 0
-        values, classes = np.where(inside, gain * values + shift, np.float32(0.0)), np.where(inside, classes, 0)
+    thin, depth = (slice(None, None, 3),) * 3, head.classes.shape[0]
+    values, classes = head.slab(contrast, 0, depth, strip=strip)[thin], head.classes_of(0, depth, strip=strip)[thin]
     count = np.bincount(classes.ravel(), minlength=len(CLASSES))
     total = np.bincount(classes.ravel(), weights=values.ravel(), minlength=len(CLASSES))
     return np.asarray(total / np.maximum(count, 1), dtype=np.float32)
-
-
-def _painted(head: Head, where: tuple[slice, ...], means: NDArray[np.float32], strip: bool) -> NDArray[np.float32]:
-    slices = np.clip(np.arange(where[0].start, where[0].stop), 0, head.classes.shape[0] - 1)
-    classes = head.classes[slices][(slice(None), *where[1:])]
-    if strip:
-        classes = np.where(head.mask[slices][(slice(None), *where[1:])] > 0, classes, 0)
-    return means[classes]
 
 
 def _is_3d(config: CrossContrastConfig) -> bool:
