@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
@@ -11,6 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Progress = Callable[[float], None]
+
+_AFTER_STEP = re.compile(r"after step \d+ of \d+")
+
+
+def after_step(number: int, count: int) -> str:
+    """What the image after a step of the sampling is called among the extras; ``number`` from 1."""
+    return f"after step {number} of {count}"
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,8 @@ class NetworkOutput:
         velocity_affine: 4x4 of the velocity's grid (ijk to RAS mm).
         displacement: sampling field ``(1, 3, K, J, I)`` in mm RAS, for systems that predict it directly.
         keeps_geometry: the system promises that nothing moves (field origin IDENTITY).
-        extras: further maps to show (attention, uncertainty), each ``(1, 1, K, J, I)``.
+        extras: further maps to show (attention, uncertainty), each ``(1, 1, K, J, I)``; those called as
+            :func:`after_step` says are images in the units and the place of ``translated``.
         labels: further label maps (a segmentation), the same shape; brought to the scan's grid by nearest voxel.
     """
 
@@ -39,6 +48,11 @@ class NetworkOutput:
     keeps_geometry: bool = False
     extras: Mapping[str, Tensor] = field(default_factory=dict)
     labels: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """Names of the extras that are the image after one step each, in the order of the steps."""
+        return tuple(name for name in self.extras if _AFTER_STEP.fullmatch(name))
 
 
 @runtime_checkable

@@ -18,7 +18,7 @@ from SITTranslateLib.fields import tensors
 from SITTranslateLib.structure import CLASSES
 from SITTranslateLib.structure.network import TissueNetwork
 from SITTranslateLib.systems.layers.samplers import SAMPLERS, levels, noised, sample
-from SITTranslateLib.systems.network import NetworkOutput, Progress
+from SITTranslateLib.systems.network import NetworkOutput, Progress, after_step
 from SITTranslateLib.systems.plasticine import structure_map as maps
 from SITTranslateLib.systems.plasticine.deformation import DeformationNetwork
 from SITTranslateLib.systems.plasticine.renderer import Renderer, from_diffusion, to_diffusion
@@ -110,6 +110,9 @@ class PlasticineNetwork(nn.Module):
     ) -> NetworkOutput:
         """See :class:`SITTranslateLib.systems.network.TranslationNetwork`; even sizes.
 
+        The request may name the attribute and ``intermediate`` (1: what the image was taken to be after every step of
+        the first sample, where the moved anatomy lies).
+
         ``image + intensity_change`` is the translation where the source's anatomy lies, and ``translated`` is that,
         moved: the same contract as SIT's, though the anatomy was moved before it was painted.
         """
@@ -127,13 +130,16 @@ class PlasticineNetwork(nn.Module):
         still = not bool(velocity.any())
         moved = structure if still else tensors.warp(structure, sampling, axes)
         report(0.2)
-        drawn = self.paint(image, moved, lambda done: report(0.2 + 0.7 * done))
-        painted = torch.stack(drawn).mean(dim=0)
+        between: list[Tensor] | None = [] if request.get("intermediate", 0.0) >= 0.5 else None
+        drawn = self.paint(image, moved, lambda done: report(0.2 + 0.7 * done), between)
         # In air, and where stripping took all away, there is nothing to paint: no grey box about a head.
-        painted = painted.masked_fill(moved[:, :1] > NOTHING, 0.0)
+        empty = moved[:, :1] > NOTHING
+        painted = torch.stack(drawn).mean(dim=0).masked_fill(empty, 0.0)
         # Where nothing is asked for, nothing is interpolated either.
         unmoved = (painted if still else carried_back(painted, sampling, motion, axes)).clamp(0.0, self.most)
         extras = {"within the scan": within(sampling, axes)}
+        for n, believed in enumerate(between or ()):
+            extras[after_step(n + 1, self.steps)] = believed.masked_fill(empty, 0.0).clamp(0.0, self.most)
         if len(drawn) > 1:
             extras["uncertainty"] = torch.stack(drawn).std(dim=0)
         report(1.0)
@@ -146,27 +152,29 @@ class PlasticineNetwork(nn.Module):
             labels={"structure": moved[:, : len(CLASSES)].argmax(dim=1, keepdim=True).float()},
         )
 
-    def paint(self, source: Tensor, structure: Tensor, progress: Progress) -> list[Tensor]:
+    def paint(
+        self, source: Tensor, structure: Tensor, progress: Progress, seen: list[Tensor] | None = None
+    ) -> list[Tensor]:
         """Images of the target contrast drawn on a structure map, in network units, one a sample.
 
         Sampling starts from the noised source, as the paper's does (``start``), and goes down to the clean image;
-        ``progress`` is called after every step and may raise to stop.
+        ``progress`` is called after every step and may raise to stop. ``seen`` gets the first sample as it was taken
+        to be after each of its steps.
         """
 
         def denoise(noisy: Tensor, level: float) -> Tensor:
             return self.renderer(noisy, structure, noisy.new_full((len(noisy),), level))
 
-        drawn = []
+        drawn: list[Tensor] = []
         for number in range(self.samples):
             noisy = noised(to_diffusion(source), torch.randn_like(source), self.start)
-            clean = sample(
-                denoise,
-                noisy,
-                steps=self.steps,
-                sampler=self.sampler,
-                start=self.start,
-                done=lambda fraction, _, before=number: progress((before + fraction) / self.samples),  # type: ignore[misc]
-            )
+
+            def after(fraction: float, believed: Tensor, before: int = number) -> None:
+                if seen is not None and before == 0:
+                    seen.append(from_diffusion(believed))
+                progress((before + fraction) / self.samples)
+
+            clean = sample(denoise, noisy, steps=self.steps, sampler=self.sampler, start=self.start, done=after)
             drawn.append(from_diffusion(clean))
         return drawn
 

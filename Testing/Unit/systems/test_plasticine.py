@@ -9,6 +9,7 @@ import torch
 from SITTranslateLib import systems
 from SITTranslateLib.errors import PackageError
 from SITTranslateLib.fields import tensors
+from SITTranslateLib.systems.network import NetworkOutput
 from SITTranslateLib.systems.plasticine.haar import haar, inverse_haar
 from SITTranslateLib.systems.plasticine.network import PlasticineNetwork, carried_back, within
 from SITTranslateLib.systems.plasticine.paper import clustered
@@ -127,6 +128,55 @@ def test_uncertainty_structure_and_validity_come_along(image: torch.Tensor) -> N
     numbers = output.labels["structure"]
     assert torch.equal(numbers, numbers.round()) and float(numbers.max()) < 7
     assert "uncertainty" not in network(samples=1).translate(image, {}, AFFINE).extras
+
+
+def shown_steps(net: PlasticineNetwork, image: torch.Tensor, **request: float) -> tuple[NetworkOutput, torch.Tensor]:
+    """The output with its steps, and those stacked; the noise is always the same."""
+    torch.manual_seed(3)
+    output = net.translate(image, {"intermediate": 1.0, **request}, AFFINE)
+    return output, torch.stack([output.extras[name] for name in output.steps])
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "dpm"])
+def test_the_last_step_is_the_image_that_was_painted(sampler: str, image: torch.Tensor) -> None:
+    output, steps = shown_steps(awake(network(samples=1, steps=3, sampler=sampler)), image)
+    assert output.steps == tuple(f"after step {n} of 3" for n in (1, 2, 3))
+    assert torch.allclose(steps[2], output.translated, atol=1e-5) and not torch.allclose(steps[0], steps[2], atol=1e-3)
+
+
+def test_steps_stand_on_the_moved_anatomy(image: torch.Tensor) -> None:
+    output, steps = shown_steps(awake(network(samples=1)), image, age=30.0)
+    inner = (..., slice(4, -4), slice(4, -4), slice(4, -4))
+
+    def away(from_: torch.Tensor) -> float:
+        # Untrained, it paints noise, of which reading between voxels keeps only what is coarse.
+        return float(tensors.gaussian(steps[1] - from_, (1.5, 1.5, 1.5))[inner].abs().mean())
+
+    assert output.intensity_change is not None
+    assert away(output.translated) < 0.25 * away(image + output.intensity_change)
+
+
+def test_steps_are_those_of_the_first_sample_masked_and_within_the_scale(image: torch.Tensor) -> None:
+    hollow = image.clone()
+    hollow[..., :10, :, :] = 0.0
+    net = network(samples=2, most=0.3)
+    net.structure_of = (
+        lambda scan: torch.cat(  # type: ignore[method-assign]
+            ((scan == 0.0).float(), torch.zeros(1, CHANNELS - 1, *scan.shape[2:])), dim=1
+        )
+    )
+    one, first = shown_steps(network(samples=1), image)
+    _, two = shown_steps(network(samples=2), image)
+    assert torch.equal(first, two) and not torch.allclose(two[1], one.extras["after step 1 of 2"])
+    _, bounded = shown_steps(net, hollow)
+    assert not bounded[..., :10, :, :].any() and float(bounded.min()) >= 0.0 and float(bounded.max()) == pytest.approx(0.3)
+
+
+def test_steps_that_nobody_asks_for_are_not_kept(image: torch.Tensor) -> None:
+    assert network().translate(image, {"intermediate": 0.0}, AFFINE).steps == ()
+    seen: list[float] = []
+    network().translate(image, {"intermediate": 1.0}, AFFINE, seen.append)
+    assert len([s for s in seen if 0.2 < s < 1.0]) == 4, "no step more than without"
 
 
 def test_content_from_beyond_the_scan_is_marked() -> None:
