@@ -32,6 +32,7 @@ class HostedTranslation:
     recomposition_error: float
     provenance: dict[str, Any]
     extras: dict[str, Volume] = field(default_factory=dict)
+    steps: tuple[str, ...] = ()
 
 
 def describe_translation(folder: Path, key: str, translation: Any) -> dict[str, Any]:
@@ -61,6 +62,7 @@ def describe_translation(folder: Path, key: str, translation: Any) -> dict[str, 
         "volumes": volumes,
         "fields": fields,
         "extras": extras,
+        "steps": list(translation.steps),
         "field_origin": str(getattr(translation.field_origin, "value", translation.field_origin)),
         "recomposition_error": translation.recomposition_error,
         "provenance": provenance if isinstance(provenance, dict) else provenance.to_dict(),
@@ -85,6 +87,7 @@ def hosted_translation(folder: Path, about: dict[str, Any]) -> HostedTranslation
         recomposition_error=float("nan") if error is None else float(error),
         provenance=dict(about["provenance"]),
         extras={n: protocol.take_volume(folder, v) for n, v in about["extras"].items()},
+        steps=tuple(n for n in about.get("steps", ()) if n in about["extras"]),
     )
 
 

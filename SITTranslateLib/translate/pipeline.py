@@ -52,8 +52,9 @@ class Parts:
     """What a network's answer is made of, on the network's grids but in native units; see :class:`Translation`.
 
     Of a model to another contrast, in that contrast's units: ``target`` is the scan in it where the source's anatomy
-    lies, ``answer`` what the network gave (the same, moved), ``outside`` the value of air; and ``seen`` is the scan as
-    the network saw it.
+    lies, ``answer`` what the network gave (the same, moved); and ``seen`` is the scan as the network saw it.
+
+    ``steps`` are what the network took its answer to be after each step; ``outside`` is the value of air in the answer.
     """
 
     change: Volume | None = None
@@ -68,6 +69,7 @@ class Parts:
     answer: Volume | None = None
     seen: Volume | None = None
     outside: float = 0.0
+    steps: Mapping[str, Volume] = field(default_factory=dict)
 
 
 def translate(
@@ -209,9 +211,12 @@ def decompose(output: NetworkOutput, prepared: Prepared, card: ModelCard | None 
     def image_of(tensor: torch.Tensor, name: str, factor: np.float32) -> Volume:
         return faded_outwards(Volume(as_array(tensor) * factor, affine, name))
 
-    extras = {name: image_of(t, name, np.float32(1.0)) for name, t in output.extras.items()}
-    if UNCERTAINTY in output.extras:
-        extras[UNCERTAINTY] = faded_outwards(_in_native_units(output, prepared, card))
+    maps = {name: tensor for name, tensor in output.extras.items() if name not in output.steps}
+    extras = {name: image_of(tensor, name, np.float32(1.0)) for name, tensor in maps.items()}
+    if UNCERTAINTY in maps:
+        extras[UNCERTAINTY] = faded_outwards(_uncertainty(output, prepared, card))
+    steps = {name: in_native_units(output.extras[name], name, prepared, card) for name in output.steps}
+    air = float(in_native_units(torch.zeros(1, 1, 1, 1, 1), "air", prepared, card).array.max())
     labels = {name: Volume(as_array(t), affine, name) for name, t in output.labels.items()}
     velocity = sampling = motion = None
     origin = FieldOrigin.IDENTITY if output.keeps_geometry else FieldOrigin.NONE
@@ -224,30 +229,37 @@ def decompose(output: NetworkOutput, prepared: Prepared, card: ModelCard | None 
         sampling = faded_outwards(VectorField(as_array(output.displacement), affine))
         motion, origin = fields.invert(sampling), FieldOrigin.MODEL
     geometry: dict[str, Any] = {"velocity": velocity, "sampling": sampling, "motion": motion, "origin": origin}
+    further: dict[str, Any] = {"extras": extras, "labels": labels, "steps": steps, "outside": air}
     if card is not None and card.target_scale is not None:
         # Another contrast has its own units, so that the answer is kept and not its difference from the scan.
         scale, image = card.target_scale, prepared.image
-        answer = image.with_array(to_native(as_array(output.translated), scale))
+        answer = in_native_units(output.translated, image.name, prepared, card)
         target = answer
         if output.intensity_change is not None:
             target = image.with_array(to_native(image.array + as_array(output.intensity_change), scale))
         seen = image.with_array(prepared.scale.restore(image.array))
-        air = float(to_native(np.zeros(1, np.float32), scale)[0])
-        return Parts(target=target, answer=answer, seen=seen, outside=air, extras=extras, labels=labels, **geometry)
+        return Parts(target=target, answer=answer, seen=seen, **geometry, **further)
     change = None
     if output.intensity_change is not None:
         change = image_of(output.intensity_change, "intensity change", width)
     if origin is FieldOrigin.MODEL:
-        return Parts(change, extras=extras, labels=labels, **geometry)
+        return Parts(change, **geometry, **further)
     difference = faded_outwards(
         Volume((as_array(output.translated) - prepared.image.array) * width, affine, "intensity change")
     )
     if output.keeps_geometry:
-        return Parts(change if change is not None else difference, origin=origin, extras=extras)
-    return Parts(residual=difference, origin=origin, extras=extras)
+        return Parts(change if change is not None else difference, origin=origin, **further)
+    return Parts(residual=difference, origin=origin, **further)
 
 
-def _in_native_units(output: NetworkOutput, prepared: Prepared, card: ModelCard | None) -> Volume:
+def in_native_units(tensor: torch.Tensor, name: str, prepared: Prepared, card: ModelCard | None) -> Volume:
+    """An image of the network in the units of the translated scan."""
+    values, scale = as_array(tensor), card.target_scale if card is not None else None
+    native = prepared.scale.restore(values) if scale is None else to_native(values, scale)
+    return Volume(native, prepared.image.affine, name)
+
+
+def _uncertainty(output: NetworkOutput, prepared: Prepared, card: ModelCard | None) -> Volume:
     """The uncertainty of a translated scan, which networks give in their own units, in the scan's or the target's."""
     spread = as_array(output.extras[UNCERTAINTY])
     if card is None or card.target_scale is None:
@@ -311,7 +323,9 @@ def restore(volume: Volume, parts: Parts) -> dict[str, Any]:
         "jacobian": jacobian,
         "intensity_change": change,
         "extras": {name: fields.resample_volume(image, grid) for name, image in parts.extras.items()}
+        | {name: on_grid(image, grid, parts.outside) for name, image in parts.steps.items()}
         | {name: fields.resample_volume(with_rim(image), grid, "nearest") for name, image in parts.labels.items()},
+        "steps": tuple(parts.steps),
     }
 
 

@@ -122,6 +122,7 @@ def read_translation(place: str | os.PathLike[str]) -> Translation:
         error = float(about["recomposition_error"])
         files = {str(part): _file_of(folder, str(part), str(entry["file"])) for part, entry in names.items()}
         extras = list(map(str, about.get("extras", [])))
+        steps = tuple(name for name in map(str, about.get("steps", [])) if name in extras)
     except (AttributeError, KeyError, TypeError, ValueError) as exception:
         raise InputError(f"'{sidecar_file.name}' in '{folder.name}' is not that of a translation.") from exception
 
@@ -154,6 +155,7 @@ def read_translation(place: str | os.PathLike[str]) -> Translation:
             name: read_image_as_volume(files.get(extra_file(index), folder / extra_file(index)), name)
             for index, name in enumerate(extras)
         },
+        steps=steps,
     )
 
 
@@ -204,6 +206,7 @@ def sidecar(translation: Translation) -> dict[str, Any]:
             "source_affine": translation.source.affine.tolist(),
             "files": present,
             "extras": list(translation.extras),
+            "steps": list(translation.steps),
             "provenance": provenance.to_dict(),
         },
     }

@@ -55,6 +55,8 @@ class Translation:
 
     All volumes and displacement fields lie on the source's own grid, in its native units; the velocity keeps its
     own coarser grid. ``field_origin`` says whether the field is the model's, identity, estimated or none.
+    ``extras`` are further maps by name; ``steps`` names those of them that are what the model took the translated scan
+    to be after each step of its sampling, in order.
     """
 
     source: Volume
@@ -68,6 +70,7 @@ class Translation:
     recomposition_error: float
     provenance: Provenance
     extras: dict[str, Volume] = field(default_factory=dict)
+    steps: tuple[str, ...] = ()
 
     def at(self, strength: float, *, spatial: bool = True, intensity: bool = True) -> Volume:
         """The scan with ``strength`` times the change, without running the network.

@@ -124,6 +124,7 @@ RESULTS = JSON | st.fixed_dictionaries(
             {"key": JSON}, optional={
                 "volumes": JSON | st.fixed_dictionaries({}, optional={"source": PLACES, "translated": PLACES}),
                 "fields": JSON | st.fixed_dictionaries({}, optional={"motion": PLACES}), "extras": JSON,
+                "steps": JSON,
                 "field_origin": JSON, "recomposition_error": JSON, "provenance": JSON,
             },
         ),

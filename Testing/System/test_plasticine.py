@@ -35,7 +35,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     torch.manual_seed(4)
     card = tiny_card(
         system=System("plasticine", PARAMETERS), targets=("T2w",), target_scale=ARBITRARY,
-        attributes=(Attribute("age", "Age", "years", -30, 30, 10, "Years older."),),
+        attributes=(
+            Attribute("age", "Age", "years", -30, 30, 10, "Years older."),
+            Attribute("intermediate", "Intermediate steps", "", 0, 1, 0, "Each of them.", ("no", "yes")),
+        ),
         grid=NetworkGrid(4.0, (48, 56, 48)),
     )  # fmt: skip
     network = systems.create("plasticine", PARAMETERS)
@@ -114,6 +117,23 @@ def test_the_same_seed_gives_the_same_bytes(model: LoadedModel, scan: Volume, re
     assert again.translated.array.tobytes() == result.translated.array.tobytes()
     other = translate(scan, model, age=30, seed=1)
     assert other.translated.array.tobytes() != result.translated.array.tobytes()
+
+
+def test_steps_are_kept_in_the_units_and_the_place_of_the_result(
+    model: LoadedModel, scan: Volume, result: Translation, tmp_path: Path
+) -> None:
+    shown = translate(scan, model, age=30, intermediate="yes")
+    assert shown.steps == ("after step 1 of 2", "after step 2 of 2") and result.steps == ()
+    np.testing.assert_array_equal(shown.translated.array, result.translated.array)
+    last = shown.extras[shown.steps[-1]]
+    assert last.grid.matches(scan.grid) and float(last.array.min()) >= 0.0
+    # One sample of the two that are averaged, and without the scan's own detail; in network units it would be 1000 less.
+    inside = scan.array > 0
+    ratio = float(last.array[inside].mean() / shown.translated.array[inside].mean())
+    assert 0.8 < ratio < 1.25
+    back = read_translation(save_translation(shown, tmp_path / "steps"))
+    assert back.steps == shown.steps
+    np.testing.assert_allclose(back.extras[back.steps[0]].array, shown.extras[shown.steps[0]].array, atol=0.5)
 
 
 def test_it_is_kept_like_any_translation(result: Translation, tmp_path: Path) -> None:

@@ -70,9 +70,13 @@ def test_the_same_seed_gives_the_same_bytes_and_several_samples_a_map(package: P
     once, again, other = (translate(scan, model, seed=s, force=True).translated.array for s in (3, 3, 4))
     np.testing.assert_array_equal(once, again)
     assert not np.array_equal(once, other)
-    shown = translate(scan, model, attributes={"samples": 2, "steps": 2, "intermediate": "yes"}, force=True).extras
-    assert set(shown) == {"uncertainty", "after step 1 of 2", "after step 2 of 2"}
+    result = translate(scan, model, attributes={"samples": 2, "steps": 2, "intermediate": "yes"}, force=True)
+    shown = result.extras
+    assert result.steps == ("after step 1 of 2", "after step 2 of 2") and set(shown) == {"uncertainty", "after step 1 of 2", "after step 2 of 2"}
     assert float(shown["uncertainty"].array.max()) > 0.0
+    alone = translate(scan, model, attributes={"steps": 2, "intermediate": "yes"}, seed=3, force=True)
+    away = np.abs(alone.extras[alone.steps[-1]].array - alone.translated.array)
+    assert float(away.mean()) < 0.02 * float(alone.translated.array.max()), "the last step is the result, in its units"
 
 
 def test_it_is_cancelled_between_two_steps(package: Package) -> None:
