@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
 from SITTranslateLib import fields
@@ -67,3 +70,14 @@ def synthetic_translation(grid: Grid | None = None, *, origin: FieldOrigin = Fie
         recomposition_error=0.0,
         provenance=PROVENANCE,
     )
+
+
+def in_steps(translation: Translation, shares: Sequence[float]) -> Translation:
+    """With a map, and steps that each hold a share of the translated scan."""
+    source, names = translation.source, [f"after step {n + 1} of {len(shares)}" for n in range(len(shares))]
+    steps = {
+        name: source.with_array(np.float32(share) * translation.translated.array, name)
+        for name, share in zip(names, shares, strict=True)
+    }
+    maps = {"attention 1": source.with_array(source.array / np.float32(1e3), "attention 1")}
+    return replace(translation, extras=maps | steps, steps=tuple(names))

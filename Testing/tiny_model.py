@@ -17,6 +17,7 @@ from SITTranslateLib.packages import (
     System,
     write_package,
 )
+from SITTranslateLib.translate.normalisation import ARBITRARY
 from SITTranslateLib.volume import Grid, Volume
 
 
@@ -57,6 +58,30 @@ def write_tiny_package(folder: Path, variant: str = "dit", **changes: object) ->
             if name.startswith("intensity_head"):
                 parameter.normal_(0.0, 0.05)
     return write_package(folder, card, network.state_dict(), fp16=True)
+
+
+def write_tiny_plasticine(folder: Path, **parameters: object) -> Package:
+    """A package of an untrained Plasticine that moves anatomy by some mm, paints something, and shows its steps.
+
+    Args:
+        parameters: of the network, instead of two steps and two samples.
+    """
+    network = {
+        "source": "T1w", "target": "T2w", "structure_widths": [4, 6], "steps": 2, "samples": 2, "switch": False,
+        "renderer_widths": [6, 8], "squeeze": 4, "deformation_widths": [6, 8], **parameters,
+    }  # fmt: skip
+    card = tiny_card(
+        name=folder.name, system=System("plasticine", network), targets=("T2w",), target_scale=ARBITRARY,
+        attributes=(
+            Attribute("age", "Age", "years", -30, 30, 10, "Years older."),
+            Attribute("intermediate", "Intermediate steps", "", 0, 1, 0, "Each of them.", ("no", "yes")),
+        ),
+    )  # fmt: skip
+    torch.manual_seed(4)
+    built = systems.create("plasticine", network)
+    with torch.no_grad():
+        built.deformation.head.weight.normal_(std=0.05)  # type: ignore[union-attr]
+    return write_package(folder, card, built.state_dict())
 
 
 def head(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from SITTranslateLib.scene import sequences
+
 
 def subject_hierarchy(scene: Any) -> Any:
     import slicer
@@ -47,6 +49,8 @@ def remove_folder(scene: Any, folder: int) -> None:
     """Take a run's folder out of the scene, with everything in it."""
     nodes = nodes_in(scene, folder)
     nodes += [owned for node in nodes for owned in _owned(node)]
+    # Browsers first: one that still stands would make the node that it plays in again.
+    nodes.sort(key=lambda node: not sequences.is_browser(node))
     # Items apart from nodes: outside the application nothing tells the hierarchy that a node is gone.
     subject_hierarchy(scene).RemoveItem(folder, False, True)
     for node in nodes:

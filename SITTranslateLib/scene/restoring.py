@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.scene import display, hierarchy
+from SITTranslateLib.scene import display, hierarchy, sequences
 from SITTranslateLib.scene.result import PREFIX, DecomposedResult, SceneResult, measure
 from SITTranslateLib.scene.transforms import field_of_node
-from SITTranslateLib.scene.volumes import is_sequence_proxy, volume_from_node
+from SITTranslateLib.scene.volumes import volume_from_node
 
 _ROLES = (
     "source", "translated", "sampling", "motion", "velocity", "distance", "jacobian", "change", "table", "outline",
@@ -40,7 +40,7 @@ def saved_parts(nodes: Mapping[str, Any]) -> dict[str, Any]:
         raise InputError("The scene holds only a part of this result; translate the scan again.")
     scan = volume_from_node(source)
     parts: dict[str, Any] = {"source": scan}
-    if is_sequence_proxy(translated):
+    if sequences.browser_of(translated) is not None:
         raise InputError("The result of this scene became a sequence; translate the scan again to work with it.")
     if all(translated.GetAttribute(PREFIX + key) in values for key, values in _FULL.items()):
         parts["translated"] = volume_from_node(translated)
@@ -81,8 +81,15 @@ def result_of_nodes(scene: Any, nodes: Mapping[str, Any], translation: Decompose
         box=box,
         field_origin=str(getattr(translation.field_origin, "value", translation.field_origin)),
         nodes=made,
-        extras={name: node for node in made if (name := node.GetAttribute(PREFIX + "Extra"))},
+        extras=_extras(made),
     )
+
+
+def _extras(made: list[Any]) -> dict[str, Any]:
+    """By the model's names. A node that frames are played in keeps no attributes in a file, so its browser has them."""
+    nodes = {name: node for node in made if (name := node.GetAttribute(PREFIX + "Extra"))}
+    shown = {name: sequences.played_by(n) if sequences.is_browser(n) else n for name, n in nodes.items()}
+    return {name: node for name, node in shown.items() if node is not None}
 
 
 def _record_node(nodes: Mapping[str, Any]) -> Any:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from SITTranslateLib.scene import display, hierarchy, transforms, volumes
 from SITTranslateLib.scene.annotation import SYNTHETIC
-from SITTranslateLib.scene.extras import add_extra_node
+from SITTranslateLib.scene.extras import add_extras, add_steps
 from SITTranslateLib.scene.layout import MOTION, THREE_D, view_id
 from SITTranslateLib.scene.surface import add_outline_node
 from SITTranslateLib.scene.table import add_table_node
@@ -56,6 +56,9 @@ class DecomposedResult(Protocol):
 
     @property
     def extras(self) -> Mapping[str, Volume]: ...
+
+    @property
+    def steps(self) -> tuple[str, ...]: ...
 
     @property
     def field_origin(self) -> Any: ...
@@ -162,7 +165,7 @@ def add_translation(
         change = made.change(ranges)
         table = made.table(rows)
         outline = made.outline()
-        extras = made.extras()
+        extras = made.extras(ranges)
     return SceneResult(
         source, translated, sampling, motion, distance, jacobian, change, table, outline, folder, ranges, focus, box,
         origin, made.nodes, velocity, extras,
@@ -184,8 +187,8 @@ class _Builder:
         """A field that fades to nothing outside the head."""
         return VectorField(field.array * display.faded(self.hull)[..., None], field.affine)
 
-    def keep(self, node: Any, role: str, meaning: str) -> Any:
-        for key, value in (self.attributes | {"Role": role}).items():
+    def keep(self, node: Any, role: str, meaning: str, extra: str = "") -> Any:
+        for key, value in (self.attributes | {"Role": role} | ({"Extra": extra} if extra else {})).items():
             node.SetAttribute(PREFIX + key, value)
         node.SetDescription(f"{meaning} {SYNTHETIC.capitalize()}. {self.attributes['Provenance']}")
         hierarchy.put_into(self.scene, self.folder, node)
@@ -271,14 +274,12 @@ class _Builder:
             node, "change", "Intensity added to the source before the motion, inside the head, scan's units."
         )
 
-    def extras(self) -> dict[str, Any]:
-        """Nodes of what the model said besides, by its name."""
-        nodes = {}
-        for name, volume in self.translation.extras.items():
-            nodes[name] = add_extra_node(self.scene, volume, f"{self.name}: {name}", self.hull)
-            self.keep(nodes[name], "extra", f"Said by the model besides the translation: {name}.")
-            nodes[name].SetAttribute(PREFIX + "Extra", name)
-        return nodes
+    def extras(self, ranges: Ranges) -> dict[str, Any]:
+        """Nodes of what the model said besides, by its names."""
+        said, names = self.translation.extras, self.translation.steps
+        nodes = add_extras(self.scene, said, names, self.name, self.hull, self.keep)
+        title = f"{self.name} {self.attributes['Package']}"
+        return nodes | add_steps(self.scene, {step: said[step] for step in names}, title, ranges.grey, self.keep)
 
     def table(self, rows: Sequence[Mapping[str, Any]]) -> Any:
         if not rows:
@@ -357,8 +358,8 @@ def provenance_attributes(translation: DecomposedResult, origin: str) -> dict[st
 def request_text(translation: DecomposedResult) -> str:
     """What was asked for, as a person would say it: ``age +20``."""
     asked = dict(_record(translation).get("attributes", {}))
-    # The floor of an estimated field travels with the attributes; nobody asked for it.
-    asked = {key: value for key, value in asked.items() if not key.startswith("floor_")}
+    # The floor of an estimated field travels with the attributes; nobody asked for it. Steps change nothing.
+    asked = {key: value for key, value in asked.items() if not key.startswith(("floor_", "intermediate"))}
     return ", ".join(f"{key.replace('_', ' ')} {value:+g}" for key, value in asked.items())
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SITTranslateLib.errors import InputError
+from SITTranslateLib.scene import sequences
 from SITTranslateLib.volume import Grid, Volume
 
 #: Classes that are scalar volumes by inheritance but not scans.
@@ -56,19 +57,8 @@ def _refuse_what_is_no_scan(node: Any) -> None:
         raise InputError(f"'{name}' has no voxels: load the scan again.")
     if image.GetNumberOfScalarComponents() != 1:
         raise InputError(f"'{name}' is a colour image: choose a scan with one value a voxel.")
-    if is_sequence_proxy(node):
+    if sequences.browser_of(node) is not None:
         raise InputError(f"'{name}' is a frame of a sequence: clone the frame you want and choose the clone.")
-
-
-def is_sequence_proxy(node: Any) -> bool:
-    """Whether a node shows the frames of a sequence, so that what it holds changes while it plays."""
-    scene = node.GetScene()
-    if scene is None:
-        return False
-    for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSequenceBrowserNode")):
-        if scene.GetNthNodeByClass(index, "vtkMRMLSequenceBrowserNode").IsProxyNode(node.GetID()):
-            return True
-    return False
 
 
 def world_affine(node: Any) -> NDArray[np.float64]:

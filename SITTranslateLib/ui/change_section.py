@@ -10,7 +10,9 @@ from slicer.i18n import tr as _
 
 from SITTranslateLib.scene import layout, presentation
 from SITTranslateLib.scene.display import transform_display
+from SITTranslateLib.scene.extras import STEPS
 from SITTranslateLib.scene.result import PREFIX, SceneResult
+from SITTranslateLib.scene.sequences import browser_of, put_into_tool_bar
 from SITTranslateLib.ui.section import Resource, Section
 from SITTranslateLib.ui.session import Session
 
@@ -185,6 +187,10 @@ class ChangeSection(Section):
         elif self.ui.extraMapButton.checked:
             chosen = nodes.extras.get(self.ui.extraComboBox.currentText)
         opacity = presentation.OVERLAY_OPACITY if chosen is not None else 0.0
+        if chosen is not None and chosen is nodes.extras.get(STEPS):
+            # Scans and no map: they hide the source, and the tool bar plays them.
+            opacity = 1.0
+            put_into_tool_bar(browser_of(chosen))
         layout.show_volumes(slicer.mrmlScene, layout.CHANGE, nodes.source, chosen, opacity)
         self.session.view_changed.emit()
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import slicer
 from slicer.i18n import tr as _
 
 from SITTranslateLib.host.client import HostError, Job
 from SITTranslateLib.host.results import HostedTranslation
+from SITTranslateLib.scene.sequences import put_into_tool_bar
 from SITTranslateLib.scene.volumes import volume_from_node
 from SITTranslateLib.ui.section import Resource, Section, show_text
 from SITTranslateLib.ui.session import Session
@@ -83,7 +83,7 @@ class SweepSection(Section):
                 next_step()
                 return
             self.browser = sweep.put_into_scene(shown.nodes)
-            self._activate(self.browser)
+            put_into_tool_bar(self.browser)
             self._finish(_("Play it with the sequence browser in the tool bar."))
 
         def refused(error: HostError) -> None:
@@ -101,13 +101,6 @@ class SweepSection(Section):
     def _finish(self, sentence: str) -> None:
         self.ui.sweepButton.setText(_("Make the sequence"))
         show_text(self.ui.sweepLabel, sentence)
-
-    def _activate(self, browser: Any) -> None:
-        """Show the browser in Slicer's sequence tool bar, where there is one."""
-        sequences = getattr(slicer.modules, "sequences", None)
-        if hasattr(sequences, "setToolBarActiveBrowserNode"):
-            sequences.setToolBarActiveBrowserNode(browser)
-            sequences.setToolBarVisible(True)
 
     def _on_attribute(self, *_text: Any) -> None:
         attribute = self._chosen()

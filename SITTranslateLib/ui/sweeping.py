@@ -9,7 +9,9 @@ import slicer
 
 from SITTranslateLib.host.results import HostedTranslation
 from SITTranslateLib.scene.annotation import SYNTHETIC
+from SITTranslateLib.scene.presentation import put_with
 from SITTranslateLib.scene.result import SMALLEST_JACOBIAN, SceneResult
+from SITTranslateLib.scene.sequences import Axis, add_browser, add_sequence, frame_like
 from SITTranslateLib.scene.transaction import all_or_nothing
 from SITTranslateLib.scene.transforms import grid_transform, thinned
 from SITTranslateLib.scene.volumes import image_from_array
@@ -39,8 +41,8 @@ class Sweep:
         """Sequences and their browser, which shows them in the result's own nodes; all, or nothing."""
         scene = slicer.mrmlScene
         with all_or_nothing(scene):
-            browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", f"Sweep of {self.attribute} ({SYNTHETIC})")
-            browser.SetPlaybackRateFps(4.0)
+            browser = add_browser(scene, f"Sweep of {self.attribute} ({SYNTHETIC})")
+            made = [browser]
             for role, node in (
                 ("translated", result.translated),
                 ("motion", result.motion),
@@ -48,38 +50,23 @@ class Sweep:
                 ("change", result.change),
             ):
                 if node is not None:
-                    self._add_sequence(browser, role, node)
-            browser.SetSelectedItemNumber(0)
+                    frames = [(value, _frame(node, role, translation)) for value, translation in self._frames]
+                    name = f"{node.GetName()} by {self.attribute}"
+                    made.append(add_sequence(browser, node, name, Axis(self.attribute, self.unit), frames))
+            for node in made:
+                put_with(scene, result, node)
         return browser
-
-    def _add_sequence(self, browser: Any, role: str, node: Any) -> None:
-        scene = slicer.mrmlScene
-        sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", f"{node.GetName()} by {self.attribute}")
-        sequence.SetIndexName(self.attribute)
-        sequence.SetIndexUnit(self.unit)
-        sequence.SetIndexTypeFromString("numeric")
-        for value, translation in self._frames:
-            frame = _frame(node, role, translation)
-            sequence.SetDataNodeAtValue(frame, f"{value:g}")
-        browser.AddSynchronizedSequenceNodeID(sequence.GetID())
-        browser.AddProxyNode(node, sequence, False)
-        # The proxy follows the browser, never the other way round.
-        browser.SetSaveChanges(sequence, False)
-        browser.SetOverwriteProxyName(sequence, False)
 
 
 def _frame(node: Any, role: str, translation: HostedTranslation) -> Any:
     """A node outside the scene, like ``node`` but of another translation."""
-    frame = slicer.mrmlScene.CreateNodeByClass(node.GetClassName())
-    frame.UnRegister(None)
-    frame.SetName(node.GetName())
+    frame = frame_like(node)
     if role == "motion":
         if translation.motion is not None:
             frame.SetAndObserveTransformToParent(grid_transform(thinned(translation.motion, DRAWN_MM)))
         return frame
     volume = {"translated": translation.translated, "jacobian": translation.jacobian,
               "change": translation.intensity_change}[role]  # fmt: skip
-    frame.CopyOrientation(node)
     if volume is not None:
         array = volume.array
         if role == "jacobian":

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from synthetic_translation import in_steps
+from vtk.util.numpy_support import vtk_to_numpy
 
-from SITTranslateLib.scene import extras, hierarchy
+from SITTranslateLib.scene import extras, hierarchy, sequences, volumes
 from SITTranslateLib.scene.headless.application import Application
 from SITTranslateLib.scene.headless.pictures import compress
 from SITTranslateLib.scene.restoring import result_of_nodes
 from SITTranslateLib.scene.result import add_translation
 from SITTranslateLib.scene.volumes import volume_from_node
 from SITTranslateLib.translate.translation import Translation
+
+#: Of the translated scan, step by step.
+SHARES = (0.5, 0.8, 1.0)
 
 
 @pytest.fixture
@@ -77,3 +83,113 @@ def test_they_come_back_with_a_saved_scene(app: Application, said_more: Translat
     again = result_of_nodes(app.scene, back, said_more)
     assert set(again.extras) == set(said_more.extras)
     assert again.extras["segmentation"].IsA("vtkMRMLLabelMapVolumeNode")
+
+
+@pytest.fixture
+def with_steps(translation: Translation) -> Translation:
+    return in_steps(translation, SHARES)
+
+
+def shares_of(node: object, translation: Translation) -> float:
+    """How much of the translated scan a node shows."""
+    shown, whole = values_of(node), translation.translated.array
+    share = float(shown.sum() / whole.sum())
+    np.testing.assert_allclose(shown, np.float32(share) * whole, rtol=1e-3, atol=1e-2)
+    return share
+
+
+def values_of(node: Any) -> np.ndarray:
+    image = node.GetImageData()
+    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
+
+
+def of_sequences(scene: Any) -> dict[str, list[Any]]:
+    classes = ("vtkMRMLSequenceNode", "vtkMRMLSequenceBrowserNode")
+    return {
+        cls: [scene.GetNthNodeByClass(index, cls) for index in range(scene.GetNumberOfNodesByClass(cls))]
+        for cls in classes
+    }
+
+
+def names_in(scene: Any) -> list[str]:
+    return sorted(scene.GetNthNode(index).GetName() or "" for index in range(scene.GetNumberOfNodes()))
+
+
+def test_steps_are_one_sequence_played_in_one_volume(app: Application, with_steps: Translation) -> None:
+    scans = app.scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")
+    plain = add_translation(replace(with_steps, extras={"attention 1": with_steps.extras["attention 1"]}, steps=()))
+    scans = app.scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") - scans
+    app.clear()
+    made = add_translation(with_steps)
+    assert list(plain.extras) == ["attention 1"] and list(made.extras) == ["attention 1", extras.STEPS]
+    assert app.scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == scans + 1, "no volume that nobody asked for"
+    ((sequence,), (browser,)) = of_sequences(app.scene).values()
+    node = made.extras[extras.STEPS]
+    assert (sequence.GetIndexName(), sequence.GetIndexUnit(), sequence.GetIndexTypeAsString()) == (
+        "step",
+        "",
+        "numeric",
+    )
+    assert [sequence.GetNthIndexValue(n) for n in range(sequence.GetNumberOfDataNodes())] == ["1", "2", "3"]
+    assert sequence.GetNthDataNode(1).GetName() == "after step 2 of 3"
+    assert sequence.GetName() == "Head brain-ageing-t1w steps" and "synthetic" in node.GetName()
+    assert browser.GetProxyNode(sequence) is node and sequences.browser_of(node) is browser
+    inside = hierarchy.nodes_in(app.scene, made.folder)
+    assert all(each in inside and each in made.nodes for each in (sequence, browser, node))
+    name = node.GetName()
+    for number in (1, 2, 0):
+        browser.SetSelectedItemNumber(number)
+        assert shares_of(node, with_steps) == pytest.approx(SHARES[number], abs=1e-3)
+        assert node.GetName() == name and node.GetAttribute("SITTranslate.Synthetic") == "1"
+        assert node.GetAttribute("SITTranslate.Provenance") and "research" in node.GetDescription()
+    grids = [volumes.grid_of_node(each) for each in (node, made.translated)]
+    assert grids[0].matches(grids[1])
+    shown, wanted = node.GetDisplayNode(), made.translated.GetDisplayNode()
+    for one in (shown, wanted):
+        assert not one.GetAutoWindowLevel()
+    assert shown.GetWindowLevelMin() == wanted.GetWindowLevelMin()
+    assert shown.GetWindowLevelMax() == wanted.GetWindowLevelMax()
+    assert shown.GetColorNodeID() == wanted.GetColorNodeID()
+
+
+def test_steps_go_with_their_result(app: Application, with_steps: Translation) -> None:
+    kept = add_translation(with_steps)
+    before = names_in(app.scene)
+    gone = add_translation(with_steps)
+    assert len(of_sequences(app.scene)["vtkMRMLSequenceNode"]) == 2
+    hierarchy.remove_folder(app.scene, gone.folder)
+    assert names_in(app.scene) == before
+    browser = sequences.browser_of(kept.extras[extras.STEPS])
+    browser.SetSelectedItemNumber(2)
+    assert shares_of(kept.extras[extras.STEPS], with_steps) == pytest.approx(SHARES[2], abs=1e-3)
+
+
+def test_steps_come_back_with_a_saved_scene(app: Application, with_steps: Translation, tmp_path: Path) -> None:
+    made = add_translation(with_steps)
+    sequences.browser_of(made.extras[extras.STEPS]).SetSelectedItemNumber(1)
+    names = {role: getattr(made, role).GetName() for role in ("source", "translated", "sampling", "motion", "change")}
+    compress(made.nodes)
+    assert app.scene.WriteToMRB(str(tmp_path / "scene.mrb"))
+    app.clear()
+    assert app.scene.ReadFromMRB(str(tmp_path / "scene.mrb"), True)
+    back = {role: app.scene.GetFirstNodeByName(name) for role, name in names.items()}
+    again = result_of_nodes(app.scene, back, replace(with_steps, extras={}, steps=()))
+    node = again.extras[extras.STEPS]
+    assert shares_of(node, with_steps) == pytest.approx(SHARES[1], abs=1e-3)
+    browser = sequences.browser_of(node)
+    assert browser.GetMasterSequenceNode().GetIndexName() == "step"
+    browser.SetSelectedItemNumber(2)
+    assert shares_of(node, with_steps) == pytest.approx(SHARES[2], abs=1e-3)
+    assert "synthetic" in node.GetName() and browser.GetAttribute("SITTranslate.Provenance")
+    before = len(names_in(app.scene))
+    hierarchy.remove_folder(app.scene, again.folder)
+    assert not any(of_sequences(app.scene).values()) and len(names_in(app.scene)) < before
+
+
+def test_without_sequences_each_step_is_a_volume(
+    app: Application, with_steps: Translation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sequences, "available", lambda: False)
+    made = add_translation(with_steps)
+    assert list(made.extras) == ["attention 1", *with_steps.steps] and not any(of_sequences(app.scene).values())
+    assert shares_of(made.extras["after step 2 of 3"], with_steps) == pytest.approx(SHARES[1], abs=1e-3)

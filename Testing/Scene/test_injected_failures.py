@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from synthetic_translation import in_steps
 
 from SITTranslateLib.scene.headless.application import Application
 from SITTranslateLib.scene.result import add_translation
@@ -52,11 +53,14 @@ def failing_when(happened: Callable[[], bool]) -> Iterator[None]:
         sys.setprofile(None)
 
 
+@pytest.mark.parametrize("steps", [(), (0.5, 1.0)], ids=["", "with steps"])
 @pytest.mark.parametrize("empty", [True, False], ids=["into an empty scene", "beside an earlier result"])
 def test_a_failure_after_any_node_leaves_the_scene_as_it_was(
-    empty: bool, app: Application, translation: Translation
+    empty: bool, steps: tuple[float, ...], app: Application, translation: Translation
 ) -> None:
     scene = app.scene
+    if steps:
+        translation = in_steps(translation, steps)
     source = None
     if not empty:
         source = add_volume_node(scene, translation.source, "MR head")

@@ -8,43 +8,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-import torch
-from tiny_model import head, tiny_card
+from tiny_model import head, write_tiny_plasticine
 
-from SITTranslateLib import fields, systems
+from SITTranslateLib import fields
 from SITTranslateLib.files import place_image
-from SITTranslateLib.packages import Attribute, NetworkGrid, System, write_package
 from SITTranslateLib.translate.model import LoadedModel, load_model
-from SITTranslateLib.translate.normalisation import ARBITRARY
 from SITTranslateLib.translate.pipeline import translate
 from SITTranslateLib.translate.saving import read_translation, save_translation
 from SITTranslateLib.translate.translation import FieldOrigin, Translation
 from SITTranslateLib.translate.verification import verify
 from SITTranslateLib.volume import Volume
 
-PARAMETERS = {
-    "source": "T1w", "target": "T2w", "structure_widths": [4, 6], "steps": 2, "samples": 2, "switch": False,
-    "renderer_widths": [6, 8], "squeeze": 4, "deformation_widths": [6, 8],
-}  # fmt: skip
 TURNED = np.array([[0.98, -0.17, 0.1], [0.17, 0.985, 0.0], [-0.1, 0.02, 0.995]])
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     """Untrained, but it moves the anatomy by some mm and paints something."""
-    torch.manual_seed(4)
-    card = tiny_card(
-        system=System("plasticine", PARAMETERS), targets=("T2w",), target_scale=ARBITRARY,
-        attributes=(
-            Attribute("age", "Age", "years", -30, 30, 10, "Years older."),
-            Attribute("intermediate", "Intermediate steps", "", 0, 1, 0, "Each of them.", ("no", "yes")),
-        ),
-        grid=NetworkGrid(4.0, (48, 56, 48)),
-    )  # fmt: skip
-    network = systems.create("plasticine", PARAMETERS)
-    with torch.no_grad():
-        network.deformation.head.weight.normal_(std=0.05)  # type: ignore[union-attr]
-    return load_model(write_package(tmp_path_factory.mktemp("models") / "tiny", card, network.state_dict()), "cpu")
+    return load_model(write_tiny_plasticine(tmp_path_factory.mktemp("models") / "tiny"), "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +108,7 @@ def test_steps_are_kept_in_the_units_and_the_place_of_the_result(
     np.testing.assert_array_equal(shown.translated.array, result.translated.array)
     last = shown.extras[shown.steps[-1]]
     assert last.grid.matches(scan.grid) and float(last.array.min()) >= 0.0
-    # One sample of the two that are averaged, and without the scan's own detail; in network units it would be 1000 less.
+    # One sample of the two that are averaged, without the scan's own detail; in network units it would be 1000 less.
     inside = scan.array > 0
     ratio = float(last.array[inside].mean() / shown.translated.array[inside].mean())
     assert 0.8 < ratio < 1.25

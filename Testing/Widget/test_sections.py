@@ -244,6 +244,7 @@ def test_an_empty_segmentation_is_one_sentence(shown: Any, panel: Any, scene: An
 
 def test_a_sweep_becomes_sequences_that_play_together(shown: Any, panel: Any, slicer_harness: Harness) -> None:
     source = shown.translation.source.array
+    scene, scans = slicer.mrmlScene, slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")
     panel.sweep.run("age", [0.0, 10.0, 20.0])
     slicer_harness.wait(lambda: panel.sweep.browser is not None, what="the sweep")
     browser = panel.sweep.browser
@@ -253,6 +254,11 @@ def test_a_sweep_becomes_sequences_that_play_together(shown: Any, panel: Any, sl
     np.testing.assert_allclose(volume_from_node_of(shown.nodes.translated), source, atol=1e-3)
     browser.SetSelectedItemNumber(2)
     assert np.abs(volume_from_node_of(shown.nodes.translated) - source).max() > 0.1
+    assert shown.nodes.translated.GetAttribute("SITTranslate.Synthetic") == "1", "a frame is marked as the result is"
+    assert scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == scans, "they play in the nodes of the result"
+    panel.change.ui.removeButton.click()
+    assert not scene.IsNodePresent(browser) and scene.GetNumberOfNodesByClass("vtkMRMLSequenceNode") == 0
+    assert scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 1
 
 
 def test_a_sweep_can_be_stopped(shown: Any, panel: Any, slicer_harness: Harness, scene: Any) -> None:

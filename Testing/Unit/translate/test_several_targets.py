@@ -72,7 +72,8 @@ def test_the_same_seed_gives_the_same_bytes_and_several_samples_a_map(package: P
     assert not np.array_equal(once, other)
     result = translate(scan, model, attributes={"samples": 2, "steps": 2, "intermediate": "yes"}, force=True)
     shown = result.extras
-    assert result.steps == ("after step 1 of 2", "after step 2 of 2") and set(shown) == {"uncertainty", "after step 1 of 2", "after step 2 of 2"}
+    assert result.steps == ("after step 1 of 2", "after step 2 of 2")
+    assert set(shown) == {"uncertainty", *result.steps}
     assert float(shown["uncertainty"].array.max()) > 0.0
     alone = translate(scan, model, attributes={"steps": 2, "intermediate": "yes"}, seed=3, force=True)
     away = np.abs(alone.extras[alone.steps[-1]].array - alone.translated.array)
