@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from synthetic_translation import in_steps
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.scene import layout, presentation
@@ -236,3 +237,20 @@ def test_what_the_model_gives_besides_is_drawn_over_the_source(translation: Tran
         laid_over = shot(studio, layout.CHANGE, "Axial", studio.result.extras["segmentation"], 0.85)
     assert len(pictures["besides"].panels) == 4 and "1 more" in pictures["besides"].caption
     assert colourful(laid_over).sum() > 10 * max(1, colourful(plain).sum())
+
+
+@pytest.mark.parametrize(("count", "drawn"), [(2, [0.5, 1.0]), (9, [0.5, 1.0])])
+def test_the_steps_are_drawn_one_by_one(
+    count: int, drawn: list[float], translation: Translation, tmp_path: Path
+) -> None:
+    stepwise = in_steps(translation, np.linspace(*drawn, count).tolist())
+    with Studio(stepwise, size=SIZE) as studio:
+        pictures = {picture.name: picture for picture in studio.draw(tmp_path)}
+        panels = studio._steps()[3]
+    shots = [shot for row in panels for shot in row]
+    assert len(pictures["steps"].panels) == len(shots) == min(count, 6)
+    assert ("3 more are in the scene" in pictures["steps"].caption) == (count == 9)
+    assert len(pictures["besides"].panels) == 1, "a step is no map to lay over the source"
+    head = [float(pixels[90:-90, 120:-120].mean()) for pixels in shots]
+    assert head == sorted(head) and head[0] < 0.7 * head[-1]
+    assert all(amber(pixels) > 20 for pixels in shots), "each says that it is synthetic"

@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.scene import annotation, layout, presentation
+from SITTranslateLib.scene.extras import STEPS
 from SITTranslateLib.scene.headless.application import application
 from SITTranslateLib.scene.headless.images import Pixels, mosaic, png, write_png
 from SITTranslateLib.scene.headless.views import SliceView, ThreeDView
 from SITTranslateLib.scene.result import DecomposedResult, SceneResult, add_translation, request_text
 from SITTranslateLib.scene.segmentation import CARRIED_COLOUR, SOURCE_COLOUR, add_segmentation_node, show_only
+from SITTranslateLib.scene.sequences import browser_of
 from SITTranslateLib.volume import Volume
 
 VIEW_SIZE = (800, 680)
@@ -27,6 +29,8 @@ VIEW_SIZE = (800, 680)
 CLOSE_MARGIN = 14.0
 #: Maps that a model gives besides the translation: so many are drawn.
 MOST_BESIDES, LABEL_MAP = 4, "vtkMRMLLabelMapVolumeNode"
+#: Steps of a sampling: so many are drawn, the first and the last among them.
+MOST_STEPS = 6
 
 
 #: Spacing of the sampling field in a saved scene: Slicer writes fields uncompressed, 220 MB for a 1 mm head.
@@ -140,8 +144,10 @@ class Studio:
             makers.append(self._jacobian)
         if self.result.change is not None:
             makers.append(self._change_planes)
-        if self.result.extras:
+        if set(self.result.extras) - {STEPS}:
             makers.append(self._besides)
+        if STEPS in self.result.extras:
+            makers.append(self._steps)
         return makers
 
     # The pictures: each returns name, title, caption and rows of panels.
@@ -204,15 +210,31 @@ class Studio:
 
     def _besides(self) -> Panels:
         # Labels first: they are one map, where attention is often many.
-        chosen = sorted(self.result.extras.items(), key=lambda item: not item[1].IsA(LABEL_MAP))[:MOST_BESIDES]
+        maps = {name: node for name, node in self.result.extras.items() if name != STEPS}
+        chosen = sorted(maps.items(), key=lambda item: not item[1].IsA(LABEL_MAP))[:MOST_BESIDES]
         shots = [
             self._slice(layout.CHANGE, "Axial", self.result.source, node, title=f"Given by the model: {name}")
             for name, node in chosen
         ]
-        left = len(self.result.extras) - len(chosen)
+        left = len(maps) - len(chosen)
         more = f" {left} more are in the scene." if left else ""
         caption = f"What the model gives besides the translation, over the source.{more}"
         return "besides", "What the model gives besides", caption, [shots[n : n + 2] for n in range(0, len(shots), 2)]
+
+    def _steps(self) -> Panels:
+        node, count = self.result.extras[STEPS], len(self.translation.steps)
+        browser, shots = browser_of(node), []
+        for number in np.unique(np.linspace(0, count - 1, min(count, MOST_STEPS)).round().astype(int)):
+            browser.SetSelectedItemNumber(int(number))
+            shots.append(self._slice(layout.CHANGE, "Axial", node, title=f"After step {number + 1} of {count}"))
+        browser.SetSelectedItemNumber(0)
+        left = count - len(shots)
+        more = f" {left} more are in the scene." if left else ""
+        caption = (
+            "What the model took the translated scan to be after each step of its sampling, from the noise to the end, "
+            f"with the network's own voxels; of several samples, the first. The scene plays them as a sequence.{more}"
+        )
+        return "steps", "Step by step", caption, [shots[n : n + 2] for n in range(0, len(shots), 2)]
 
     def _space(self) -> Panels:
         presentation.show_motion(self.app.scene, self.result, "glyphs", in_3d=True)
