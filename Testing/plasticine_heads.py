@@ -15,8 +15,10 @@ STRUCTURE = np.array([0, 1, 2, 4, 5, 6])
 LABELS = np.array([0, 4, 3, 2, 511, 515], np.int16)
 
 
-def tiny_ageing_head(seed: int, shape: tuple[int, int, int] = (24, 28, 24)) -> AgeingHead:
-    """A head of :func:`tiny_head` whose ventricle grows by some mm a decade."""
+def tiny_ageing_head(
+    seed: int, shape: tuple[int, int, int] = (24, 28, 24), shown: tuple[str, ...] = ("T1w", "T2w")
+) -> AgeingHead:
+    """A head of :func:`tiny_head` whose ventricle grows by some mm a decade, in the contrasts ``shown``."""
     head = tiny_head(seed, shape)
     grid = Grid.centred(np.zeros(3), shape, 2.0)
     coarse = grid.coarsened(2)
@@ -25,8 +27,8 @@ def tiny_ageing_head(seed: int, shape: tuple[int, int, int] = (24, 28, 24)) -> A
     away = np.linalg.norm(points, axis=-1, keepdims=True)
     velocity = 0.15 * points * np.exp(-((away / 12.0) ** 2))
     shares = np.stack([STRUCTURE[head.classes] == n for n in range(len(CLASSES))])
-    contrasts = {c: head.scans[c] for c in ("T1w", "T2w")}
-    assert set(contrasts) < set(UNITS)
+    contrasts = {c: head.scans[c] for c in shown}
+    assert set(contrasts) <= set(UNITS)
     return AgeingHead(
         name=head.name,
         scans=contrasts,

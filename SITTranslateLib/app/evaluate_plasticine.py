@@ -24,7 +24,7 @@ def evaluate_plasticine(runs: Sequence[str], out: Path, labels: Path | None, cac
     from SITTranslateLib.evaluation.plasticine_table import as_markdown
     from SITTranslateLib.evaluation.realism import patches
     from SITTranslateLib.training.plasticine import finished
-    from SITTranslateLib.training.plasticine_held_out import POOLS, case_of, cases_of
+    from SITTranslateLib.training.plasticine_held_out import POOLS, case_of, cases_of, showing
     from SITTranslateLib.training.plasticine_runs import heads_of
 
     networks = {name: finished(Path(folder)) for name, _, folder in (entry.partition("=") for entry in runs)}
@@ -44,7 +44,7 @@ def evaluate_plasticine(runs: Sequence[str], out: Path, labels: Path | None, cac
             methods[name] = report.by_network(network)
     cases = []
     for group, pool in POOLS.items():
-        found = heads_of(pool, labels, cache)[:heads]
+        found = heads_of(showing(pool, source, target), labels, cache)[:heads]
         cases += cases_of(found, f"{group}, aged", source, target, aged=True)
         cases += cases_of(found, f"{group}, as they are", source, target, aged=False)
     summary = report.run(cases, methods, report.segmenting(judged[0].structure), out, patches)

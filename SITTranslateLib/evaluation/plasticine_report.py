@@ -30,12 +30,18 @@ from SITTranslateLib.evaluation.realism import Features
 from SITTranslateLib.structure.network import TissueNetwork
 from SITTranslateLib.systems.plasticine.network import PlasticineNetwork
 from SITTranslateLib.systems.plasticine.structure_map import tissue_probabilities
+from SITTranslateLib.translate.normalisation import from_own_units, in_own_units
 from SITTranslateLib.volume import VectorField, Volume
 
-#: Figures of the model's card.
-CARD_COLUMNS = {
-    "psnr": ("PSNR in the brain", "dB"),
-    "ssim": ("SSIM in the brain", ""),
+#: Figures of the model's card; of CT those of the head.
+_IMAGE = {"psnr": ("PSNR in the brain", "dB"), "ssim": ("SSIM in the brain", "")}
+_IMAGE_CT = {
+    "mae": ("MAE", "HU"),
+    "psnr": ("PSNR", "dB"),
+    "ssim": ("SSIM", ""),
+    "dice_bone": ("Dice of bone", ""),
+}
+_TRACED = {
     "dice": ("Dice of the carried segmentation with that of the translated scan (doing nothing: with itself)", ""),
     "miss": ("displacement error in the brain, mean", "mm"),
     "inverse": ("inverse error, mean", "mm"),
@@ -80,15 +86,24 @@ def by_regression(network: PlasticineNetwork) -> Method:
 def baselines(training: Sequence[AgeingCase]) -> dict[str, Method]:
     """Do nothing, best global transfer curve, mean image; the last two from unmoved training cases."""
     kinds = {case.stripped for case in training}
+
+    def truth(case: AgeingCase) -> Array:
+        """In the units of the rulers, in which a mean is the best."""
+        return in_own_units(case.truth, case.target)
+
     curves = {
-        kind: fit_transfer_curve((c.source[c.brain], c.truth[c.brain]) for c in training if c.stripped == kind)
+        kind: fit_transfer_curve((c.source[c.judged], truth(c)[c.judged]) for c in training if c.stripped == kind)
         for kind in kinds
     }
-    means = {kind: mean_image(c.truth for c in training if c.stripped == kind) for kind in kinds}
+    means = {kind: mean_image(truth(c) for c in training if c.stripped == kind) for kind in kinds}
+
+    def answer(case: AgeingCase, image: Array) -> Answer:
+        return Answer(from_own_units(image, case.target))
+
     return {
         "do nothing": lambda case: Answer(case.source),
-        "best global transfer curve": lambda case: Answer(curves[case.stripped](case.source)),
-        "mean image": lambda case: Answer(means[case.stripped]),
+        "best global transfer curve": lambda case: answer(case, curves[case.stripped](case.source)),
+        "mean image": lambda case: answer(case, means[case.stripped]),
     }
 
 
@@ -145,9 +160,11 @@ def steps_table(
 
 
 def _mean(ruler: Callable[..., float], images: Sequence[Array], cases: Sequence[AgeingCase]) -> float:
-    return float(
-        np.mean([ruler(i, c.truth, c.brain_after, SPANS[c.target]) for i, c in zip(images, cases, strict=True)])
-    )
+    found = []
+    for image, case in zip(images, cases, strict=True):
+        shown, truth = (in_own_units(array, case.target) for array in (image, case.truth))
+        found.append(ruler(shown, truth, case.judged, SPANS[case.target]))
+    return float(np.mean(found))
 
 
 def card_figures(summary: Mapping[str, Mapping[str, Mapping[str, float]]], method: str) -> list[dict[str, Any]]:
@@ -161,6 +178,6 @@ def card_figures(summary: Mapping[str, Mapping[str, Mapping[str, float]]], metho
             "note": "held-out simulated scans",
         }
         for group, methods in summary.items()
-        for column, (title, unit) in CARD_COLUMNS.items()
+        for column, (title, unit) in ((_IMAGE_CT if "mae" in methods[method] else _IMAGE) | _TRACED).items()
         if column in methods[method]
     ]

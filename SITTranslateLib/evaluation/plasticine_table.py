@@ -1,7 +1,7 @@
 """Plasticine's table: is the translated scan good, does it lie where its field says, and is the field the true one?
 
-Every method answers every case: a T1w scan of a held-out head, and the T2w scan of the same head some years later,
-whose motion is known. Images are in network units (the head's median is 0.5), fields in mm.
+Every method answers every case: a T1w scan of a held-out head, and the T2w or CT of the same head some years later,
+whose motion is known. Images are in network units (of MR the head's median is 0.5), fields in mm; a CT is judged in HU.
 """
 
 from __future__ import annotations
@@ -14,16 +14,18 @@ from numpy.typing import NDArray
 
 from SITTranslateLib import fields
 from SITTranslateLib.evaluation import image_quality as quality
-from SITTranslateLib.evaluation.cross_contrast_table import SPANS
+from SITTranslateLib.evaluation.cross_contrast_table import BONE_HU, SPANS
 from SITTranslateLib.evaluation.realism import Features, kernel_distance
 from SITTranslateLib.traceability.agreement import agreement
+from SITTranslateLib.translate.normalisation import in_own_units
 from SITTranslateLib.volume import Grid, VectorField, Volume
 
 Array = NDArray[np.float32]
 #: Brain tissues of :data:`SITTranslateLib.structure.CLASSES` that segmentations are compared by.
 BRAIN_CLASSES = [1, 2, 3, 4]
 TITLES = {
-    "psnr": "PSNR (dB)", "ssim": "SSIM", "unlike": "unlike real ones (kernel distance)",
+    "psnr": "PSNR (dB)", "ssim": "SSIM", "mae": "MAE (HU)", "mae_brain": "MAE brain (HU)",
+    "dice_bone": "Dice bone (> 300 HU)", "unlike": "unlike real ones (kernel distance)",
     "dice": "Dice, carried to translated", "hd95": "HD95 (mm)",
     "dice_known": "Dice, known labels carried", "miss": "displacement error, mean (mm)",
     "miss_p95": "displacement error, p95 (mm)", "motion_p99": "longest motion, p99 (mm)", "folded": "folded voxels",
@@ -42,6 +44,7 @@ class AgeingCase:
         sampling: where each voxel of the truth comes from, mm.
         classes: tissue class of each voxel of the source.
         brain: mask on the source; ``brain_after`` on the truth.
+        judged: where images are compared, on the truth: the brain, or of CT the head.
     """
 
     name: str
@@ -54,6 +57,7 @@ class AgeingCase:
     classes: NDArray[np.uint8]
     brain: NDArray[np.bool_]
     brain_after: NDArray[np.bool_]
+    judged: NDArray[np.bool_]
     stripped: bool
 
     @property
@@ -87,7 +91,7 @@ class Row:
 
 
 Method = Callable[[AgeingCase], Answer]
-#: Tissue classes of an image in any contrast.
+#: Tissue classes of an image in any contrast, a CT in HU.
 Segmenter = Callable[[Array], NDArray[np.uint8]]
 
 
@@ -96,14 +100,19 @@ def figures_of(case: AgeingCase, given: Answer, segment: Segmenter, seen: NDArra
     zero = VectorField(np.zeros_like(case.sampling.array), case.sampling.affine)
     sampling, span = given.sampling or zero, SPANS[case.target]
     miss = VectorField(sampling.array - case.sampling.array, sampling.affine).magnitude()[case.brain_after]
-    found = np.where(case.brain_after, segment(given.image), 0)
+    image, truth = (in_own_units(array, case.target) for array in (given.image, case.truth))
+    found = np.where(case.brain_after, segment(image), 0)
     figures = {
-        "psnr": quality.psnr(given.image, case.truth, case.brain_after, span),
-        "ssim": quality.ssim(given.image, case.truth, case.brain_after, span),
+        "psnr": quality.psnr(image, truth, case.judged, span),
+        "ssim": quality.ssim(image, truth, case.judged, span),
         "miss": float(miss.mean()),
         "miss_p95": float(np.percentile(miss, 95)),
         "recomposition": given.recomposition,
     }
+    if case.target == "CT":
+        figures["mae"] = quality.mean_error(image, truth, case.judged)
+        figures["mae_brain"] = quality.mean_error(image, truth, case.brain_after)
+        figures["dice_bone"] = quality.dice((image > BONE_HU) & case.judged, (truth > BONE_HU) & case.judged)
     carried = np.where(case.brain_after, _carried(seen, sampling), 0)
     figures["dice"], figures["hd95"] = _agreement(carried, found, case.grid)
     known = np.where(case.brain_after, _carried(case.classes, sampling), 0)
@@ -138,7 +147,7 @@ def run_table(
 ) -> list[Row]:
     """Every method on every case; with ``features`` also how unlike the other cases' true scans its images are."""
     rows, cases = [], list(cases)
-    real = [features(case.truth, case.brain_after) for case in cases] if features is not None else []
+    real = [features(case.truth, case.judged) for case in cases] if features is not None else []
     for index, case in enumerate(cases):
         seen = segment(case.source)
         others = [r for n, r in enumerate(real) if n != index and _of_a_kind(cases[n], case)]
@@ -147,7 +156,7 @@ def run_table(
             answer = method(case)
             figures = figures_of(case, answer, segment, seen)
             if features is not None and reference is not None:
-                figures["unlike"] = kernel_distance(features(answer.image, case.brain_after), reference)
+                figures["unlike"] = kernel_distance(features(answer.image, case.judged), reference)
             rows.append(Row(name, case.group, case.name, case.years, figures))
     return rows
 

@@ -16,6 +16,7 @@ from SITTranslateLib.systems.plasticine.structure_map import structure_map, tiss
 from SITTranslateLib.systems.sit.layer import holds_data
 from SITTranslateLib.training.plasticine_config import PlasticineConfig, Stage
 from SITTranslateLib.training.plasticine_heads import AgeingHead
+from SITTranslateLib.translate.normalisation import in_own_units
 
 Batch = dict[str, Tensor]
 #: The brain's tissues, which the deformation is judged by.
@@ -57,7 +58,7 @@ class Batches:
         if stage.train == "regression":
             seen = _tensor(head.image(self.source, strip=strip), torch.float16)
         else:
-            seen = self.structure(number, self.target, strip, predict)
+            seen = self.structure(number, getattr(self, stage.maps_in), strip, predict)
         images = {
             "seen": seen,
             "clean": _tensor(head.image(self.target, clean=True, strip=strip)),
@@ -108,12 +109,13 @@ class Batches:
         key = number, contrast, strip, predict
         if key not in self._maps:
             head = self.heads[number]
-            scan = _tensor(head.image(contrast, strip=strip))
-            shares = _tensor(head.tissue_shares(strip=strip))
+            image = head.image(contrast, strip=strip)
+            scan, shares = _tensor(image), _tensor(head.tissue_shares(strip=strip))
             if predict:
                 assert self.tissues is not None
                 with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-                    shares = tissue_probabilities(self.tissues, scan)
+                    # A CT is known for one by its HU.
+                    shares = tissue_probabilities(self.tissues, _tensor(in_own_units(image, contrast)))
             self._maps[key] = (255.0 * structure_map(shares, scan)[0]).round().to(torch.uint8).numpy()
         return torch.from_numpy(self._maps[key])[None]
 

@@ -1,4 +1,4 @@
-"""Simulated heads for Plasticine on the 2 mm grid: two contrasts, what every voxel is made of, and how the head ages.
+"""Simulated heads for Plasticine on the 2 mm grid: their contrasts, what every voxel is made of, how the head ages.
 
 Made once, kept on disk, read whole: a training step takes a head, and its follow-up after any number of years is the
 same head moved by its own ageing velocity.
@@ -24,9 +24,10 @@ from SITTranslateLib.structure import CLASS_OF_LABEL, CLASSES
 from SITTranslateLib.training.heads import network_units
 from SITTranslateLib.training.pairs import SHAPE, SPACING_MM
 from SITTranslateLib.training.progress import steps_with_progress
-from SITTranslateLib.translate.normalisation import percentile_range
+from SITTranslateLib.translate.normalisation import HOUNSFIELD, percentile_range, to_network
 from SITTranslateLib.volume import Grid, VectorField, Volume
 
+#: Of every pool that does not ask for others.
 CONTRASTS = ("T1w", "T2w")
 
 
@@ -41,6 +42,7 @@ class AgeingPool:
         lesion_load_ml: of half of the heads, uniform; the others have none.
         shape: of the 2 mm grid ``(K, J, I)``, multiples of 4.
         seed: of all of it.
+        contrasts: T1w, T2w and, after them, CT if asked for: head ``n`` has the same MR scans with and without.
     """
 
     maps: tuple[str, ...]
@@ -49,11 +51,15 @@ class AgeingPool:
     lesion_load_ml: tuple[float, float] = (0.0, 15.0)
     shape: tuple[int, int, int] = SHAPE
     seed: int = 1
+    contrasts: tuple[str, ...] = CONTRASTS
 
     @property
     def key(self) -> str:
         """Of everything but how many: head ``n`` is the same in a smaller and a larger pool."""
         what = {name: value for name, value in asdict(self).items() if name != "heads"}
+        if self.contrasts == CONTRASTS:
+            # Pools were kept before there was a choice.
+            del what["contrasts"]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -62,7 +68,7 @@ class AgeingHead:
     """One head, arrays ``(K, J, I)`` on the 2 mm grid.
 
     Attributes:
-        scans, clean: by contrast, in network units for the whole head.
+        scans, clean: by contrast, in network units for the whole head (CT: of ``HOUNSFIELD``).
         stripped: by contrast, the linear map ``(gain, shift)`` from whole-head units to those of the stripped brain.
         shares: of each tissue class ``(classes, K, J, I)``, 0 to 255.
         labels: FreeSurfer's and SynthSeg's numbers.
@@ -132,8 +138,8 @@ def read_head(folder: Path) -> AgeingHead:
         arrays = dict(stored)
     return AgeingHead(
         name=about["name"],
-        scans={c: arrays[c] for c in CONTRASTS},
-        clean={c: arrays[f"{c}_clean"] for c in CONTRASTS},
+        scans={c: arrays[c] for c in about["stripped"]},
+        clean={c: arrays[f"{c}_clean"] for c in about["stripped"]},
         stripped={c: (float(g), float(s)) for c, (g, s) in about["stripped"].items()},
         shares=arrays["shares"],
         labels=arrays["labels"],
@@ -146,20 +152,22 @@ def read_head(folder: Path) -> AgeingHead:
 def _simulate(subject: Subject, pool: AgeingPool, index: int, folder: Path) -> None:
     rng = np.random.default_rng([pool.seed, index])
     load = float(rng.uniform(*pool.lesion_load_ml)) if rng.random() < 0.5 else 0.0
-    sequences = {"T1w": "T1w" if rng.random() < 0.7 else "T1w_spoiled", "T2w": "T2w"}
+    t1w = "T1w" if rng.random() < 0.7 else "T1w_spoiled"
     grid = Grid.centred(subject.centre, pool.shape, SPACING_MM)
     head = place(subject, grid, rng, deform=True, lesions=load > 0)
     tissues = draw_tissues(rng)
     mask = brain_mask(head.labels)
     arrays: dict[str, NDArray] = {}
     stripped = {}
-    for contrast, sequence in sequences.items():
+    for contrast in pool.contrasts:
+        sequence = t1w if contrast == "T1w" else contrast
         scanner = draw_scanner(pool.scanner, rng).for_contrast(sequence)
         (clean,) = clean_images(head, sequence, tissues, scanner, (load,))
         scan = scanner.acquire(Volume(clean, grid.affine), rng).array
         units, stripped[contrast] = network_units(scan, mask, contrast)
         arrays[contrast] = units.astype(np.float16)
-        arrays[f"{contrast}_clean"] = percentile_range(scan).normalise(clean).astype(np.float16)
+        painted = to_network(clean, HOUNSFIELD) if contrast == "CT" else percentile_range(scan).normalise(clean)
+        arrays[f"{contrast}_clean"] = painted.astype(np.float16)
     arrays["shares"] = np.rint(255.0 * class_shares(head, CLASS_OF_LABEL, len(CLASSES))).astype(np.uint8)
     arrays["labels"] = head.labels.array
     arrays["mask"] = mask.astype(np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from SITTranslateLib import fields
 from SITTranslateLib.evaluation.plasticine_table import AgeingCase
 from SITTranslateLib.structure import CLASS_OF_LABEL
 from SITTranslateLib.training.held_out import MAPS
-from SITTranslateLib.training.plasticine_heads import AgeingHead, AgeingPool
+from SITTranslateLib.training.plasticine_heads import CONTRASTS, AgeingHead, AgeingPool
 from SITTranslateLib.volume import Volume
 
 POOLS = {
@@ -21,13 +22,20 @@ POOLS = {
 YEARS = (12.0, 30.0)
 
 
+def showing(pool: AgeingPool, *contrasts: str) -> AgeingPool:
+    """The same heads, also in contrasts that the pool has not."""
+    return replace(pool, contrasts=CONTRASTS + tuple(c for c in dict.fromkeys(contrasts) if c not in CONTRASTS))
+
+
 def case_of(head: AgeingHead, index: int, group: str, source: str, target: str, years: float) -> AgeingCase:
-    """A head as a case; every second one with its skull taken off."""
-    stripped = bool(index % 2)
+    """A head as a case; every second one with its skull taken off, but for CT, of which the skull is the point."""
+    stripped = bool(index % 2) and target != "CT"
     sampling = head.sampling(years)
     clean = Volume(head.image(target, clean=True, strip=stripped), head.affine)
     mask = Volume(head.mask.astype(np.float32), head.affine)
     classes = CLASS_OF_LABEL[head.labels]
+    # Bone is what a CT is taken for; of MR the brain is.
+    judged = Volume((classes > 0).astype(np.float32), head.affine) if target == "CT" else mask
     return AgeingCase(
         name=f"{head.name} {index}",
         group=group,
@@ -39,6 +47,7 @@ def case_of(head: AgeingHead, index: int, group: str, source: str, target: str, 
         classes=np.where(head.mask > 0, classes, 0).astype(np.uint8) if stripped else classes,
         brain=head.mask > 0,
         brain_after=fields.warp(mask, sampling, mode="nearest").array > 0.5,
+        judged=fields.warp(judged, sampling, mode="nearest").array > 0.5,
         stripped=stripped,
     )
 

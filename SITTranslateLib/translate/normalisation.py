@@ -26,6 +26,16 @@ def to_native(array: NDArray[np.float32], scale: TargetScale) -> NDArray[np.floa
     return np.interp(array, scale.network, scale.native).astype(np.float32)
 
 
+def in_own_units(array: NDArray[np.float32], contrast: str) -> NDArray[np.float32]:
+    """A simulated contrast's network units as its own: HU of CT; MR has none and stays as it is."""
+    return to_native(array, HOUNSFIELD) if contrast == "CT" else array
+
+
+def from_own_units(array: NDArray[np.float32], contrast: str) -> NDArray[np.float32]:
+    """What :func:`in_own_units` gives, as network units."""
+    return to_network(array, HOUNSFIELD) if contrast == "CT" else array
+
+
 @dataclass(frozen=True)
 class IntensityRange:
     """Linear map between native units and network units: ``low`` becomes 0 and ``high`` 1; nothing is clipped."""

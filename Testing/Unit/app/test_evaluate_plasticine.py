@@ -26,13 +26,19 @@ TINY = {
 def trained(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs and heads without training or simulating any."""
     torch.manual_seed(0)
-    config = SimpleNamespace(heads=AgeingPool(("a",), heads=4))
+    shown = ("T1w", "T2w", "CT")
+    config = SimpleNamespace(heads=AgeingPool(("a",), heads=4, contrasts=shown))
     networks = {
         guide: systems.create("plasticine", TINY | {"guide": guide}).eval() for guide in ("structure", "source")
     }
     monkeypatch.setattr(plasticine, "finished", lambda folder: (config, networks[folder.name]))
-    monkeypatch.setattr(plasticine_runs, "heads_of", lambda *_: [tiny_ageing_head(seed) for seed in range(4)])
-    monkeypatch.setattr(plasticine_held_out, "POOLS", {"tiny": config.heads})
+    networks["ct"] = systems.create("plasticine", TINY | {"target": "CT", "most": 2.0}).eval()
+    monkeypatch.setattr(
+        plasticine_runs,
+        "heads_of",
+        lambda pool, *_: [tiny_ageing_head(seed, shown=pool.contrasts) for seed in range(4)],
+    )
+    monkeypatch.setattr(plasticine_held_out, "POOLS", {"tiny": AgeingPool(("a",), heads=4)})
 
 
 def test_every_run_stands_beside_the_baselines(trained: None, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -47,6 +53,14 @@ def test_every_run_stands_beside_the_baselines(trained: None, tmp_path: Path, ca
     summary = json.loads((tmp_path / "plasticine.json").read_text())["summary"]
     assert summary["tiny, aged"]["the truth itself"]["miss"] == 0 < summary["tiny, aged"]["do nothing"]["miss"]
     assert "unlike" in summary["tiny, aged"]["ours"]
+
+
+def test_towards_ct_the_heads_are_asked_for_theirs_and_the_card_has_hu(trained: None, tmp_path: Path) -> None:
+    evaluate_plasticine(["ours=ct"], tmp_path, tmp_path, tmp_path, 2)
+    summary = json.loads((tmp_path / "plasticine.json").read_text())["summary"]
+    assert summary["tiny, aged"]["do nothing"]["mae"] > 100 > summary["tiny, aged"]["the truth itself"]["mae"]
+    figures = json.loads((tmp_path / "figures-ours.json").read_text())
+    assert ("MAE, tiny, as they are", "HU") in {(figure["name"], figure["unit"]) for figure in figures}
 
 
 def test_without_a_run_of_plasticine_there_is_nothing_to_evaluate(trained: None, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from SITTranslateLib import systems
 from SITTranslateLib.evaluation import plasticine_report as report
 from SITTranslateLib.evaluation.plasticine_table import TITLES, AgeingCase, Answer, as_markdown, run_table, summarise
 from SITTranslateLib.training.plasticine_held_out import case_of, cases_of
+from SITTranslateLib.translate.normalisation import HOUNSFIELD, to_native
 
 TINY = {
     "source": "T1w", "target": "T2w", "structure_widths": [4, 6], "steps": 1, "samples": 1,
@@ -90,3 +91,36 @@ def test_a_network_is_measured_with_its_own_field(cases: list[AgeingCase], tmp_p
     assert {figure["unit"] for figure in figures} == {"dB", "", "mm"} and figures[0]["baseline"] is not None
     steps = report.steps_table(network, cases[2:3], ((1, 1), (2, 1)))  # type: ignore[arg-type]
     assert [row["steps"] for row in steps] == [1, 2] and (network.steps, network.samples) == (1, 1)
+
+
+def test_a_ct_is_judged_in_hu_and_with_its_skull() -> None:
+    shown = ("T1w", "T2w", "CT")
+    heads = [tiny_ageing_head(seed, shown=shown) for seed in range(2)]
+    still = cases_of(heads, "still", "T1w", "CT", aged=False)
+    training = [case_of(tiny_ageing_head(seed, shown=shown), seed, "training", "T1w", "CT", 0.0) for seed in (5, 6)]
+    seen: list[float] = []
+
+    def segment(image: np.ndarray) -> np.ndarray:
+        seen.append(float(image.min()))
+        return np.zeros(image.shape, np.uint8)
+
+    methods = {**report.baselines(training), "the truth itself": report.the_truth}
+    summary = summarise(run_table(still, methods, segment))["still"]
+    truth, nothing, mean = (summary[row] for row in ("the truth itself", "do nothing", "mean image"))
+    assert truth["mae"] == 0 and truth["dice_bone"] == 1 and nothing["dice_bone"] < 0.5
+    errors = [
+        np.abs(to_native(case.source, HOUNSFIELD) - to_native(case.truth, HOUNSFIELD))[heads[n].shares[0] == 0].mean()
+        for n, case in enumerate(still)
+    ]
+    assert nothing["mae"] == pytest.approx(float(np.mean(errors)), rel=1e-4)
+    # What is best in HU is a mean of HU, not of network units.
+    average = np.mean([to_native(case.truth, HOUNSFIELD) for case in training], axis=0)
+    errors = [np.abs(average - to_native(case.truth, HOUNSFIELD))[case.judged].mean() for case in still]
+    assert mean["mae"] == pytest.approx(float(np.mean(errors)), rel=1e-3)
+    assert summary["best global transfer curve"]["mae"] < nothing["mae"]
+    # The source is no CT; the curve is fitted inside the head and gives no air.
+    assert [low < -900 for low in seen[: 1 + len(methods)]] == [False, True, False, True, True]
+    text = as_markdown({"still": summary})
+    assert "| method | PSNR (dB) | SSIM | MAE (HU) | MAE brain (HU) | Dice bone (> 300 HU) |" in text
+    figures = report.card_figures({"still": summary}, "the truth itself")
+    assert figures[0]["name"].startswith("MAE") and figures[0]["unit"] == "HU" and figures[0]["baseline"] > 100

@@ -149,7 +149,12 @@ def test_a_finished_run_becomes_a_package_without_the_switch(heads: list[AgeingH
 
 
 def test_configs_that_come_along_are_understood() -> None:
-    for name in ("plasticine-t1w-t2w", "plasticine-regression-t1w-t2w", "plasticine-paper-t1w-t2w"):
+    for name in (
+        "plasticine-t1w-t2w",
+        "plasticine-regression-t1w-t2w",
+        "plasticine-paper-t1w-t2w",
+        "plasticine-t1w-ct",
+    ):
         assert is_plasticine(name)
         config = read_plasticine(name)
         assert plasticine_from_dict(json.loads(json.dumps(config.to_dict()))) == config
@@ -161,6 +166,8 @@ def test_configs_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     raw = json.loads(json.dumps(a_config(Stage("renderer", 1)).to_dict()))
     with pytest.raises(InputError, match="trains one of"):
         plasticine_from_dict(raw | {"stages": [{"train": "everything", "steps": 1}]})
+    with pytest.raises(InputError, match="in the target or the source"):
+        plasticine_from_dict(raw | {"stages": [{"train": "renderer", "steps": 1, "maps_in": "both"}]})
     with pytest.raises(InputError, match="where to go"):
         plasticine_from_dict(raw | {"stages": [{"train": "deformation", "steps": 1, "terms": {"membrane": 1.0}}]})
     with pytest.raises(InputError, match="tissue network"):
