@@ -40,7 +40,7 @@ def translate_scan(
     from SITTranslateLib.files import read_volume
     from SITTranslateLib.packages import find
     from SITTranslateLib.translate.request import checked_request, parse_settings
-    from SITTranslateLib.translate.saving import check_target, save_translation
+    from SITTranslateLib.translate.saving import check_target, extra_file, save_translation
 
     # Everything that can be refused is refused before the scan is read and the network imported.
     if strength is not None and not -2 <= strength <= 2:
@@ -74,8 +74,10 @@ def translate_scan(
     for sentence in result.provenance.warnings:
         typer.echo(f"Warning: {sentence}", err=True)
     typer.echo(f"Field: {result.field_origin.value}; recomposition error {result.recomposition_error:.3g} native units")
+    # Their files are numbered, since a model may call them anything.
+    named = {extra_file(number): f": {name}" for number, name in enumerate(result.extras)}
     for file in sorted(folder.iterdir()):
-        typer.echo(f"  {file}")
+        typer.echo(f"  {file}{named.get(file.name, '')}")
     if ensemble > 1:
         from SITTranslateLib.translate.ensemble import summary
 
