@@ -58,7 +58,7 @@ class Batches:
         if stage.train == "regression":
             seen = _tensor(head.image(self.source, strip=strip), torch.float16)
         else:
-            seen = self.structure(number, getattr(self, stage.maps_in), strip, predict)
+            seen = self.structure(number, self.target, strip, predict)
         images = {
             "seen": seen,
             "clean": _tensor(head.image(self.target, clean=True, strip=strip)),

@@ -14,7 +14,6 @@ from SITTranslateLib.training.plasticine_heads import AgeingPool
 SYSTEMS = ("plasticine", "plasticine_paper")
 TRAINED = ("renderer", "deformation", "regression")
 MAPS = ("labels", "predicted", "mixed")
-MAPS_IN = ("target", "source")
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,6 @@ class Stage:
             renderer that is shown the source scan of the same head, for the tables).
         steps, rate: how long and how fast.
         maps: structure maps from the simulation's own tissues, from the tissue network, or from either in turn.
-        maps_in: the scan in which the renderer's maps are found: the target itself, or the source of the same head (a
-            pair, where source and target show different things).
         paired: the deformation's target is the same head later, or another head (the paper's).
         together: share of the deformation's steps in which the switch lets the target in.
         years: smallest and largest change of age.
@@ -65,7 +62,6 @@ class Stage:
     steps: int
     rate: float = 1e-3
     maps: str = "labels"
-    maps_in: str = "target"
     paired: bool = True
     together: float = 0.5
     years: tuple[float, float] = (5.0, 30.0)
@@ -151,11 +147,8 @@ def plasticine_from_dict(raw: dict[str, Any]) -> PlasticineConfig:
 
     stages = tuple(Stage(**(plain(stage) | {"terms": Terms(**stage.get("terms", {}))})) for stage in raw["stages"])
     for stage in stages:
-        if stage.train not in TRAINED or stage.maps not in MAPS or stage.maps_in not in MAPS_IN:
-            raise InputError(
-                f"A stage trains one of {', '.join(TRAINED)} on one of the maps {', '.join(MAPS)} "
-                f"in the {' or the '.join(MAPS_IN)}."
-            )
+        if stage.train not in TRAINED or stage.maps not in MAPS:
+            raise InputError(f"A stage trains one of {', '.join(TRAINED)} on one of the maps {', '.join(MAPS)}.")
         if stage.train == "deformation" and not any(
             (stage.terms.structure, stage.terms.correlation, stage.terms.information, stage.terms.motion)
         ):

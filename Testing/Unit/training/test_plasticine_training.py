@@ -166,8 +166,6 @@ def test_configs_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     raw = json.loads(json.dumps(a_config(Stage("renderer", 1)).to_dict()))
     with pytest.raises(InputError, match="trains one of"):
         plasticine_from_dict(raw | {"stages": [{"train": "everything", "steps": 1}]})
-    with pytest.raises(InputError, match="in the target or the source"):
-        plasticine_from_dict(raw | {"stages": [{"train": "renderer", "steps": 1, "maps_in": "both"}]})
     with pytest.raises(InputError, match="where to go"):
         plasticine_from_dict(raw | {"stages": [{"train": "deformation", "steps": 1, "terms": {"membrane": 1.0}}]})
     with pytest.raises(InputError, match="tissue network"):
