@@ -204,7 +204,8 @@ class ChangeSection(Section):
         if self.ui.jacobianMapButton.checked:
             return _("What expanded, what shrank")
         if self.ui.extraMapButton.checked:
-            return str(self.ui.extraComboBox.currentText)
+            chosen = str(self.ui.extraComboBox.currentText)
+            return _("Step by step") if chosen == STEPS else chosen
         return _("Source") if self.ui.noMapButton.checked else _("How the intensity changed")
 
     def _on_range(self, *_value: Any) -> None:

@@ -60,7 +60,8 @@ class SweepSection(Section):
             return
         unit = next(a.unit for a in self._card.attributes if a.name == attribute)
         sweep, waiting = Sweep(attribute, unit), list(values)
-        base = dict(shown.translation.provenance["attributes"])
+        # A frame needs no steps of its own, and many frames with steps would fill the memory.
+        base = {name: v for name, v in shown.translation.provenance["attributes"].items() if name != "intermediate"}
         volume = shown.translation.source if shown.nodes.source is None else volume_from_node(shown.nodes.source)
         self._stopped = False
 

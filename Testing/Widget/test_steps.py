@@ -86,7 +86,7 @@ def test_they_come_as_a_sequence_that_the_views_play(
     panel.change.ui.extraComboBox.setCurrentIndex(names.index(STEPS))
     view = layout.composite_node(scene, layout.CHANGE)
     assert view.GetForegroundVolumeID() == node.GetID() and view.GetForegroundOpacity() == 1.0
-    assert played == [sequences.browser_of(node)] and panel.change.map_title() == STEPS
+    assert played == [sequences.browser_of(node)] and panel.change.map_title() == "Step by step"
     panel.change.ui.changeMapButton.click()
     assert view.GetForegroundOpacity() < 1.0
     panel.change.ui.removeButton.click()
@@ -111,3 +111,13 @@ def test_cancelling_between_two_steps_leaves_the_scene_as_it_was(
     assert 0.33 < max(told) < 0.57, "stopped while it painted"
     assert panel.session.shown is None
     assert sorted(scene.GetNthNode(n).GetID() for n in range(scene.GetNumberOfNodes())) == before
+
+
+def test_a_sweep_asks_for_no_steps(
+    panel: Any, slicer_harness: Harness, scene: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    translate(slicer_harness, panel, 1)
+    asked: list[Any] = []
+    monkeypatch.setattr(panel.session, "ask", lambda kind, *calls, **parameters: asked.append(parameters))
+    panel.sweep.run("age", [5.0])
+    assert [parameters["attributes"] for parameters in asked] == [{"age": 5.0}]
