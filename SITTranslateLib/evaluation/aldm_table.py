@@ -81,6 +81,21 @@ def codec_alone(network: ALDMNetwork) -> Method:
     return method
 
 
+def painted(network: ALDMNetwork) -> Method:
+    """A transfer curve for each tissue, the contrast recognised: what ALDM begins with."""
+
+    def method(case: Case) -> Prediction:
+        assert network.painter is not None
+        image = torch.from_numpy(np.ascontiguousarray(case.source))[None, None]
+        with torch.inference_mode():
+            shares = network.painter.shares(image)
+            belief = network.painter.source_of(image, shares)
+            made = network.painter(image, shares, belief, network.contrasts.index(case.target))[0, 0].numpy()
+        return Prediction(in_units(made, case.target))
+
+    return method
+
+
 def without_detail(network: ALDMNetwork, request: Mapping[str, float]) -> Method:
     """The paper's: nothing of the source but what went through the codec."""
 
@@ -101,7 +116,9 @@ def in_units(image: np.ndarray, target: str) -> np.ndarray:
 
 def methods_of(network: ALDMNetwork, regression: Any | None) -> dict[str, Method]:
     """ALDM, its parts, and the regression if there is one."""
+    begun = {} if network.painter is None else {"transfer curve of each tissue": painted(network)}
     methods: dict[str, Method] = {
+        **begun,
         "codec alone (target given)": codec_alone(network),
         "preview": by_request(network, {"steps": 0}),
         "ALDM without detail": without_detail(network, {}),
@@ -196,9 +213,14 @@ def cost(network: ALDMNetwork, shape: tuple[int, int, int] = AT_1_MM) -> dict[st
         return made
 
     with torch.inference_mode():
-        latent = timed("encode", lambda: network.codec.encode(image))
-        like = timed("preview", lambda: network.preview(latent, 1))
-        timed("one step", lambda: network.denoise(like, torch.ones(1), latent, like, 1))
-        timed("decode with detail", lambda: network.image_of(like, image, 1))
+        if network.painter is not None:
+            painter = network.painter
+            timed("find tissues", lambda: painter.shares(image))
+        timed("encode", lambda: network.codec.encode(image))
+        view = network.view(image, 1)
+        like = timed("preview", lambda: network.preview(view, 1))
+        timed("one step", lambda: network.denoise(like, torch.ones(1), view.latent, like, 1))
+        lost = network.lost(view)
+        timed("decode with detail", lambda: network.image_of(like, view, 1, lost))
         timed("translate, 3 steps", lambda: network.translate(image, {"steps": 3}, np.eye(4)).translated)
     return seconds | {"peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}

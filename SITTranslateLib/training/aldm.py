@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from SITTranslateLib.training.aldm_batches import Batch, batch_of
 from SITTranslateLib.training.aldm_config import SYSTEMS, ALDMConfig, Stage, aldm_from_dict
 from SITTranslateLib.training.aldm_heads import heads_of
 from SITTranslateLib.training.aldm_objectives import ALDMObjective
+from SITTranslateLib.training.aldm_painting import FoundTissues, fit_painter
 from SITTranslateLib.training.critics import PatchScales, critic_loss, generator_loss
 from SITTranslateLib.training.heads import Head
 from SITTranslateLib.training.progress import steps_with_progress
@@ -112,8 +114,12 @@ class ALDMTrainer:
             assert isinstance(self.network, ALDMNetwork)
             self.network.codec.settle(self.network.codec.encode(batch.source))
 
-    def next_stage(self, heads: list[Head]) -> None:
-        """If the stage of the next step is another one: take over the averaged weights and begin it."""
+    def next_stage(self, heads: list[Head], tissues: FoundTissues | None = None) -> None:
+        """If the stage of the next step is another one: take over the averaged weights and begin it.
+
+        Args:
+            tissues: found in the heads, where they are kept; found anew if not given.
+        """
         stage, _ = self.config.at(self.step)
         if stage == self.stage or self.step >= self.config.steps:
             return
@@ -121,6 +127,10 @@ class ALDMTrainer:
         self.network.load_state_dict(averaged(self.average.state_dict()))
         if left == "autoencoder":
             measure_latents(self.network, heads, self.config, self.fabric.device)
+            painter = getattr(self.network, "painter", None)
+            if painter is not None:
+                names = self.config.network["contrasts"]
+                fit_painter(painter, heads, names, tissues or FoundTissues(heads), self.config.course.seed)
         self._begin(stage)
 
     # ---------------------------------------------------------------- resuming
@@ -167,9 +177,21 @@ def averaged(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def train(
-    config: ALDMConfig, trainer: ALDMTrainer, heads: list[Head], folder: Path, *, every: int, until: int | None = None
+    config: ALDMConfig,
+    trainer: ALDMTrainer,
+    heads: list[Head],
+    folder: Path,
+    *,
+    every: int,
+    until: int | None = None,
+    kept: Path | None = None,
 ) -> None:
-    """Run a trainer to the end of its config (or to a step), with a checkpoint every so many steps."""
+    """Run a trainer to the end of its config (or to a step), with a checkpoint every so many steps.
+
+    Args:
+        kept: where the tissues found in the heads are kept, if anywhere.
+    """
+    tissues = FoundTissues(heads, kept)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config.to_dict(), indent=1), encoding="utf-8")
     log = CSVLogger(folder, name="log", version=f"from-{trainer.step}", flush_logs_every_n_steps=1)
@@ -179,10 +201,11 @@ def train(
         while trainer.step < last:
             if config.at(trainer.step)[0] != trainer.stage:
                 trainer.save(folder)
-                (folder / CHECKPOINT).replace(folder / f"after-{trainer.stage}.ckpt")
-                trainer.next_stage(heads)
+                # A copy: whoever stops it before the next checkpoint goes on from this one.
+                shutil.copyfile(folder / CHECKPOINT, folder / f"after-{trainer.stage}.ckpt")
+                trainer.next_stage(heads, tissues)
                 running = {}
-            batch = batch_of(heads, config, trainer.step).to(trainer.fabric.device)
+            batch = batch_of(heads, config, trainer.step, tissues.shares).to(trainer.fabric.device)
             for name, value in trainer.run_step(batch).items():
                 running[name] = 0.95 * running.get(name, value) + 0.05 * value
             if trainer.step % 25 == 0:
@@ -219,7 +242,8 @@ def run(
     heads = heads_of(config.heads, labels, cache or folder)
     trainer = ALDMTrainer(config, fabric)
     trainer.resume(folder)
-    train(config, trainer, heads, folder, every=save_every)
+    kept = (cache or folder) / f"contrast-heads-{config.heads.key}"
+    train(config, trainer, heads, folder, every=save_every, kept=kept)
     return trainer
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ class Batch:
         weight: of each voxel ``(1, 1, K, J, I)`` (of each block for the codec).
         corner: of the block that is decoded and compared.
         head: what the targets are of (number, stripped, mirrored): the same targets come again and again.
+        shares: of the tissues found in the source ``(1, classes, K, J, I)``, 255 for all; empty where nobody asks.
     """
 
     source: Tensor
@@ -39,14 +40,23 @@ class Batch:
     weight: Tensor
     corner: Corner
     head: tuple[int, bool, bool] = (0, False, False)
+    shares: Tensor = field(default_factory=lambda: torch.empty(0))
 
     def to(self, device: torch.device) -> Batch:
-        moved = {name: getattr(self, name).to(device) for name in ("source", "targets", "weight")}
+        moved = {name: getattr(self, name).to(device) for name in ("source", "targets", "weight", "shares")}
         return Batch(**(vars(self) | moved))
 
 
-def batch_of(heads: Sequence[Head], config: ALDMConfig, step: int) -> Batch:
-    """The batch of a step of the run, which depends on the config, its seed and the step alone."""
+#: Share of each tissue in a head's scan: number of the head, contrast, stripped or not.
+Tissues = Callable[[int, str, bool], NDArray[np.uint8]]
+
+
+def batch_of(heads: Sequence[Head], config: ALDMConfig, step: int, tissues: Tissues | None = None) -> Batch:
+    """The batch of a step of the run, which depends on the config, its seed and the step alone.
+
+    Args:
+        tissues: found in the heads' scans, for a network that paints.
+    """
     rng = np.random.default_rng([config.course.seed, step])
     name, _ = config.at(step)
     stage = config.stages[name]
@@ -54,7 +64,7 @@ def batch_of(heads: Sequence[Head], config: ALDMConfig, step: int) -> Batch:
         images, weights = zip(*(_block(heads, config, stage.block, rng) for _ in range(stage.targets)), strict=True)
         source, weight = torch.from_numpy(np.stack(images))[:, None], torch.from_numpy(np.stack(weights))[:, None]
         return Batch(source, 0, source, (), weight, (0, 0, 0))
-    return _head(heads, config, stage.targets, stage.block, rng)
+    return _head(heads, config, stage.targets, stage.block, rng, tissues)
 
 
 def scanned(values: NDArray[np.float32], contrast: str, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -99,7 +109,14 @@ def _block(
     return image[k, j, i], _weight(head, config, flip)[k, j, i]
 
 
-def _head(heads: Sequence[Head], config: ALDMConfig, count: int, side: int, rng: np.random.Generator) -> Batch:
+def _head(
+    heads: Sequence[Head],
+    config: ALDMConfig,
+    count: int,
+    side: int,
+    rng: np.random.Generator,
+    tissues: Tissues | None,
+) -> Batch:
     names = list(config.network["contrasts"])
     number = int(rng.integers(len(heads)))
     head = heads[number]
@@ -109,6 +126,10 @@ def _head(heads: Sequence[Head], config: ALDMConfig, count: int, side: int, rng:
     chosen = sorted(int(n) for n in rng.choice(others, size=min(count, len(others)), replace=False))
     image = scanned(_whole(head, names[source], clean=False, strip=strip, flip=flip), names[source], rng)
     targets = np.stack([_whole(head, names[n], clean=True, strip=strip, flip=flip) for n in chosen])
+    shares = np.empty(0, np.uint8)
+    if config.paints and tissues is not None:
+        found = tissues(number, names[source], strip)
+        shares = np.array(found[..., ::-1] if flip else found)[None]
     return Batch(
         torch.from_numpy(image)[None, None],
         source,
@@ -117,4 +138,5 @@ def _head(heads: Sequence[Head], config: ALDMConfig, count: int, side: int, rng:
         torch.from_numpy(_weight(head, config, flip))[None, None],
         _corner(image.shape, side, rng),
         (number, strip, flip),
+        torch.from_numpy(shares),
     )

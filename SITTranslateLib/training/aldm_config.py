@@ -63,6 +63,7 @@ class Course:
         unquantised: share of the autoencoder's blocks that are decoded without rounding to the codebook.
         drawn: share of the detail stage's latents that come from the diffusion and not from the preview.
         detail_steps: of that diffusion.
+        decoded_diffusion: the diffusion learns from decoded blocks as well as from latents.
     """
 
     average: float = 0.98
@@ -72,6 +73,7 @@ class Course:
     unquantised: float = 0.5
     drawn: float = 0.7
     detail_steps: int = 2
+    decoded_diffusion: bool = False
     seed: int = 0
 
 
@@ -89,6 +91,11 @@ class ALDMConfig:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    @property
+    def paints(self) -> bool:
+        """Whether the network begins with the scan in the target's brightness."""
+        return bool(self.network.get("paint", False))
 
     @property
     def steps(self) -> int:

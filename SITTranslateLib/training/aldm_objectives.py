@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from SITTranslateLib.systems.aldm.codec import FACTOR
-from SITTranslateLib.systems.aldm.network import ALDMNetwork
+from SITTranslateLib.systems.aldm.network import ALDMNetwork, View
 from SITTranslateLib.systems.aldm.switchable import cycled, one_hot
-from SITTranslateLib.systems.layers.samplers import noised, wanted
+from SITTranslateLib.systems.layers.samplers import clean_of, noised, wanted
 from SITTranslateLib.systems.regression.any_contrast import AnyRegressionNetwork
 from SITTranslateLib.training.aldm_batches import Batch, inside
 from SITTranslateLib.training.aldm_config import ALDMConfig
@@ -75,11 +75,11 @@ class ALDMObjective(nn.Module):
 
     def _ms_spade(self, batch: Batch) -> Outcome:
         net = self._aldm()
-        source, truth = self._latents(batch)
-        like = torch.cat([net.preview(source, n) for n in batch.indices])
+        views, truth = self._views(batch), self._truth(batch)
+        like = torch.cat([net.preview(view, n) for view, n in zip(views, batch.indices, strict=True)])
         terms = {"latent": (like - truth).abs().mean()}
-        if self.config.terms.cycle:
-            there = batch.indices[0]
+        if self.config.terms.cycle and net.painter is None:
+            there, source = batch.indices[0], views[0].latent
             terms["cycle"] = (cycled(net.generator, source, batch.contrast, there).float() - source).abs().mean()
         made, wanted_, weight = self._decoded(like, batch, "ms_spade")
         outcome = Outcome(terms | self._images(made, wanted_, weight))
@@ -89,30 +89,38 @@ class ALDMObjective(nn.Module):
 
     def _diffusion(self, batch: Batch) -> Outcome:
         net = self._aldm()
-        source, truth = self._latents(batch)
+        views, truth = self._views(batch), self._truth(batch)
+        source = views[0].latent
         with torch.no_grad():
-            like = torch.cat([net.preview(source, n) for n in batch.indices])
+            like = torch.cat([net.preview(view, n) for view, n in zip(views, batch.indices, strict=True)])
         noise, level = torch.randn_like(truth), self._levels(len(truth), truth)
         noisy = noised(truth, noise, level, net.schedule)
         targets = torch.cat([one_hot(n, len(net.contrasts), source) for n in batch.indices])
         said = net.denoiser(noisy, source.expand_as(truth), like, level, targets)
         should = wanted(net.prediction, truth, noise, level, net.schedule)
-        return Outcome({"latent": (said - should).square().mean()})
+        terms = {"latent": (said - should).square().mean()}
+        if not self.config.course.decoded_diffusion:
+            return Outcome(terms)
+        clean = clean_of(net.prediction, said, noisy, level, net.schedule)
+        return Outcome(terms | self._images(*self._decoded(clean, batch, "diffusion")))
 
     def _detail(self, batch: Batch) -> Outcome:
         net, course = self._aldm(), self.config.course
         assert net.detail is not None
-        with torch.no_grad():
-            source, _ = self._latents(batch, truth=False)
-            drawn = []
-            for n in batch.indices:
-                like = net.preview(source, n)
-                diffused = "diffusion" in self.config.stages and float(torch.rand(())) < course.drawn
-                drawn.append(net.diffuse(source, like, n, steps=course.detail_steps) if diffused else like)
-            decoded, truth, weight = self._decoded(torch.cat(drawn), batch, "detail")
-        targets = torch.cat([one_hot(n, len(net.contrasts), source) for n in batch.indices])
-        scan = inside(batch.source, batch.corner, truth.shape[-1]).expand_as(decoded)
-        return Outcome(self._images(net.detail(decoded, scan, targets), truth, weight))
+        made = []
+        for view, n in zip(self._views(batch), batch.indices, strict=True):
+            with torch.no_grad():
+                latent = net.preview(view, n)
+                if "diffusion" in self.config.stages and float(torch.rand(())) < course.drawn:
+                    latent = net.diffuse(view.latent, latent, n, steps=course.detail_steps)
+                decoded, truth, weight = self._decoded(latent, batch, "detail")
+                side = truth.shape[-1]
+                painted = lost = None
+                if view.painted is not None and view.painted_latent is not None:
+                    painted = inside(view.painted, batch.corner, side)
+                    lost = painted - self._decoded(view.painted_latent, batch, "detail")[0]
+            made.append(net.detailed(decoded, inside(batch.source, batch.corner, side), painted, lost, n))
+        return Outcome(self._images(torch.cat(made), truth, weight))
 
     def _regression(self, batch: Batch) -> Outcome:
         net = self.network
@@ -128,9 +136,17 @@ class ALDMObjective(nn.Module):
         return {"voxel": voxel_loss(made, truth, weight), "gradient": gradient_loss(made, truth)}
 
     @torch.no_grad()
-    def _latents(self, batch: Batch, *, truth: bool = True) -> tuple[Tensor, Tensor]:
-        targets = torch.cat([self._known(batch, n) for n in range(len(batch.indices))]) if truth else batch.targets
-        return self._aldm().codec.encode(batch.source), targets
+    def _views(self, batch: Batch) -> list[View]:
+        """The source as it is seen for each of the targets; what contrast it is, is known."""
+        net = self._aldm()
+        latent = net.codec.encode(batch.source)
+        shares = batch.shares / 255.0 if len(batch.shares) else None
+        source = one_hot(batch.contrast, len(net.contrasts), batch.source)
+        return [net.view_of(batch.source, latent, n, shares, source) for n in batch.indices]
+
+    @torch.no_grad()
+    def _truth(self, batch: Batch) -> Tensor:
+        return torch.cat([self._known(batch, n) for n in range(len(batch.indices))])
 
     def _known(self, batch: Batch, n: int) -> Tensor:
         """The latent of a target, encoded once: the codec does not change any more."""

@@ -73,13 +73,19 @@ class Detail(nn.Module):
     """What the codec has lost and the source still knows, added to the decoded image; nothing before it is trained.
 
     It works on blocks of 2 x 2 x 2 voxels as channels, at an eighth of the places.
+
+    Args:
+        widths: of the U-Net.
+        targets: how many.
+        shown: images that it looks at beside the decoded one: the source, or the source, the painted scan and what
+            the codec lost of that.
     """
 
-    def __init__(self, widths: Sequence[int], targets: int) -> None:
+    def __init__(self, widths: Sequence[int], targets: int, shown: int = 1) -> None:
         super().__init__()
-        self.unet = SwitchedUNet(16, 8, widths, targets, attention=False)
+        self.unet = SwitchedUNet(8 * (1 + shown), 8, widths, targets, attention=False)
 
-    def forward(self, decoded: Tensor, source: Tensor, target: Tensor) -> Tensor:
-        """Images ``(B, 1, K, J, I)`` of even sizes, network units."""
-        folded = pixelunshuffle(standardised(torch.cat((decoded, source), dim=1)), 3, 2)
+    def forward(self, decoded: Tensor, shown: Tensor, target: Tensor) -> Tensor:
+        """Images ``(B, 1, K, J, I)`` of even sizes, network units; ``shown`` ``(B, shown, K, J, I)``."""
+        folded = pixelunshuffle(standardised(torch.cat((decoded, shown), dim=1)), 3, 2)
         return decoded + pixelshuffle(self.unet(folded, target), 3, 2) / 4.0

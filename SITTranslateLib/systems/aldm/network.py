@@ -7,6 +7,7 @@ Imaging Study", WACV 2024, pp. 7604-7613. Written from its formulas; what differ
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.systems.aldm.codec import FACTOR, Codec
 from SITTranslateLib.systems.aldm.denoiser import Detail, LatentDenoiser
+from SITTranslateLib.systems.aldm.painting import TissuePainter
 from SITTranslateLib.systems.aldm.switchable import SwitchableGenerator, one_hot
 from SITTranslateLib.systems.layers.samplers import PREDICTIONS, SAMPLERS, SCHEDULES, clean_of, noised, sample
 from SITTranslateLib.systems.network import NetworkOutput, Progress
@@ -24,6 +26,20 @@ from SITTranslateLib.systems.network import NetworkOutput, Progress
 SLAB = 16
 #: Range of network units that an image may have.
 LEAST, MOST = 0.0, 4.0
+
+
+class View(NamedTuple):
+    """What is known of a source when it is to become one target.
+
+    Attributes:
+        image, latent: of the source ``(1, 1, K, J, I)``, ``(1, latent, K/4, J/4, I/4)``.
+        painted, painted_latent: the source in the target's brightness (:class:`TissuePainter`); None without painter.
+    """
+
+    image: Tensor
+    latent: Tensor
+    painted: Tensor | None = None
+    painted_latent: Tensor | None = None
 
 
 class ALDMNetwork(nn.Module):
@@ -39,6 +55,7 @@ class ALDMNetwork(nn.Module):
         prediction, schedule: of the denoiser; see :mod:`SITTranslateLib.systems.layers.samplers`.
         sampler, steps: if a request asks for nothing else.
         start: noise level of the first step; below 1 it starts from the noised preview.
+        paint: begin with the scan in the target's brightness, tissue by tissue; without it, as in the paper.
     """
 
     def __init__(
@@ -57,6 +74,7 @@ class ALDMNetwork(nn.Module):
         sampler: str = "ddim",
         steps: int = 3,
         start: float = 1.0,
+        paint: bool = False,
     ) -> None:
         super().__init__()
         for value, known in ((prediction, PREDICTIONS), (schedule, SCHEDULES), (sampler, SAMPLERS)):
@@ -72,14 +90,36 @@ class ALDMNetwork(nn.Module):
         )  # fmt: skip
         count = len(self.contrasts)
         self.codec = Codec(latent, codes, codec)
-        self.generator = SwitchableGenerator(latent, spade, hidden, count)
+        self.generator = SwitchableGenerator(latent, spade, hidden, count, painted=paint)
         self.denoiser = LatentDenoiser(latent, widths, count, prediction)
-        self.detail = Detail(detail, count) if detail else None
+        self.detail = Detail(detail, count, 3 if paint else 1) if detail else None
+        self.painter = TissuePainter(count) if paint else None
 
     # ------------------------------------------------------------------ parts
-    def preview(self, latent: Tensor, target: int) -> Tensor:
+    def view(self, image: Tensor, target: int, shares: Tensor | None = None, source: Tensor | None = None) -> View:
+        """What is known of a source ``(1, 1, K, J, I)``, sizes multiples of 4, for a target.
+
+        Args:
+            target: index of a contrast.
+            shares, source: as :class:`TissuePainter` takes them; found if not given.
+        """
+        latent = self.codec.encode(image)
+        return self.view_of(image, latent, target, shares, source)
+
+    def view_of(
+        self, image: Tensor, latent: Tensor, target: int, shares: Tensor | None = None, source: Tensor | None = None
+    ) -> View:
+        """As :meth:`view`, the source's latent being known."""
+        if self.painter is None:
+            return View(image, latent)
+        shares = self.painter.shares(image) if shares is None else shares
+        source = self.painter.source_of(image, shares) if source is None else source
+        painted = self.painter(image, shares, source, target)
+        return View(image, latent, painted, self.codec.encode(painted))
+
+    def preview(self, view: View, target: int) -> Tensor:
         """The target-like latent by the switchable generator alone; ``target`` is the index of a contrast."""
-        return self.generator(latent, target).float()
+        return self.generator(view.latent, target, view.painted_latent).float()
 
     def denoise(self, noisy: Tensor, level: Tensor, latent: Tensor, like: Tensor, target: int) -> Tensor:
         """The clean latent of a noisy one at levels ``(B,)``, given the source's and the target-like one."""
@@ -116,11 +156,27 @@ class ALDMNetwork(nn.Module):
             done=after,
         )
 
-    def image_of(self, latent: Tensor, source: Tensor, target: int) -> Tensor:
-        """The image of a target's latent with the source's detail, network units."""
+    def detailed(
+        self, decoded: Tensor, image: Tensor, painted: Tensor | None, lost: Tensor | None, target: int
+    ) -> Tensor:
+        """A decoded image with what the codec ``lost`` of the painted scan, and the detail that is learned."""
+        assert self.detail is not None
+        code = one_hot(target, len(self.contrasts), decoded)
+        if painted is None or lost is None:
+            return self.detail(decoded, image, code)
+        return self.detail(decoded + lost, torch.cat((image, painted, lost), dim=1), code)
+
+    def lost(self, view: View) -> Tensor | None:
+        """What the codec loses of the painted scan; it is the same whatever is drawn."""
+        if self.detail is None or view.painted is None or view.painted_latent is None:
+            return None
+        return view.painted - self.codec.decode_in_slabs(view.painted_latent, SLAB)
+
+    def image_of(self, latent: Tensor, view: View, target: int, lost: Tensor | None = None) -> Tensor:
+        """The image of a target's latent with the source's detail, network units; ``lost`` as :meth:`lost` says."""
         image = self.codec.decode_in_slabs(latent, SLAB)
         if self.detail is not None:
-            image = self.detail(image, source, one_hot(target, len(self.contrasts), image))
+            image = self.detailed(image, view.image, view.painted, lost, target)
         return image.clamp(LEAST, MOST)
 
     # ------------------------------------------------------------------ the whole
@@ -142,20 +198,22 @@ class ALDMNetwork(nn.Module):
         short = [-n % FACTOR for n in reversed(shape)]
         source = nn.functional.pad(image.float(), [v for n in short for v in (0, n)])
 
+        view = self.view(source, target)
+        report(0.1)
+        lost = self.lost(view)
+        like = self.preview(view, target)
+        report(0.15)
+
         def shown(latent: Tensor) -> Tensor:
             k, j, i = shape
-            return self.image_of(latent, source, target)[..., :k, :j, :i]
+            return self.image_of(latent, view, target, lost)[..., :k, :j, :i]
 
-        latent = self.codec.encode(source)
-        report(0.1)
-        like = self.preview(latent, target)
-        report(0.15)
         drawn: list[Tensor] = []
         between: list[Tensor] = []
         for n in range(samples if steps else 0):
             seen: list[Tensor] | None = between if n == 0 and request.get("intermediate", 0.0) >= 0.5 else None
             made = self.diffuse(
-                latent, like, target, steps=steps, start=self.start, seen=seen,
+                view.latent, like, target, steps=steps, start=self.start, seen=seen,
                 done=lambda f, n=n: report(0.15 + 0.7 * (n + f) / samples),  # type: ignore[misc]
             )  # fmt: skip
             drawn.append(shown(made))

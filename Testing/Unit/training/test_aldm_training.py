@@ -17,6 +17,7 @@ from SITTranslateLib.training.aldm import ALDMTrainer, finished, is_aldm_run, tr
 from SITTranslateLib.training.aldm_batches import batch_of
 from SITTranslateLib.training.aldm_config import STAGES, ALDMConfig, aldm_from_dict, is_aldm, read_aldm
 from SITTranslateLib.training.aldm_heads import CONTRASTS, SHAPE, ContrastPool, _simulate
+from SITTranslateLib.training.aldm_painting import FoundTissues
 from SITTranslateLib.training.config import BUILT_IN
 from SITTranslateLib.training.heads import Head, read_head
 from SITTranslateLib.training.publishing import publish
@@ -26,6 +27,7 @@ NETWORK = {
     "contrasts": ["T1w", "T2w", "CT"], "latent": 3, "codes": 8, "codec": [4, 6], "spade": [6], "hidden": 4,
     "widths": [6, 8], "detail": [4, 6],
 }  # fmt: skip
+#: The painter is fitted where the autoencoder ends; no step changes it.
 PART = {"autoencoder": "codec.", "ms_spade": "generator.", "diffusion": "denoiser.", "detail": "detail."}
 
 
@@ -34,11 +36,11 @@ def heads() -> list[Head]:
     return [tiny_head(seed) for seed in range(3)]
 
 
-def a_config(system: str = "aldm", steps: int = 4, **changes: object) -> ALDMConfig:
-    network = NETWORK if system == "aldm" else {"contrasts": NETWORK["contrasts"], "widths": [4, 6]}
+def a_config(system: str = "aldm", steps: int = 4, *, paint: bool = False, **changes: object) -> ALDMConfig:
+    network = NETWORK | {"paint": paint} if system == "aldm" else {"contrasts": NETWORK["contrasts"], "widths": [4, 6]}
     stages = {name: {"steps": steps, "targets": 2, "block": 16} for name in STAGES[system]}
     raw = {"name": "tiny", "system": system, "network": network, "heads": {"maps": ["01"]}, "stages": stages,
-           "terms": {"adversarial": 0.1}, "course": {"average": 0.5}}  # fmt: skip
+           "terms": {"adversarial": 0.1}, "course": {"average": 0.5, "decoded_diffusion": paint}}  # fmt: skip
     return aldm_from_dict({**raw, **changes})
 
 
@@ -50,13 +52,14 @@ def weights(trainer: ALDMTrainer) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in trainer.network.state_dict().items()}
 
 
-def test_each_stage_changes_its_own_part_and_no_other(heads: list[Head]) -> None:
-    config = a_config(steps=2)
+@pytest.mark.parametrize("paint", [False, True])
+def test_each_stage_changes_its_own_part_and_no_other(paint: bool, heads: list[Head]) -> None:
+    config, tissues = a_config(steps=2, paint=paint), FoundTissues(heads)
     trainer = trainer_of(config)
     for _ in range(config.steps):
-        trainer.next_stage(heads)
+        trainer.next_stage(heads, tissues)
         before = weights(trainer)
-        losses = trainer.run_step(batch_of(heads, config, trainer.step))
+        losses = trainer.run_step(batch_of(heads, config, trainer.step, tissues.shares))
         changed = {name for name, value in weights(trainer).items() if not torch.equal(value, before[name])}
         assert changed and all(name.startswith(PART[trainer.stage]) for name in changed), trainer.stage
         assert all(v == v and v < 1e3 for v in losses.values()), losses
@@ -77,9 +80,9 @@ def test_after_the_autoencoder_latents_have_unit_variance_and_a_codebook(heads: 
     assert bool((spread > 0.3).all()) and bool((spread < 3.0).all())
 
 
-@pytest.mark.parametrize("system", ["aldm", "any_regression"])
-def test_a_stopped_run_goes_on_to_the_same_weights(system: str, heads: list[Head], tmp_path: Path) -> None:
-    config = a_config(system, steps=2)
+@pytest.mark.parametrize(("system", "paint"), [("aldm", False), ("aldm", True), ("any_regression", False)])
+def test_a_stopped_run_goes_on_to_the_same_weights(system: str, paint: bool, heads: list[Head], tmp_path: Path) -> None:
+    config = a_config(system, steps=2, paint=paint)
     straight = trainer_of(config)
     train(config, straight, heads, tmp_path / "straight", every=100)
     for until in (1, 3, 4, 7, None):
@@ -90,6 +93,27 @@ def test_a_stopped_run_goes_on_to_the_same_weights(system: str, heads: list[Head
     for name, value in one.items():
         assert torch.equal(value, other[name]), name
     assert is_aldm_run(tmp_path / "straight")
+
+
+def test_the_painter_is_fitted_and_the_preview_begins_as_the_painted_scan(heads: list[Head]) -> None:
+    config, tissues = a_config(steps=2, paint=True), FoundTissues(heads)
+    trainer = trainer_of(config)
+    for _ in range(3):
+        if trainer.step == 2:
+            assert not trainer.network.painter.weight.any()  # type: ignore[union-attr]
+            trainer.next_stage(heads, tissues)
+            break
+        trainer.run_step(batch_of(heads, config, trainer.step, tissues.shares))
+    net = trainer.network.eval()
+    assert isinstance(net, ALDMNetwork) and net.painter is not None and net.painter.weight.any()
+    batch = batch_of(heads, config, 2, tissues.shares)
+    assert batch.shares.shape == (1, 7, *batch.source.shape[2:]) and int(batch.shares.max()) > 200
+    with torch.no_grad():
+        view = net.view(batch.source, 1, batch.shares / 255.0)
+        assert view.painted is not None and torch.equal(net.preview(view, 1), view.painted_latent)
+        # What the codec loses of it is given back, so that untrained the image is the painted scan.
+        made = net.image_of(net.preview(view, 1), view, 1, net.lost(view))
+    assert torch.allclose(made, view.painted.clamp(0.0, 4.0), atol=1e-5)
 
 
 def test_it_learns(heads: list[Head]) -> None:
