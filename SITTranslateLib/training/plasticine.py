@@ -183,6 +183,18 @@ class PlasticineTrainer:
         for network in (self.network, self.average.module):
             network.structure.load_state_dict(weights)  # type: ignore[union-attr]
 
+    def take_motion(self, weights: dict[str, Tensor]) -> None:
+        """Begin with a trained deformation network.
+
+        Raises:
+            InputError: it is of another size.
+        """
+        for network in (self.network, self.average.module):
+            try:
+                network.deformation.load_state_dict(weights)  # type: ignore[union-attr]
+            except RuntimeError as error:
+                raise InputError("The motion to take over comes from a network of another size.") from error
+
 
 def _name(module: nn.Module) -> str:
     return "average" if isinstance(module, AveragedModel) else "network"

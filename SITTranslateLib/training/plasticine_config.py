@@ -75,7 +75,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class PlasticineConfig:
-    """One run; ``network`` are the parameters of the system's network."""
+    """One run.
+
+    Attributes:
+        network: the parameters of the system's network.
+        motion: package of the same source whose deformation network is taken over; empty to begin with none.
+    """
 
     name: str
     network: dict[str, Any]
@@ -84,6 +89,7 @@ class PlasticineConfig:
     average: float = 0.995
     seed: int = 0
     system: str = SYSTEMS[0]
+    motion: str = ""
 
     @property
     def steps(self) -> int:
@@ -161,4 +167,5 @@ def plasticine_from_dict(raw: dict[str, Any]) -> PlasticineConfig:
         average=raw.get("average", 0.995),
         seed=raw.get("seed", 0),
         system=raw.get("system", SYSTEMS[0]),
+        motion=raw.get("motion", ""),
     )

@@ -8,6 +8,7 @@ import torch
 from lightning.fabric import Fabric
 
 from SITTranslateLib.errors import InputError
+from SITTranslateLib.packages import find, load
 from SITTranslateLib.training.plasticine import PlasticineTrainer, train
 from SITTranslateLib.training.plasticine_batches import Batches
 from SITTranslateLib.training.plasticine_config import PlasticineConfig
@@ -26,6 +27,26 @@ def tissue_weights() -> dict[str, torch.Tensor] | None:
     from SITTranslateLib.structure.maps import WEIGHTS, tissue_network
 
     return dict(tissue_network().state_dict()) if WEIGHTS.is_file() else None
+
+
+def motion_weights(config: PlasticineConfig) -> dict[str, torch.Tensor] | None:
+    """Weights of the deformation network that a config takes over from a package; None if it takes none.
+
+    What moves a head is found in the source alone, so that one motion serves every target.
+
+    Raises:
+        PackageError: no such package.
+        InputError: its motion is of another source, of another attribute, or by another unit of it.
+    """
+    if not config.motion:
+        return None
+    package = find(config.motion)
+    theirs, prefix = package.card.system.parameters, "deformation."
+    for name in ("source", "attribute", "scale"):
+        if theirs.get(name) != config.network.get(name):
+            raise InputError(f"The motion of '{config.motion}' is not for this config: its {name} is another.")
+    weights = load(package)
+    return {name.removeprefix(prefix): v for name, v in weights.items() if name.startswith(prefix)}
 
 
 def run(
@@ -50,16 +71,20 @@ def run(
         threads: CPU threads; torch's choice if not given.
 
     Raises:
-        InputError: a stage needs the tissue network and there is none.
+        InputError: a stage needs the tissue network and there is none, or the motion to take over does not fit.
+        PackageError: there is no package of that motion.
     """
     if config.needs_tissue_network and tissues is None:
         raise InputError("A stage of this config takes predicted maps; the tissue network's weights are not there.")
+    motion = motion_weights(config)
     if threads is not None:
         torch.set_num_threads(threads)
     fabric = Fabric(accelerator=accelerator, devices=1, precision=precision)  # type: ignore[arg-type]
     fabric.launch()
     heads = heads_of(config.heads, labels, cache or folder)
     trainer = PlasticineTrainer(config, fabric)
+    if motion is not None:
+        trainer.take_motion(motion)
     trainer.resume(folder)
     if tissues is not None:
         trainer.take_tissues(tissues)

@@ -11,13 +11,17 @@ import torch
 from lightning.fabric import Fabric
 from plasticine_heads import tiny_ageing_head
 
+from SITTranslateLib import systems
+from SITTranslateLib.errors import InputError
 from SITTranslateLib.simulation import prepare_subject, procedural_head
 from SITTranslateLib.training import plasticine_batches
-from SITTranslateLib.training.plasticine import PlasticineTrainer, train
+from SITTranslateLib.training.plasticine import PlasticineTrainer, finished, train
 from SITTranslateLib.training.plasticine_batches import Batches
 from SITTranslateLib.training.plasticine_config import PlasticineConfig, Stage, read_plasticine
 from SITTranslateLib.training.plasticine_heads import AgeingHead, AgeingPool, ageing_heads
 from SITTranslateLib.training.plasticine_held_out import POOLS, case_of, showing
+from SITTranslateLib.training.plasticine_runs import motion_weights
+from SITTranslateLib.training.publishing import publish
 from SITTranslateLib.translate.normalisation import in_own_units
 
 NETWORK = {
@@ -98,6 +102,33 @@ def test_no_step_of_the_config_sees_a_ct_without_its_skull() -> None:
     config = read_plasticine("plasticine-t1w-ct")
     assert {stage.strip for stage in config.stages} == {0.0}
     assert config.network["most"] == 2.0, "1,600 HU"
+
+
+def test_the_motion_of_a_package_is_taken_over_and_stays(heads: list[AgeingHead], tmp_path: Path) -> None:
+    network = NETWORK | {"switch": False, "attribute": "age", "scale": 10.0}
+    other = replace(a_config(Stage("renderer", 1)), network=network | {"target": "T2w"})
+    torch.manual_seed(3)
+    weights = systems.create("plasticine", other.network).state_dict()
+    publish(other, weights, tmp_path / "moving", card="plasticine-t1w-t2w", data="None.", figures=[])
+    config = replace(a_config(Stage("renderer", 2)), network=network, motion=str(tmp_path / "moving"))
+    with pytest.raises(InputError, match="its scale is another"):
+        motion_weights(replace(config, network=network | {"scale": 5.0}))
+    taken = motion_weights(config)
+    assert taken is not None
+    trainer = PlasticineTrainer(config, Fabric(accelerator="cpu", devices=1))
+    trainer.take_motion(taken)
+    train(config, trainer, Batches(heads, config, None), tmp_path / "run", every=1)
+    for network_ in (trainer.network, finished(tmp_path / "run")[1]):
+        kept = network_.deformation.state_dict()
+        assert all(torch.allclose(kept[n], weights[f"deformation.{n}"].half().float()) for n in kept)
+    wider = replace(config, network=network | {"deformation_widths": [8, 8]})
+    with pytest.raises(InputError, match="another size"):
+        PlasticineTrainer(wider, Fabric(accelerator="cpu", devices=1)).take_motion(taken)
+    assert motion_weights(a_config(Stage("renderer", 1))) is None
+
+
+def test_the_config_takes_over_a_motion_that_is_shipped() -> None:
+    assert motion_weights(read_plasticine("plasticine-t1w-ct"))
 
 
 def test_a_held_out_ct_keeps_its_skull_and_is_judged_with_it(heads: list[AgeingHead]) -> None:
