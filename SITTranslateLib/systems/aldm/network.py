@@ -20,7 +20,7 @@ from SITTranslateLib.systems.aldm.denoiser import Detail, LatentDenoiser
 from SITTranslateLib.systems.aldm.painting import TissuePainter
 from SITTranslateLib.systems.aldm.switchable import SwitchableGenerator, one_hot
 from SITTranslateLib.systems.layers.samplers import PREDICTIONS, SAMPLERS, SCHEDULES, clean_of, noised, sample
-from SITTranslateLib.systems.network import NetworkOutput, Progress
+from SITTranslateLib.systems.network import NetworkOutput, Progress, after_step
 
 #: Latent slices that are decoded together.
 SLAB = 16
@@ -217,7 +217,7 @@ class ALDMNetwork(nn.Module):
                 done=lambda f, n=n: report(0.15 + 0.7 * (n + f) / samples),  # type: ignore[misc]
             )  # fmt: skip
             drawn.append(shown(made))
-        extras = {f"after step {n + 1} of {steps}": shown(latent_) for n, latent_ in enumerate(between)}
+        extras = {after_step(n + 1, steps): shown(latent_) for n, latent_ in enumerate(between)}
         if len(drawn) > 1:
             extras["uncertainty"] = torch.stack(drawn).std(dim=0)
         translated = torch.stack(drawn).mean(dim=0) if drawn else shown(like)
