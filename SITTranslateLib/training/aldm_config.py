@@ -25,12 +25,15 @@ class Stage:
         rate: of Adam, after a warm-up down along half a cosine to 2 %.
         targets: contrasts made of each source a step (blocks a step of the autoencoder).
         block: side of what is decoded and compared, voxels, a multiple of 8.
+        squared: differences count by their squares. The mean of all that may be is best then, and not its median:
+            where skull may be bone or air, what lies between them.
     """
 
     steps: int
     rate: float = 1e-3
     targets: int = 3
     block: int = 64
+    squared: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,9 +41,10 @@ class Terms:
     """Weight of each term; 0 leaves it out.
 
     Attributes:
-        voxel: L1 of decoded images, a voxel of the brain counting ``Course.brain_weight`` times.
-        gradient: L1 of their differences between neighbours, which a blurred edge has too little of.
-        latent: L1 of latents, and in the diffusion the squared error of the clean latent.
+        voxel: L1 (of a ``squared`` stage L2, times ten) of decoded images, a voxel of the brain counting
+            ``Course.brain_weight`` times.
+        gradient: the same of their differences between neighbours, which a blurred edge has too little of.
+        latent: L1 or L2 of latents; in the diffusion always L2 of the clean latent.
         cycle: of the switchable generator, there and back, in the latent.
         adversarial: least squares on decoded blocks, in the second stage.
     """

@@ -17,16 +17,24 @@ from SITTranslateLib.training.aldm_batches import Batch, inside
 from SITTranslateLib.training.aldm_config import ALDMConfig
 from SITTranslateLib.training.objectives import Outcome
 
-
-def voxel_loss(made: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
-    """Weighted L1."""
-    return ((made.float() - truth).abs() * weight).sum() / weight.expand_as(truth).sum()
+#: What squares are multiplied by, so that they are about as large as absolute values.
+SQUARES = 10.0
 
 
-def gradient_loss(made: Tensor, truth: Tensor) -> Tensor:
-    """L1 of the differences between neighbours along the three axes."""
+def size_of(off: Tensor, squared: bool) -> Tensor:
+    """Absolute values of differences, or their squares."""
+    return SQUARES * off.square() if squared else off.abs()
+
+
+def voxel_loss(made: Tensor, truth: Tensor, weight: Tensor, *, squared: bool = False) -> Tensor:
+    """Weighted L1 or L2."""
+    return (size_of(made.float() - truth, squared) * weight).sum() / weight.expand_as(truth).sum()
+
+
+def gradient_loss(made: Tensor, truth: Tensor, *, squared: bool = False) -> Tensor:
+    """L1 or L2 of the differences between neighbours along the three axes."""
     off = made.float() - truth
-    return torch.stack([off.diff(dim=axis).abs().mean() for axis in (2, 3, 4)]).mean()
+    return torch.stack([size_of(off.diff(dim=axis), squared).mean() for axis in (2, 3, 4)]).mean()
 
 
 class ALDMObjective(nn.Module):
@@ -67,22 +75,23 @@ class ALDMObjective(nn.Module):
         codec, course = self._aldm().codec, self.config.course
         latents = codec.encode(batch.source)
         if not codec.settled:
-            return Outcome(self._images(codec.decode(latents), batch.source, batch.weight))
+            return Outcome(self._images("autoencoder", codec.decode(latents), batch.source, batch.weight))
         rounded, commitment = codec.quantised(latents)
         free = torch.rand(len(latents), 1, 1, 1, 1, device=latents.device) < course.unquantised
         made = codec.decode(torch.where(free, latents, rounded))
-        return Outcome(self._images(made, batch.source, batch.weight) | {"codebook": commitment})
+        return Outcome(self._images("autoencoder", made, batch.source, batch.weight) | {"codebook": commitment})
 
     def _ms_spade(self, batch: Batch) -> Outcome:
         net = self._aldm()
         views, truth = self._views(batch), self._truth(batch)
         like = torch.cat([net.preview(view, n) for view, n in zip(views, batch.indices, strict=True)])
-        terms = {"latent": (like - truth).abs().mean()}
+        off = like - truth
+        terms = {"latent": (off.square() if self.config.stages["ms_spade"].squared else off.abs()).mean()}
         if self.config.terms.cycle and net.painter is None:
             there, source = batch.indices[0], views[0].latent
             terms["cycle"] = (cycled(net.generator, source, batch.contrast, there).float() - source).abs().mean()
         made, wanted_, weight = self._decoded(like, batch, "ms_spade")
-        outcome = Outcome(terms | self._images(made, wanted_, weight))
+        outcome = Outcome(terms | self._images("ms_spade", made, wanted_, weight))
         if self.config.terms.adversarial:
             outcome.judged["images"] = (wanted_, made)
         return outcome
@@ -102,7 +111,7 @@ class ALDMObjective(nn.Module):
         if not self.config.course.decoded_diffusion:
             return Outcome(terms)
         clean = clean_of(net.prediction, said, noisy, level, net.schedule)
-        return Outcome(terms | self._images(*self._decoded(clean, batch, "diffusion")))
+        return Outcome(terms | self._images("diffusion", *self._decoded(clean, batch, "diffusion")))
 
     def _detail(self, batch: Batch) -> Outcome:
         net, course = self._aldm(), self.config.course
@@ -120,7 +129,7 @@ class ALDMObjective(nn.Module):
                     painted = inside(view.painted, batch.corner, side)
                     lost = painted - self._decoded(view.painted_latent, batch, "detail")[0]
             made.append(net.detailed(decoded, inside(batch.source, batch.corner, side), painted, lost, n))
-        return Outcome(self._images(torch.cat(made), truth, weight))
+        return Outcome(self._images("detail", torch.cat(made), truth, weight))
 
     def _regression(self, batch: Batch) -> Outcome:
         net = self.network
@@ -129,11 +138,15 @@ class ALDMObjective(nn.Module):
         truth = inside(batch.targets, batch.corner, side)
         scan = inside(batch.source, batch.corner, side).expand_as(truth)
         made = net(scan, torch.cat([one_hot(n, len(net.contrasts), batch.source) for n in batch.indices]))
-        return Outcome(self._images(made, truth, inside(batch.weight, batch.corner, side)))
+        return Outcome(self._images("regression", made, truth, inside(batch.weight, batch.corner, side)))
 
     # ------------------------------------------------------------------ parts
-    def _images(self, made: Tensor, truth: Tensor, weight: Tensor) -> dict[str, Tensor]:
-        return {"voxel": voxel_loss(made, truth, weight), "gradient": gradient_loss(made, truth)}
+    def _images(self, stage: str, made: Tensor, truth: Tensor, weight: Tensor) -> dict[str, Tensor]:
+        squared = self.config.stages[stage].squared
+        return {
+            "voxel": voxel_loss(made, truth, weight, squared=squared),
+            "gradient": gradient_loss(made, truth, squared=squared),
+        }
 
     @torch.no_grad()
     def _views(self, batch: Batch) -> list[View]:

@@ -186,7 +186,8 @@ class ALDMNetwork(nn.Module):
     ) -> NetworkOutput:
         """See :class:`SITTranslateLib.systems.network.TranslationNetwork`.
 
-        The request may name ``target`` (index into the targets), ``steps`` (0: the preview alone), ``samples`` (more
+        The request may name ``target`` (index into the targets), ``source`` (1 and more: that the image is the
+        first, second ... of the targets; 0: as it looks), ``steps`` (0: the preview alone), ``samples`` (more
         than one: their mean, and their standard deviation as ``uncertainty``) and ``intermediate`` (1: what the image
         was taken to be after every step).
         """
@@ -198,7 +199,7 @@ class ALDMNetwork(nn.Module):
         short = [-n % FACTOR for n in reversed(shape)]
         source = nn.functional.pad(image.float(), [v for n in short for v in (0, n)])
 
-        view = self.view(source, target)
+        view = self.view(source, target, source=self._source(request, source))
         report(0.1)
         lost = self.lost(view)
         like = self.preview(view, target)
@@ -229,6 +230,14 @@ class ALDMNetwork(nn.Module):
         if index >= len(self.targets):
             raise InputError(f"There is no target {index}; this network makes {', '.join(self.targets)}.")
         return self.targets[index]
+
+    def _source(self, request: Mapping[str, float], image: Tensor) -> Tensor | None:
+        """What the image is said to be, as the painter takes it; None if nothing is said."""
+        said = _whole(request, "source", 0, 0)
+        if said == 0:
+            return None
+        name = self._target({"target": said - 1.0})
+        return one_hot(self.contrasts.index(name), len(self.contrasts), image)
 
 
 def _whole(request: Mapping[str, float], name: str, default: int, least: int) -> int:

@@ -69,6 +69,20 @@ def test_a_package_may_offer_some_targets_in_an_order_of_its_own(image: torch.Te
         seeded(some, image, target=2.0)
 
 
+def test_what_the_scan_is_may_be_said(image: torch.Tensor) -> None:
+    torch.manual_seed(0)
+    made = ALDMNetwork(**{**TINY, "targets": ["FLAIR", "T1w"], "paint": True}).eval()  # type: ignore[arg-type]
+    assert made.painter is not None
+    # It looks like T2w, whose curves say 0.9; FLAIR's say 0.2.
+    made.painter.bias[1] = 20.0
+    made.painter.curves[1, 0], made.painter.curves[2, 0] = 0.9, 0.2
+    looks, said = (seeded(made, image, target=1.0, source=n, steps=0.0) for n in (0.0, 1.0))
+    assert torch.allclose(looks, torch.tensor(0.9), atol=1e-4)
+    assert torch.allclose(said, torch.tensor(0.2), atol=1e-4)
+    with pytest.raises(InputError, match="no target 2"):
+        seeded(made, image, target=1.0, source=3.0)
+
+
 def test_several_samples_give_their_mean_and_how_far_they_lie_apart(network: ALDMNetwork, image: torch.Tensor) -> None:
     torch.manual_seed(1)
     output = network.translate(image, {"samples": 3.0, "steps": 2.0}, AFFINE)

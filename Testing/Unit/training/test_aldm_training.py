@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from cross_contrast_heads import tiny_head
@@ -17,6 +18,7 @@ from SITTranslateLib.training.aldm import ALDMTrainer, finished, is_aldm_run, tr
 from SITTranslateLib.training.aldm_batches import batch_of
 from SITTranslateLib.training.aldm_config import STAGES, ALDMConfig, aldm_from_dict, is_aldm, read_aldm
 from SITTranslateLib.training.aldm_heads import CONTRASTS, SHAPE, ContrastPool, _simulate
+from SITTranslateLib.training.aldm_objectives import gradient_loss, voxel_loss
 from SITTranslateLib.training.aldm_painting import FoundTissues
 from SITTranslateLib.training.config import BUILT_IN
 from SITTranslateLib.training.heads import Head, read_head
@@ -116,6 +118,19 @@ def test_the_painter_is_fitted_and_the_preview_begins_as_the_painted_scan(heads:
     assert torch.allclose(made, view.painted.clamp(0.0, 4.0), atol=1e-5)
 
 
+def test_squared_losses_ask_for_the_mean_and_absolute_ones_for_the_median() -> None:
+    truths = torch.tensor([0.0, 0.0, 1.0]).reshape(3, 1, 1, 1, 1).expand(3, 1, 2, 2, 2)
+    even = torch.ones_like(truths)
+    tried = torch.linspace(0.0, 1.0, 31)
+    for squared, best in ((True, 1 / 3), (False, 0.0)):
+        losses = [float(voxel_loss(torch.full_like(truths, float(v)), truths, even, squared=squared)) for v in tried]
+        assert float(tried[int(np.argmin(losses))]) == pytest.approx(best, abs=0.02)
+    edge = torch.zeros(1, 1, 2, 2, 2)
+    edge[..., 1] = 0.5
+    for squared, size in ((True, 2.5), (False, 0.5)):
+        assert float(gradient_loss(edge, torch.zeros_like(edge), squared=squared)) == pytest.approx(size / 3)
+
+
 def test_it_learns(heads: list[Head]) -> None:
     config = a_config("any_regression", steps=60)
     trainer = trainer_of(config)
@@ -142,6 +157,8 @@ def test_a_finished_run_becomes_a_package_with_the_cards_targets(heads: list[Hea
         ('choices = ["T2w", "FLAIR", "T1w", "PD", "T1wGd"]', 'choices = ["T2w", "T1w"]'),
         ('further_sources = ["T2w", "FLAIR", "PD", "T1wGd"]', 'further_sources = ["T2w"]'),
         ("maximum = 4", "maximum = 1"),
+        ('choices = ["as it looks", "T2w", "FLAIR", "T1w", "PD", "T1wGd"]', 'choices = ["as it looks", "T2w", "T1w"]'),
+        ("maximum = 5", "maximum = 2"),
     ):  # fmt: skip
         assert old in text
         text = text.replace(old, new)
