@@ -1,10 +1,11 @@
-"""Scans and what a model makes of them, for docs/cross-contrast.md and docs/plasticine.md.
+"""Scans and what a model makes of them, for docs/cross-contrast.md, docs/diffusion.md and docs/plasticine.md.
 
     python docs/_site/draw_translation.py MODEL OUT.png SCAN TRUTH [SCAN TRUTH ...]
 
-``-`` stands for a truth that there is not. A model with an age is asked for today and for 20 years later. CT is shown
-in a window for bone and one for the brain, with the segmentation if the model gives one; other images each in a
-window of their own. Axial and coronal through the middle of the brain.
+``-`` stands for a truth that there is not; ``FLAIR=TRUTH`` asks a model of several targets for one. A model with an
+age is asked for today and for 20 years later. CT is shown in a window for bone and one for the brain, with the
+segmentation if the model gives one; other images each in a window of their own. Axial and coronal through the middle of
+the brain.
 """
 
 from __future__ import annotations
@@ -54,20 +55,20 @@ def main(model: str, out: Path, files: list[str]) -> None:
 
 def panels(model: str, scan: Path, truth: str) -> list[Panel]:
     source = sit.read_volume(scan)
-    result = sit.translate(source, model=model, device="cpu")
+    target, _, truth = truth.rpartition("=")
+    result = sit.translate(source, model=model, device="cpu", **({"target": target} if target else {}))
     centre = look_at(source).centre
     shown = on_grid(source, centre)
     found = [Panel("scan", shown, window_of(shown))]
     made = on_grid(result.translated, centre)
     if "age" in result.provenance.attributes:
-        for age, title in ((0, "translated, today"), (20, "20 years older")):
-            later = sit.translate(source, model=model, device="cpu", age=age)
-            image = on_grid(later.translated, centre)
-            found.append(Panel(title, image, window_of(image)))
+        # Nobody grows older unasked.
+        later = on_grid(sit.translate(source, model=model, device="cpu", age=20).translated, centre)
+        found += [Panel("translated, today", made, window_of(made)), Panel("20 years older", later, window_of(later))]
     elif made.min() < BONE[0] / 2:
         found += [Panel("translated, bone", made, BONE), Panel("translated, brain", made, BRAIN)]
     else:
-        found += [Panel("translated", made, window_of(made))]
+        found += [Panel(f"translated, {target}" if target else "translated", made, window_of(made))]
     if "segmentation" in result.extras:
         labels = np.rint(on_grid(result.extras["segmentation"], centre))
         found += [Panel("its segmentation", labels, (0.0, 5.0), "nipy_spectral")]
