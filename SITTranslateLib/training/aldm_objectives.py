@@ -17,6 +17,8 @@ from SITTranslateLib.training.aldm_batches import Batch, inside
 from SITTranslateLib.training.aldm_config import ALDMConfig
 from SITTranslateLib.training.objectives import Outcome
 
+#: Latents about a block that are decoded with it; all that matter are :data:`codec.REACH`.
+ABOUT = 3
 #: What squares are multiplied by, so that they are about as large as absolute values.
 SQUARES = 10.0
 
@@ -169,11 +171,20 @@ class ALDMObjective(nn.Module):
         return self._encoded[key]
 
     def _decoded(self, latents: Tensor, batch: Batch, stage: str) -> tuple[Tensor, Tensor, Tensor]:
-        """The block of the batch: decoded, as it should be, and its weight."""
+        """The block of the batch: decoded, as it should be, and its weight.
+
+        What lies about the block is decoded with it: at the edge of what it is given the decoder makes what it would
+        not make within a head, and a generator would learn to make up for that.
+        """
         side = self.config.stages[stage].block
-        low = tuple(c // FACTOR for c in batch.corner)
-        made = self._aldm().codec.decode(inside(latents, low, side // FACTOR))  # type: ignore[arg-type]
-        return made, inside(batch.targets, batch.corner, side), inside(batch.weight, batch.corner, side)
+        first = [c // FACTOR for c in batch.corner]
+        low = [max(0, n - ABOUT) for n in first]
+        k, j, i = (slice(n, c + side // FACTOR + ABOUT) for n, c in zip(low, first, strict=True))
+        made = self._aldm().codec.decode(latents[..., k, j, i])
+        within = tuple(FACTOR * (c - n) for n, c in zip(low, first, strict=True))
+        truth = inside(batch.targets, batch.corner, side)
+        made = inside(made, within, side)[..., : truth.shape[2], : truth.shape[3], : truth.shape[4]]  # type: ignore[arg-type]
+        return made, truth, inside(batch.weight, batch.corner, side)
 
     def _levels(self, count: int, like: Tensor) -> Tensor:
         """Noise levels, a third of them at the top, where few steps begin."""

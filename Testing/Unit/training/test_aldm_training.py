@@ -13,7 +13,9 @@ from lightning.fabric import Fabric
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.simulation import procedural_head
 from SITTranslateLib.simulation.subject import plain_subject
+from SITTranslateLib.systems.aldm.codec import REACH
 from SITTranslateLib.systems.aldm.network import ALDMNetwork
+from SITTranslateLib.training import aldm_objectives
 from SITTranslateLib.training.aldm import ALDMTrainer, finished, is_aldm_run, train
 from SITTranslateLib.training.aldm_batches import batch_of
 from SITTranslateLib.training.aldm_config import STAGES, ALDMConfig, aldm_from_dict, is_aldm, read_aldm
@@ -116,6 +118,24 @@ def test_the_painter_is_fitted_and_the_preview_begins_as_the_painted_scan(heads:
         # What the codec loses of it is given back, so that untrained the image is the painted scan.
         made = net.image_of(net.preview(view, 1), view, 1, net.lost(view))
     assert torch.allclose(made, view.painted.clamp(0.0, 4.0), atol=1e-5)
+
+
+def test_a_block_is_decoded_as_it_is_within_the_head(heads: list[Head], monkeypatch: pytest.MonkeyPatch) -> None:
+    config = a_config()
+    trainer, batch = trainer_of(config), batch_of(heads, config, 5)
+    assert isinstance(trainer.network, ALDMNetwork)
+    codec = trainer.network.codec.eval()
+    latents = torch.randn(1, 3, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    (k, j, i), side = batch.corner, 16
+    off = {}
+    with torch.no_grad():
+        whole = codec.decode(latents)[..., k : k + side, j : j + side, i : i + side]
+        for about in (0, aldm_objectives.ABOUT, REACH):
+            monkeypatch.setattr(aldm_objectives, "ABOUT", about)
+            made, truth, weight = trainer.objective._decoded(latents, batch, "ms_spade")
+            assert made.shape[2:] == truth.shape[2:] == weight.shape[2:] == whole.shape[2:]
+            off[about] = float((made - whole).abs().mean() / whole.std())
+    assert off[REACH] < 1e-5 and off[3] < 0.02 and off[0] > 4 * off[3]
 
 
 def test_squared_losses_ask_for_the_mean_and_absolute_ones_for_the_median() -> None:
