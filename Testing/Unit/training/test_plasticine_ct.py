@@ -101,6 +101,7 @@ def test_the_renderer_learns_to_paint_bone(heads: list[AgeingHead], tmp_path: Pa
 def test_no_step_of_the_config_sees_a_ct_without_its_skull() -> None:
     config = read_plasticine("plasticine-t1w-ct")
     assert {stage.strip for stage in config.stages} == {0.0}
+    assert not config.needs_tissue_network, "bone that is found in a CT is no bone that is found in a T1w"
     assert config.network["most"] == 2.0, "1,600 HU"
 
 
