@@ -93,6 +93,7 @@ class ALDMObjective(nn.Module):
             there, source = batch.indices[0], views[0].latent
             terms["cycle"] = (cycled(net.generator, source, batch.contrast, there).float() - source).abs().mean()
         made, wanted_, weight = self._decoded(like, batch, "ms_spade")
+        made = made + self._lost(views, batch, "ms_spade")
         outcome = Outcome(terms | self._images("ms_spade", made, wanted_, weight))
         if self.config.terms.adversarial:
             outcome.judged["images"] = (wanted_, made)
@@ -113,7 +114,9 @@ class ALDMObjective(nn.Module):
         if not self.config.course.decoded_diffusion:
             return Outcome(terms)
         clean = clean_of(net.prediction, said, noisy, level, net.schedule)
-        return Outcome(terms | self._images("diffusion", *self._decoded(clean, batch, "diffusion")))
+        made, wanted_, weight = self._decoded(clean, batch, "diffusion")
+        made = made + self._lost(views, batch, "diffusion")
+        return Outcome(terms | self._images("diffusion", made, wanted_, weight))
 
     def _detail(self, batch: Batch) -> Outcome:
         net, course = self._aldm(), self.config.course
@@ -125,11 +128,9 @@ class ALDMObjective(nn.Module):
                 if "diffusion" in self.config.stages and float(torch.rand(())) < course.drawn:
                     latent = net.diffuse(view.latent, latent, n, steps=course.detail_steps)
                 decoded, truth, weight = self._decoded(latent, batch, "detail")
-                side = truth.shape[-1]
-                painted = lost = None
-                if view.painted is not None and view.painted_latent is not None:
-                    painted = inside(view.painted, batch.corner, side)
-                    lost = painted - self._decoded(view.painted_latent, batch, "detail")[0]
+                side = self.config.stages["detail"].block
+                painted = None if view.painted is None else inside(view.painted, batch.corner, side)
+                lost = None if painted is None else self._lost([view], batch, "detail")
             made.append(net.detailed(decoded, inside(batch.source, batch.corner, side), painted, lost, n))
         return Outcome(self._images("detail", torch.cat(made), truth, weight))
 
@@ -185,6 +186,20 @@ class ALDMObjective(nn.Module):
         truth = inside(batch.targets, batch.corner, side)
         made = inside(made, within, side)[..., : truth.shape[2], : truth.shape[3], : truth.shape[4]]  # type: ignore[arg-type]
         return made, truth, inside(batch.weight, batch.corner, side)
+
+    @torch.no_grad()
+    def _lost(self, views: list[View], batch: Batch, stage: str) -> Tensor:
+        """What the codec loses of the painted scans, in the block of the batch; zero without a painter.
+
+        It is added to all that is decoded. A generator that did not know would sharpen what is sharpened again.
+        """
+        lost = [
+            inside(view.painted, batch.corner, self.config.stages[stage].block)
+            - self._decoded(view.painted_latent, batch, stage)[0]
+            for view in views
+            if view.painted is not None and view.painted_latent is not None
+        ]
+        return torch.cat(lost) if lost else batch.targets.new_zeros(())
 
     def _levels(self, count: int, like: Tensor) -> Tensor:
         """Noise levels, a third of them at the top, where few steps begin."""

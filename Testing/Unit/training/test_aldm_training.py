@@ -17,11 +17,11 @@ from SITTranslateLib.systems.aldm.codec import REACH
 from SITTranslateLib.systems.aldm.network import ALDMNetwork
 from SITTranslateLib.training import aldm_objectives
 from SITTranslateLib.training.aldm import ALDMTrainer, finished, is_aldm_run, train
-from SITTranslateLib.training.aldm_batches import batch_of
+from SITTranslateLib.training.aldm_batches import batch_of, inside
 from SITTranslateLib.training.aldm_config import STAGES, ALDMConfig, aldm_from_dict, is_aldm, read_aldm
 from SITTranslateLib.training.aldm_heads import CONTRASTS, SHAPE, ContrastPool, _simulate
 from SITTranslateLib.training.aldm_objectives import gradient_loss, voxel_loss
-from SITTranslateLib.training.aldm_painting import FoundTissues
+from SITTranslateLib.training.aldm_painting import FoundTissues, fit_painter
 from SITTranslateLib.training.config import BUILT_IN
 from SITTranslateLib.training.heads import Head, read_head
 from SITTranslateLib.training.publishing import publish
@@ -118,6 +118,21 @@ def test_the_painter_is_fitted_and_the_preview_begins_as_the_painted_scan(heads:
         # What the codec loses of it is given back, so that untrained the image is the painted scan.
         made = net.image_of(net.preview(view, 1), view, 1, net.lost(view))
     assert torch.allclose(made, view.painted.clamp(0.0, 4.0), atol=1e-5)
+
+
+def test_untrained_a_stage_loses_what_the_painted_scan_lacks_and_nothing_to_the_codec(heads: list[Head]) -> None:
+    config, tissues = a_config(steps=2, paint=True), FoundTissues(heads)
+    trainer = trainer_of(config)
+    assert isinstance(trainer.network, ALDMNetwork)
+    fit_painter(trainer.network.painter, heads, NETWORK["contrasts"], tissues)  # type: ignore[arg-type]
+    for stage, step in (("ms_spade", 2), ("diffusion", 4), ("detail", 6)):
+        batch = batch_of(heads, config, step, tissues.shares)
+        views = trainer.objective._views(batch)
+        painted = torch.cat([inside(view.painted, batch.corner, 16) for view in views])  # type: ignore[arg-type]
+        truth, weight = inside(batch.targets, batch.corner, 16), inside(batch.weight, batch.corner, 16)
+        torch.manual_seed(0)
+        found = float(trainer.objective(stage, batch).terms["voxel"].detach())
+        assert found == pytest.approx(float(voxel_loss(painted, truth, weight)), abs=1e-4), stage
 
 
 def test_a_block_is_decoded_as_it_is_within_the_head(heads: list[Head], monkeypatch: pytest.MonkeyPatch) -> None:
