@@ -27,6 +27,7 @@ class Stage:
         block: side of what is decoded and compared, voxels, a multiple of 8.
         squared: differences count by their squares. The mean of all that may be is best then, and not its median:
             where skull may be bone or air, what lies between them.
+        brain: how many times more than ``Course.brain_weight`` says a voxel of the brain counts.
     """
 
     steps: int
@@ -34,6 +35,7 @@ class Stage:
     targets: int = 3
     block: int = 64
     squared: bool = False
+    brain: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -33,10 +33,17 @@ def voxel_loss(made: Tensor, truth: Tensor, weight: Tensor, *, squared: bool = F
     return (size_of(made.float() - truth, squared) * weight).sum() / weight.expand_as(truth).sum()
 
 
-def gradient_loss(made: Tensor, truth: Tensor, *, squared: bool = False) -> Tensor:
-    """L1 or L2 of the differences between neighbours along the three axes."""
-    off = made.float() - truth
-    return torch.stack([size_of(off.diff(dim=axis), squared).mean() for axis in (2, 3, 4)]).mean()
+def gradient_loss(made: Tensor, truth: Tensor, weight: Tensor | None = None, *, squared: bool = False) -> Tensor:
+    """L1 or L2 of the differences between neighbours along the three axes, weighted or not."""
+    off, parts = made.float() - truth, []
+    for axis in (2, 3, 4):
+        size = size_of(off.diff(dim=axis), squared)
+        if weight is None:
+            parts.append(size.mean())
+            continue
+        counts = weight.narrow(axis, 1, weight.shape[axis] - 1).expand_as(size)
+        parts.append((size * counts).sum() / counts.sum())
+    return torch.stack(parts).mean()
 
 
 class ALDMObjective(nn.Module):
@@ -145,10 +152,12 @@ class ALDMObjective(nn.Module):
 
     # ------------------------------------------------------------------ parts
     def _images(self, stage: str, made: Tensor, truth: Tensor, weight: Tensor) -> dict[str, Tensor]:
-        squared = self.config.stages[stage].squared
+        settings = self.config.stages[stage]
+        everywhere = settings.brain == 1.0
+        weight = torch.where(weight > 1.0, settings.brain * weight, weight)
         return {
-            "voxel": voxel_loss(made, truth, weight, squared=squared),
-            "gradient": gradient_loss(made, truth, squared=squared),
+            "voxel": voxel_loss(made, truth, weight, squared=settings.squared),
+            "gradient": gradient_loss(made, truth, None if everywhere else weight, squared=settings.squared),
         }
 
     @torch.no_grad()

@@ -153,6 +153,19 @@ def test_a_block_is_decoded_as_it_is_within_the_head(heads: list[Head], monkeypa
     assert off[REACH] < 1e-5 and off[3] < 0.02 and off[0] > 4 * off[3]
 
 
+def test_a_stage_may_look_at_the_brain_more(heads: list[Head]) -> None:
+    made, truth = torch.zeros(1, 1, 4, 4, 4), torch.zeros(1, 1, 4, 4, 4)
+    # As far off within the brain as outside: how much it counts shows in the weighted mean.
+    made[..., :2], weight = 1.0, torch.ones(1, 1, 4, 4, 4)
+    weight[..., :2] = 2.0
+    for brain, share in ((1.0, 2 / 3), (8.0, 16 / 17)):
+        config = a_config(stages={"detail": {"steps": 1, "brain": brain}})
+        found = trainer_of(config).objective._images("detail", made, truth, weight)
+        assert float(found["voxel"]) == pytest.approx(share), brain
+    # Of three steps along one axis the one that there is counts 1 of 16 + 1 + 1.
+    assert float(found["gradient"]) == pytest.approx(1 / 18 / 3)
+
+
 def test_squared_losses_ask_for_the_mean_and_absolute_ones_for_the_median() -> None:
     truths = torch.tensor([0.0, 0.0, 1.0]).reshape(3, 1, 1, 1, 1).expand(3, 1, 2, 2, 2)
     even = torch.ones_like(truths)
