@@ -181,11 +181,15 @@ def _drawn(head: Head, strip: bool, rng: np.random.Generator) -> tuple[NDArray[n
 
 def _fit_recognition(painter: TissuePainter, seen: Sequence[Seen]) -> None:
     """Linear discriminants: normal distributions about a mean for each contrast, with one covariance."""
-    told = torch.cat([features_of(scan.statistics) for scan in seen]).double()
+    raw = torch.cat([features_of(scan.statistics) for scan in seen])
+    painter.centre.copy_(raw.mean(dim=0))
+    painter.width.copy_(raw.std(dim=0) + 1e-3)
+    told = ((raw - painter.centre) / painter.width).double()
     known = torch.tensor([scan.contrast for scan in seen])
     means = torch.stack([told[known == n].mean(dim=0) for n in range(len(painter.bias))])
     within = torch.cov((told - means[known]).T)
     within = within + torch.diag(SHRINKAGE * told.var(dim=0) + 1e-6)
     weight = torch.linalg.solve(within, means.T).T
-    painter.weight.copy_(weight)
-    painter.bias.copy_(-0.5 * (weight * means).sum(dim=1))
+    bias = -0.5 * (weight * means).sum(dim=1)
+    painter.weight.copy_(weight - weight.mean(dim=0))
+    painter.bias.copy_(bias - bias.mean())

@@ -26,6 +26,8 @@ from SITTranslateLib.systems.network import NetworkOutput, Progress, after_step
 SLAB = 16
 #: Range of network units that an image may have.
 LEAST, MOST = 0.0, 4.0
+#: Probability of *outside* above which a voxel stays empty.
+NOTHING = 0.99
 
 
 class View(NamedTuple):
@@ -34,12 +36,14 @@ class View(NamedTuple):
     Attributes:
         image, latent: of the source ``(1, 1, K, J, I)``, ``(1, latent, K/4, J/4, I/4)``.
         painted, painted_latent: the source in the target's brightness (:class:`TissuePainter`); None without painter.
+        empty: where there is air, or nothing was left by stripping ``(1, 1, K, J, I)``; None without painter.
     """
 
     image: Tensor
     latent: Tensor
     painted: Tensor | None = None
     painted_latent: Tensor | None = None
+    empty: Tensor | None = None
 
 
 class ALDMNetwork(nn.Module):
@@ -115,7 +119,7 @@ class ALDMNetwork(nn.Module):
         shares = self.painter.shares(image) if shares is None else shares
         source = self.painter.source_of(image, shares) if source is None else source
         painted = self.painter(image, shares, source, target)
-        return View(image, latent, painted, self.codec.encode(painted))
+        return View(image, latent, painted, self.codec.encode(painted), shares[:, :1] > NOTHING)
 
     def preview(self, view: View, target: int) -> Tensor:
         """The target-like latent by the switchable generator alone; ``target`` is the index of a contrast."""
@@ -177,7 +181,8 @@ class ALDMNetwork(nn.Module):
         image = self.codec.decode_in_slabs(latent, SLAB)
         if self.detail is not None:
             image = self.detailed(image, view.image, view.painted, lost, target)
-        return image.clamp(LEAST, MOST)
+        # In air there is nothing to paint: no grey box about a head.
+        return (image if view.empty is None else image.masked_fill(view.empty, LEAST)).clamp(LEAST, MOST)
 
     # ------------------------------------------------------------------ the whole
     @torch.no_grad()

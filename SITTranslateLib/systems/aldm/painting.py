@@ -54,7 +54,8 @@ class TissuePainter(nn.Module):
         curves, slopes, lifts: h ``(source, target, class, knot)``, a ``(source, target, class)``, b ``(source, target,
             class, look)``.
         usual, varies: mean and standard deviation of the looks in each source.
-        weight, bias: of the linear discriminants that say which contrast a scan is.
+        centre, width, weight, bias: of the linear discriminants that say which contrast a scan is, and of the features
+            that they take; about the middle of the contrasts, so that half precision holds them.
     """
 
     curves: Tensor
@@ -62,6 +63,8 @@ class TissuePainter(nn.Module):
     lifts: Tensor
     usual: Tensor
     varies: Tensor
+    centre: Tensor
+    width: Tensor
     weight: Tensor
     bias: Tensor
 
@@ -75,6 +78,8 @@ class TissuePainter(nn.Module):
         self.register_buffer("lifts", torch.zeros(*ways, LOOKS))
         self.register_buffer("usual", torch.zeros(contrasts, LOOKS))
         self.register_buffer("varies", torch.ones(contrasts, LOOKS))
+        self.register_buffer("centre", torch.zeros(FEATURES))
+        self.register_buffer("width", torch.ones(FEATURES))
         self.register_buffer("weight", torch.zeros(contrasts, FEATURES))
         self.register_buffer("bias", torch.zeros(contrasts))
         self.eval()
@@ -91,7 +96,7 @@ class TissuePainter(nn.Module):
     def source_of(self, image: Tensor, shares: Tensor) -> Tensor:
         """Probability of each contrast ``(B, contrasts)`` that a scan with these tissues may be."""
         with torch.autocast(image.device.type, enabled=False):
-            seen = features_of(statistics(image.float(), shares.float()))
+            seen = (features_of(statistics(image.float(), shares.float())) - self.centre) / self.width
             return (seen @ self.weight.T + self.bias).softmax(dim=1)
 
     def forward(self, image: Tensor, shares: Tensor, source: Tensor, target: int) -> Tensor:

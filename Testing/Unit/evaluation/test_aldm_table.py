@@ -10,7 +10,7 @@ import pytest
 import torch
 from cross_contrast_heads import tiny_head
 
-from SITTranslateLib.app.evaluate_aldm import evaluate_aldm
+from SITTranslateLib.app.evaluate_aldm import _card_figures, evaluate_aldm
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.evaluation import aldm_table as tables
 from SITTranslateLib.evaluation.cross_contrast_table import Prediction
@@ -56,6 +56,19 @@ def test_the_table_has_every_direction_and_every_row(network: ALDMNetwork) -> No
     # The parts are parts: each row is another image, and the network is as it was.
     ours = [r.figures["psnr"] for r in rows if r.direction == "T1w to T2w" and r.method in ("preview", "ALDM")]
     assert ours[0] != ours[1] and network.detail is not None
+
+
+def test_a_card_has_the_mean_of_each_target_beside_doing_nothing() -> None:
+    rows = [
+        tables.Row(way, method, {"psnr": psnr, "ssim": psnr / 100.0})
+        for way, method, psnr in (
+            ("T1w to T2w", "ALDM", 20.0), ("FLAIR to T2w", "ALDM", 30.0), ("CT to T2w", "ALDM", 90.0),
+            ("T1w to T2w", "do nothing", 10.0), ("FLAIR to T2w", "do nothing", 14.0), ("T1w to CT", "ALDM", 50.0),
+        )
+    ]  # fmt: skip
+    psnr, ssim = _card_figures(rows)
+    assert psnr["name"].startswith("PSNR in the brain, T2w") and (psnr["value"], psnr["baseline"]) == (25.0, 12.0)
+    assert (ssim["value"], ssim["baseline"]) == (0.25, 0.12)
 
 
 def test_the_truth_has_no_error_and_the_curve_is_beaten_by_it() -> None:

@@ -83,6 +83,18 @@ def test_what_the_scan_is_may_be_said(image: torch.Tensor) -> None:
         seeded(made, image, target=1.0, source=3.0)
 
 
+def test_air_stays_empty(image: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    made = ALDMNetwork(**{**TINY, "paint": True}).eval()  # type: ignore[arg-type]
+    assert made.painter is not None
+    made.painter.curves.fill_(0.8)
+    outside = torch.zeros(1, 7, 24, 32, 28)
+    outside[:, 0, :8], outside[:, 4, 8:] = 1.0, 1.0
+    monkeypatch.setattr(made.painter, "shares", lambda image: outside)
+    shown = seeded(made, image, target=1.0)
+    assert not shown[:, :, :8].any() and float(shown[:, :, 8:].min()) > 0.0
+
+
 def test_several_samples_give_their_mean_and_how_far_they_lie_apart(network: ALDMNetwork, image: torch.Tensor) -> None:
     torch.manual_seed(1)
     output = network.translate(image, {"samples": 3.0, "steps": 2.0}, AFFINE)

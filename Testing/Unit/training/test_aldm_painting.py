@@ -85,6 +85,16 @@ def test_the_contrast_of_an_unseen_head_is_recognised(painter: TissuePainter, he
         assert float(painter.source_of(image, shares)[0, index]) > 0.5, contrast
 
 
+def test_half_precision_holds_it_as_a_package_does(painter: TissuePainter, heads: list[Head]) -> None:
+    stored = TissuePainter(len(CONTRASTS))
+    stored.load_state_dict({name: value.half() for name, value in painter.state_dict().items()})
+    assert all(bool(torch.isfinite(buffer).all()) for buffer in stored.buffers())
+    image, shares = shown(heads[3], KnownTissues(heads[3:]), "T2w")
+    one, other = (p.source_of(image, shares) for p in (painter, stored))
+    assert torch.allclose(one, other, atol=0.05)
+    assert torch.allclose(painter(image, shares, one, 0), stored(image, shares, one, 0), atol=5e-3)
+
+
 def test_tissues_are_found_once_and_kept(heads: list[Head], tmp_path: Path) -> None:
     first = FoundTissues(heads, tmp_path)
     found = np.array(first.shares(1, "T2w", True))
