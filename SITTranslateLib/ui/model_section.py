@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ class ModelSection(Section):
         for name, package in self.packages.items():
             if all(word in searchable(package.card) for word in words):
                 item = qt.QListWidgetItem(
-                    f"{package.card.title}    {' / '.join(package.card.sources)} \u2192 {targets(package.card)}"
+                    f"{package.card.title}    {shortly(package.card.sources)} \u2192 {shortly(package.card.targets)}"
                 )
                 item.setData(_NAME_ROLE, name)
                 self.ui.modelList.addItem(item)
@@ -237,8 +238,11 @@ def searchable(card: Any) -> str:
     return " ".join([*words, *(f"{a.name} {a.title}" for a in card.attributes)]).lower()
 
 
-def targets(card: Any) -> str:
-    return ", ".join(card.targets)
+def shortly(contrasts: Sequence[str]) -> str:
+    """Contrasts by name, if a line of the list has room for them."""
+    if len(contrasts) <= 2:
+        return ", ".join(contrasts)
+    return _("any of {count}").format(count=len(contrasts))
 
 
 def is_shipped(package: Any) -> bool:
