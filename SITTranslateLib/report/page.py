@@ -69,7 +69,11 @@ def report_html(
     """The page as text; the same inputs give the same text."""
     page = template(TEMPLATE)
     provenance = translation.provenance
-    asked = [f"{name.replace('_', ' ')} {value:+g}" for name, value in provenance.attributes.items()]
+    of_card = {} if card is None else {a.name: a for a in card.attributes}
+    asked = [
+        f"{name.replace('_', ' ')} {of_card[name].said(value) if name in of_card else format(value, '+g')}"
+        for name, value in provenance.attributes.items()
+    ]
     return page.render(
         synthetic=SYNTHETIC,
         source=translation.source.name,

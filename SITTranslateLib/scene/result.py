@@ -356,11 +356,16 @@ def provenance_attributes(translation: DecomposedResult, origin: str) -> dict[st
 
 
 def request_text(translation: DecomposedResult) -> str:
-    """What was asked for, as a person would say it: ``age +20``."""
-    asked = dict(_record(translation).get("attributes", {}))
-    # The floor of an estimated field travels with the attributes; nobody asked for it. Steps change nothing.
-    asked = {key: value for key, value in asked.items() if not key.startswith(("floor_", "intermediate"))}
-    return ", ".join(f"{key.replace('_', ' ')} {value:+g}" for key, value in asked.items())
+    """What was asked for, as a person would say it: ``age +20``, ``target FLAIR``."""
+    record = _record(translation)
+    asked = dict(record.get("attributes", {}))
+    # The floor of an estimated field travels with the attributes; nobody asked for it. Steps change nothing, and what
+    # the scan is is not what it shall be.
+    asked = {key: value for key, value in asked.items() if not key.startswith(("floor_", "intermediate", "source"))}
+    words = {key: f"{value:+g}" for key, value in asked.items()}
+    if "target" in words and record.get("target"):
+        words["target"] = str(record["target"])
+    return ", ".join(f"{key.replace('_', ' ')} {word}" for key, word in words.items())
 
 
 def _headline(translation: DecomposedResult) -> str:

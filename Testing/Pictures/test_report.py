@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from SITTranslateLib.errors import InputError
+from SITTranslateLib.packages.card import read_card
 from SITTranslateLib.report.page import report_html, write_report
 from SITTranslateLib.scene.annotation import SYNTHETIC
 from SITTranslateLib.scene.headless.images import png
@@ -22,6 +23,7 @@ from SITTranslateLib.translate.verification import verify
 from SITTranslateLib.volume import Volume
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+REPOSITORY = Path(__file__).resolve().parents[2]
 NAMES = {1: "Brain", 2: "Ventricles"}
 
 
@@ -47,6 +49,14 @@ def test_it_says_what_was_done_and_how_far_to_trust_it(page: str, translation: T
     ):  # fmt: skip
         assert words in page, words
     assert page.count(SYNTHETIC) >= 3
+
+
+def test_choices_are_words_where_the_card_is_there(translation: Translation) -> None:
+    card = read_card(REPOSITORY / "Resources" / "Models" / "brain-contrasts")
+    asked = replace(translation, provenance=replace(translation.provenance, attributes={"target": 1.0, "steps": 2.0}))
+    page = report_html(asked, verify(asked), card=card)
+    assert "target FLAIR, steps +2" in page
+    assert "target +1, steps +2" in report_html(asked, verify(asked))
 
 
 def test_it_fetches_nothing(page: str) -> None:

@@ -15,7 +15,7 @@ from SITTranslateLib.scene.annotation import SYNTHETIC, side_letter
 from SITTranslateLib.scene.display import decimals, grey_range, head_mask, round_up, transform_display
 from SITTranslateLib.scene.headless.application import Application
 from SITTranslateLib.scene.headless.pictures import compress
-from SITTranslateLib.scene.result import add_translation
+from SITTranslateLib.scene.result import add_translation, request_text
 from SITTranslateLib.scene.table import add_table_node, rows_of_node
 from SITTranslateLib.scene.transforms import field_of_node, moved_points
 from SITTranslateLib.scene.volumes import add_volume_node, volume_from_node
@@ -270,3 +270,10 @@ def test_sides_are_named_as_patients_have_them() -> None:
     assert [
         side_letter(np.array(v)) for v in ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1))
     ] == list("RLAPSI")
+
+
+def test_a_title_says_the_target_and_not_its_number(translation: Translation) -> None:
+    asked = {"target": 1.0, "source": 2.0, "intermediate": 1.0, "steps": 2.0}
+    made = replace(translation, provenance=replace(translation.provenance, attributes=asked, target="FLAIR"))
+    assert request_text(made) == "target FLAIR, steps +2"
+    assert request_text(translation) == "age +20"
