@@ -99,6 +99,23 @@ def test_a_stopped_run_goes_on_to_the_same_weights(system: str, paint: bool, hea
     assert is_aldm_run(tmp_path / "straight")
 
 
+def test_who_is_stopped_between_two_stages_goes_on_from_the_end_of_the_first(
+    heads: list[Head], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = a_config(steps=2)
+    first = trainer_of(config)
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(first, "next_stage", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, first, heads, tmp_path, every=100)
+    again = trainer_of(config)
+    again.resume(tmp_path)
+    assert again.step == 2 and (tmp_path / "after-autoencoder.ckpt").is_file()
+
+
 def test_the_painter_is_fitted_and_the_preview_begins_as_the_painted_scan(heads: list[Head]) -> None:
     config, tissues = a_config(steps=2, paint=True), FoundTissues(heads)
     trainer = trainer_of(config)
