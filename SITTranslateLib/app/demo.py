@@ -77,7 +77,7 @@ def run_demo(
         report("writing the report", 0.98)
         write_report(folder / "report.html", translation, found, pictures, table, package.card)
 
-    asked = package.card.said(request) or "no attributes"
+    asked = package.card.said(request)
     typer.echo(f"{package.card.title} ({package.name} {package.card.version}): {asked}")
     typer.echo(found.verdict)
     ventricles = table.row(demo_brain.VENTRICLES)

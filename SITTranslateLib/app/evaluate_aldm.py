@@ -74,6 +74,7 @@ def _real(config: Any, network: Any, regression: Any, out: Path, labels: Path | 
     from SITTranslateLib.packages import NetworkGrid
     from SITTranslateLib.training.aldm_heads import SHAPE, SPACING_MM, heads_of
     from SITTranslateLib.training.held_out import whole_cases_of
+    from SITTranslateLib.translate.normalisation import in_own_units
 
     training = [] if labels is None else heads_of(config.heads, labels, cache)[:12]
     rows = []
@@ -81,7 +82,7 @@ def _real(config: Any, network: Any, regression: Any, out: Path, labels: Path | 
         for source, target in tables.directions([c for c in network.contrasts if c in files]):
             case = case_of(name, files[source], files[target], target, NetworkGrid(SPACING_MM, SHAPE))
             known = baselines(_like(whole_cases_of(training, source, target), case)) if training else {}
-            nothing = {"do nothing": lambda case: Prediction(tables.in_units(case.source, case.target))}
+            nothing = {"do nothing": lambda case: Prediction(in_own_units(case.source, case.target))}
             methods = {
                 **nothing,
                 **known,

@@ -19,7 +19,7 @@ from SITTranslateLib.evaluation import image_quality as quality
 from SITTranslateLib.evaluation.cross_contrast_report import baselines
 from SITTranslateLib.evaluation.cross_contrast_table import SPANS, Case, Method, Prediction
 from SITTranslateLib.systems.aldm.network import ALDMNetwork
-from SITTranslateLib.translate.normalisation import HOUNSFIELD, to_native
+from SITTranslateLib.translate.normalisation import from_own_units, in_own_units
 
 #: Cases of heads that are known, in a direction: source, target.
 CasesOf = Callable[[str, str], Sequence[Case]]
@@ -63,7 +63,7 @@ def by_request(network: Any, request: Mapping[str, float], seed: int = 0) -> Met
         with torch.inference_mode(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             made = network.translate(image, asked, np.eye(4)).translated[0, 0].numpy()
-        return Prediction(in_units(made, case.target))
+        return Prediction(in_own_units(made, case.target))
 
     return method
 
@@ -72,11 +72,11 @@ def codec_alone(network: ALDMNetwork) -> Method:
     """The target itself through the codec: what no translation through it can be better than, detail aside."""
 
     def method(case: Case) -> Prediction:
-        truth = np.interp(case.truth, HOUNSFIELD.native, HOUNSFIELD.network) if case.target == "CT" else case.truth
+        truth = from_own_units(case.truth, case.target)
         with torch.inference_mode():
             image = torch.from_numpy(np.ascontiguousarray(truth, dtype=np.float32))[None, None]
             made = network.codec.decode(network.codec.encode(image))[0, 0].numpy()
-        return Prediction(in_units(made, case.target))
+        return Prediction(in_own_units(made, case.target))
 
     return method
 
@@ -91,7 +91,7 @@ def painted(network: ALDMNetwork) -> Method:
             shares = network.painter.shares(image)
             belief = network.painter.source_of(image, shares)
             made = network.painter(image, shares, belief, network.contrasts.index(case.target))[0, 0].numpy()
-        return Prediction(in_units(made, case.target))
+        return Prediction(in_own_units(made, case.target))
 
     return method
 
@@ -107,11 +107,6 @@ def without_detail(network: ALDMNetwork, request: Mapping[str, float]) -> Method
             network.detail = kept
 
     return method
-
-
-def in_units(image: np.ndarray, target: str) -> np.ndarray:
-    """Network units as the tables have them: HU for CT."""
-    return to_native(image, HOUNSFIELD) if target == "CT" else image
 
 
 def methods_of(network: ALDMNetwork, regression: Any | None) -> dict[str, Method]:
@@ -219,9 +214,9 @@ def cost(network: ALDMNetwork, shape: tuple[int, int, int] = AT_1_MM) -> dict[st
             painter, half = network.painter, torch.nn.functional.avg_pool3d(image, 2)
             found = timed("find tissues", lambda: painter.shares(half))
             shares = torch.nn.functional.interpolate(found, scale_factor=2.0)
-        view, latent = timed("paint and encode", lambda: network.view(image, 1, shares)), network.codec.encode(image)
+        view = timed("paint and encode", lambda: network.view(image, 1, shares))
         like = timed("preview", lambda: network.preview(view, 1))
-        timed("one step", lambda: network.denoise(like, torch.ones(1), latent, like, 1))
+        timed("one step", lambda: network.denoise(like, torch.ones(1), view.latent, like, 1))
         lost = timed("what the codec loses", lambda: network.lost(view))
         timed("decode with detail", lambda: network.image_of(like, view, 1, lost))
     seconds["translate, 3 steps"] = sum(seconds.values()) + 2.0 * seconds["one step"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from itertools import pairwise
@@ -46,6 +46,12 @@ class Attribute:
     def said(self, value: float) -> str:
         """A value in words: the choice, or the number with its sign."""
         return self.choices[round(value)] if self.choices else f"{value:+g}"
+
+
+def in_words(request: Mapping[str, float], attributes: Sequence[Attribute]) -> list[tuple[str, str]]:
+    """Name and value of what is asked for: the choice of an attribute that has some, else the number with its sign."""
+    known = {a.name: a for a in attributes}
+    return [(name, known[name].said(v) if name in known else f"{v:+g}") for name, v in request.items()]
 
 
 @dataclass(frozen=True)
@@ -143,9 +149,7 @@ class ModelCard:
 
     def said(self, request: Mapping[str, float]) -> str:
         """A request in words."""
-        known = {a.name: a for a in self.attributes}
-        parts = (f"{n} {known[n].said(v) if n in known else format(v, '+g')}" for n, v in request.items())
-        return ", ".join(parts) or "no attributes"
+        return ", ".join(f"{name} {word}" for name, word in in_words(request, self.attributes)) or "no attributes"
 
     def attribute(self, name: str) -> Attribute | None:
         """The attribute of that name."""

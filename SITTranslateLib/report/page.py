@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.packages.card import ModelCard
+from SITTranslateLib.packages.card import ModelCard, in_words
 from SITTranslateLib.report.figures import expansion_extremes, field_words, figures
 from SITTranslateLib.scene.annotation import SYNTHETIC
 from SITTranslateLib.scene.headless.pictures import Picture
@@ -69,11 +69,8 @@ def report_html(
     """The page as text; the same inputs give the same text."""
     page = template(TEMPLATE)
     provenance = translation.provenance
-    of_card = {} if card is None else {a.name: a for a in card.attributes}
-    asked = [
-        f"{name.replace('_', ' ')} {of_card[name].said(value) if name in of_card else format(value, '+g')}"
-        for name, value in provenance.attributes.items()
-    ]
+    words = in_words(provenance.attributes, () if card is None else card.attributes)
+    asked = [f"{name.replace('_', ' ')} {word}" for name, word in words]
     return page.render(
         synthetic=SYNTHETIC,
         source=translation.source.name,

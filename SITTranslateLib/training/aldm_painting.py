@@ -23,6 +23,7 @@ from SITTranslateLib.systems.aldm.painting import (
     looks_of,
     statistics,
 )
+from SITTranslateLib.systems.plasticine.structure_map import tissue_probabilities
 from SITTranslateLib.training.aldm_batches import scanned
 from SITTranslateLib.training.heads import Head
 from SITTranslateLib.training.progress import steps_with_progress
@@ -76,9 +77,7 @@ class FoundTissues:
     def _found(self, number: int, contrast: str, strip: bool) -> NDArray[np.uint8]:
         head = self.heads[number]
         scan = head.slab(contrast, 0, head.classes.shape[0], strip=strip)
-        painter = TissuePainter(1)
-        painter.structure = tissue_network()
-        shares = painter.shares(torch.from_numpy(scan)[None, None])[0]
+        shares = tissue_probabilities(tissue_network(), torch.from_numpy(scan)[None, None])[0]
         return np.asarray((255.0 * shares).round().to(torch.uint8).numpy())
 
 
@@ -89,9 +88,9 @@ def fit_painter(
     painter.structure.load_state_dict(tissue_network().state_dict())
     seen = _seen(heads, contrasts, tissues, seed)
     for source in range(len(contrasts)):
-        looks = torch.cat([looks_of(scan.statistics) for scan in seen if scan.contrast == source])
-        painter.usual[source], painter.varies[source] = looks.mean(dim=0), looks.std(dim=0) + 1e-3
         of_source = [scan for scan in seen if scan.contrast == source]
+        looks = torch.cat([looks_of(scan.statistics) for scan in of_source])
+        painter.usual[source], painter.varies[source] = looks.mean(dim=0), looks.std(dim=0) + 1e-3
         _fit_curves(painter, source, len(contrasts), of_source)
     _fit_recognition(painter, seen)
 

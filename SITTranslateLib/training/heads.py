@@ -113,6 +113,11 @@ def network_units(
     return whole.normalise(array), (whole.width / brain.width, (whole.low - brain.low) / brain.width)
 
 
+def clean_units(clean: NDArray[np.float32], scan: NDArray[np.float32], contrast: str) -> NDArray[np.float32]:
+    """A clean image in the network units of the scan that was made of it."""
+    return to_network(clean, HOUNSFIELD) if contrast == "CT" else percentile_range(scan).normalise(clean)
+
+
 def simulated_heads(subjects: Sequence[Subject], pool: HeadPool, cache: Path) -> list[Head]:
     """The heads of a pool, simulated when first asked for, then read from ``cache``."""
     folder = cache / f"heads-{pool.key}"
@@ -179,9 +184,8 @@ def write_head(
     for contrast, sequence in sequences.items():
         scan, image = scans[sequence].array, clean[sequence].array
         units, stripped[contrast] = network_units(scan, mask, contrast)
-        image = to_network(image, HOUNSFIELD) if contrast == "CT" else percentile_range(scan).normalise(image)
         np.save(part / f"{contrast}.npy", units.astype(np.float16))
-        np.save(part / f"{contrast}_clean.npy", image.astype(np.float16))
+        np.save(part / f"{contrast}_clean.npy", clean_units(image, scan, contrast).astype(np.float16))
     np.save(part / "classes.npy", CLASS_OF_LABEL[labels.array])
     np.save(part / "mask.npy", mask.astype(np.uint8))
     whole = {**about, "stripped": stripped, "affine": labels.affine.tolist()}

@@ -21,10 +21,9 @@ from SITTranslateLib.simulation import Subject, brain_mask, draw_scanner
 from SITTranslateLib.simulation.rendering import class_shares, clean_images, place
 from SITTranslateLib.simulation.tissue import draw_tissues
 from SITTranslateLib.structure import CLASS_OF_LABEL, CLASSES
-from SITTranslateLib.training.heads import network_units
+from SITTranslateLib.training.heads import clean_units, network_units
 from SITTranslateLib.training.pairs import SHAPE, SPACING_MM
 from SITTranslateLib.training.progress import steps_with_progress
-from SITTranslateLib.translate.normalisation import HOUNSFIELD, percentile_range, to_network
 from SITTranslateLib.volume import Grid, VectorField, Volume
 
 #: Of every pool that does not ask for others.
@@ -166,8 +165,7 @@ def _simulate(subject: Subject, pool: AgeingPool, index: int, folder: Path) -> N
         scan = scanner.acquire(Volume(clean, grid.affine), rng).array
         units, stripped[contrast] = network_units(scan, mask, contrast)
         arrays[contrast] = units.astype(np.float16)
-        painted = to_network(clean, HOUNSFIELD) if contrast == "CT" else percentile_range(scan).normalise(clean)
-        arrays[f"{contrast}_clean"] = painted.astype(np.float16)
+        arrays[f"{contrast}_clean"] = clean_units(clean, scan, contrast).astype(np.float16)
     arrays["shares"] = np.rint(255.0 * class_shares(head, CLASS_OF_LABEL, len(CLASSES))).astype(np.uint8)
     arrays["labels"] = head.labels.array
     arrays["mask"] = mask.astype(np.uint8)

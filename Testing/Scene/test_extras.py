@@ -15,7 +15,7 @@ from SITTranslateLib.scene import extras, hierarchy, sequences, volumes
 from SITTranslateLib.scene.headless.application import Application
 from SITTranslateLib.scene.headless.pictures import compress
 from SITTranslateLib.scene.restoring import result_of_nodes
-from SITTranslateLib.scene.result import add_translation
+from SITTranslateLib.scene.result import SceneResult, add_translation
 from SITTranslateLib.scene.volumes import volume_from_node
 from SITTranslateLib.translate.translation import Translation
 
@@ -72,14 +72,19 @@ def test_label_colours_show_the_anatomy_at_0_and_differ(app: Application, said_m
     assert min(apart) > 0.15
 
 
-def test_they_come_back_with_a_saved_scene(app: Application, said_more: Translation, tmp_path: Path) -> None:
-    made = add_translation(said_more)
+def saved_and_read(app: Application, made: SceneResult, folder: Path) -> dict[str, Any]:
+    """The result's nodes by role, from the file that the scene was saved in."""
     names = {role: getattr(made, role).GetName() for role in ("source", "translated", "sampling", "motion", "change")}
     compress(made.nodes)
-    assert app.scene.WriteToMRB(str(tmp_path / "scene.mrb"))
+    assert app.scene.WriteToMRB(str(folder / "scene.mrb"))
     app.clear()
-    assert app.scene.ReadFromMRB(str(tmp_path / "scene.mrb"), True)
-    back = {role: app.scene.GetFirstNodeByName(name) for role, name in names.items()}
+    assert app.scene.ReadFromMRB(str(folder / "scene.mrb"), True)
+    return {role: app.scene.GetFirstNodeByName(name) for role, name in names.items()}
+
+
+def test_they_come_back_with_a_saved_scene(app: Application, said_more: Translation, tmp_path: Path) -> None:
+    made = add_translation(said_more)
+    back = saved_and_read(app, made, tmp_path)
     again = result_of_nodes(app.scene, back, said_more)
     assert set(again.extras) == set(said_more.extras)
     assert again.extras["segmentation"].IsA("vtkMRMLLabelMapVolumeNode")
@@ -167,12 +172,7 @@ def test_steps_go_with_their_result(app: Application, with_steps: Translation) -
 def test_steps_come_back_with_a_saved_scene(app: Application, with_steps: Translation, tmp_path: Path) -> None:
     made = add_translation(with_steps)
     sequences.browser_of(made.extras[extras.STEPS]).SetSelectedItemNumber(1)
-    names = {role: getattr(made, role).GetName() for role in ("source", "translated", "sampling", "motion", "change")}
-    compress(made.nodes)
-    assert app.scene.WriteToMRB(str(tmp_path / "scene.mrb"))
-    app.clear()
-    assert app.scene.ReadFromMRB(str(tmp_path / "scene.mrb"), True)
-    back = {role: app.scene.GetFirstNodeByName(name) for role, name in names.items()}
+    back = saved_and_read(app, made, tmp_path)
     again = result_of_nodes(app.scene, back, replace(with_steps, extras={}, steps=()))
     node = again.extras[extras.STEPS]
     assert shares_of(node, with_steps) == pytest.approx(SHARES[1], abs=1e-3)

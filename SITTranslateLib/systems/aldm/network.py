@@ -21,13 +21,12 @@ from SITTranslateLib.systems.aldm.painting import TissuePainter
 from SITTranslateLib.systems.aldm.switchable import SwitchableGenerator, one_hot
 from SITTranslateLib.systems.layers.samplers import PREDICTIONS, SAMPLERS, SCHEDULES, clean_of, noised, sample
 from SITTranslateLib.systems.network import NetworkOutput, Progress, after_step
+from SITTranslateLib.systems.plasticine.structure_map import NOTHING
 
 #: Latent slices that are decoded together.
 SLAB = 16
 #: Range of network units that an image may have.
 LEAST, MOST = 0.0, 4.0
-#: Probability of *outside* above which a voxel stays empty.
-NOTHING = 0.99
 
 
 class View(NamedTuple):
@@ -197,7 +196,7 @@ class ALDMNetwork(nn.Module):
         was taken to be after every step).
         """
         report = progress or (lambda fraction: None)
-        target = self.contrasts.index(self._target(request))
+        target = self.contrasts.index(self._offered(_whole(request, "target", 0, 0)))
         steps = _whole(request, "steps", self.steps, 0)
         samples = _whole(request, "samples", 1, 1) if steps else 1
         shape = image.shape[2:]
@@ -230,8 +229,7 @@ class ALDMNetwork(nn.Module):
         report(1.0)
         return NetworkOutput(translated=translated, keeps_geometry=True, extras=extras)
 
-    def _target(self, request: Mapping[str, float]) -> str:
-        index = _whole(request, "target", 0, 0)
+    def _offered(self, index: int) -> str:
         if index >= len(self.targets):
             raise InputError(f"There is no target {index}; this network makes {', '.join(self.targets)}.")
         return self.targets[index]
@@ -241,8 +239,7 @@ class ALDMNetwork(nn.Module):
         said = _whole(request, "source", 0, 0)
         if said == 0:
             return None
-        name = self._target({"target": said - 1.0})
-        return one_hot(self.contrasts.index(name), len(self.contrasts), image)
+        return one_hot(self.contrasts.index(self._offered(said - 1)), len(self.contrasts), image)
 
 
 def _whole(request: Mapping[str, float], name: str, default: int, least: int) -> int:

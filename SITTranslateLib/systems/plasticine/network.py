@@ -30,10 +30,6 @@ GUIDES = ("structure", "source")
 CORRECTIONS = 4
 
 
-#: Probability of *outside* above which a voxel stays empty.
-NOTHING = 0.99
-
-
 class PlasticineNetwork(nn.Module):
     """One contrast from another, the anatomy moved by as much as the attribute asks for.
 
@@ -133,7 +129,7 @@ class PlasticineNetwork(nn.Module):
         between: list[Tensor] | None = [] if request.get("intermediate", 0.0) >= 0.5 else None
         drawn = self.paint(image, moved, lambda done: report(0.2 + 0.7 * done), between)
         # In air, and where stripping took all away, there is nothing to paint: no grey box about a head.
-        empty = moved[:, :1] > NOTHING
+        empty = moved[:, :1] > maps.NOTHING
         painted = torch.stack(drawn).mean(dim=0).masked_fill(empty, 0.0)
         # Where nothing is asked for, nothing is interpolated either.
         unmoved = (painted if still else carried_back(painted, sampling, motion, axes)).clamp(0.0, self.most)
