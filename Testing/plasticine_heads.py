@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from cross_contrast_heads import UNITS, tiny_head
 
-from SITTranslateLib.structure import CLASSES
+from SITTranslateLib.segmentation import CLASSES
 from SITTranslateLib.training.plasticine_heads import AgeingHead
 from SITTranslateLib.volume import Grid, VectorField
 
-#: Class of :data:`SITTranslateLib.structure.CLASSES` of each class of a tiny head (air, CSF, grey, white, soft, bone).
+#: Class of ``SITTranslateLib.segmentation.CLASSES`` of each class of a tiny head (air, CSF, grey, white, soft, bone).
 STRUCTURE = np.array([0, 1, 2, 4, 5, 6])
 #: A FreeSurfer label for each.
 LABELS = np.array([0, 4, 3, 2, 511, 515], np.int16)

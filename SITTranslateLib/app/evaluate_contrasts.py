@@ -114,10 +114,10 @@ def held_out_cases(labels: Path, cache: Path, source: str, target: str) -> list[
 def _baselines(labels: Path, cache: Path, source: str, target: str, whole: bool = False) -> Mapping[str, Any]:
     from SITTranslateLib.evaluation.cross_contrast_report import baselines
     from SITTranslateLib.training.cross_contrast_runs import heads_of
-    from SITTranslateLib.training.heads import SHAPE, HeadPool
+    from SITTranslateLib.training.heads import SHAPE, PhantomSet
     from SITTranslateLib.training.held_out import SLAB, case_of
 
-    pool = HeadPool(tuple(f"{n:02d}" for n in range(1, 13)))
+    pool = PhantomSet(tuple(f"{n:02d}" for n in range(1, 13)))
     slab = slice(0, SHAPE[0]) if whole else SLAB
     heads = heads_of(pool, labels, cache)[:12]
     return baselines([case_of(head, n, "training", source, target, slab) for n, head in enumerate(heads)])

@@ -13,10 +13,10 @@ def evaluate_gate(out: Path, labels: Path | None, scans: Path | None, model: str
     """Simulated scans of the held-out label maps, and real ones, before the gate of a model."""
     from rich.progress import track
 
-    from SITTranslateLib.evaluation import gate_table as gate
+    from SITTranslateLib.evaluation import suitability_table as gate
     from SITTranslateLib.files import read_volume
     from SITTranslateLib.packages import find
-    from SITTranslateLib.translate.modality import thresholds
+    from SITTranslateLib.translate.contrast import thresholds
 
     if labels is None and scans is None:
         raise InputError("There is nothing to evaluate: give --labels, --scans, or both.")

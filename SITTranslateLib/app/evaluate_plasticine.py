@@ -21,8 +21,8 @@ def evaluate_plasticine(runs: Sequence[str], out: Path, labels: Path | None, cac
         InputError: no label maps, no run, or none of Plasticine itself.
     """
     from SITTranslateLib.evaluation import plasticine_report as report
+    from SITTranslateLib.evaluation.patch_kid import patches
     from SITTranslateLib.evaluation.plasticine_table import as_markdown
-    from SITTranslateLib.evaluation.realism import patches
     from SITTranslateLib.training.plasticine import finished
     from SITTranslateLib.training.plasticine_held_out import POOLS, case_of, cases_of, showing
     from SITTranslateLib.training.plasticine_runs import heads_of

@@ -79,7 +79,7 @@ def translate_scan(
     for file in sorted(folder.iterdir()):
         typer.echo(f"  {file}{named.get(file.name, '')}")
     if ensemble > 1:
-        from SITTranslateLib.translate.ensemble import summary
+        from SITTranslateLib.translate.uncertainty import summary
 
         typer.echo(summary({name: volume.array for name, volume in result.extras.items()}))
     if timing:

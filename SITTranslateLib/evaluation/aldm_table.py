@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from SITTranslateLib.evaluation import image_quality as quality
+from SITTranslateLib.evaluation import metrics as quality
 from SITTranslateLib.evaluation.cross_contrast_report import baselines
 from SITTranslateLib.evaluation.cross_contrast_table import SPANS, Case, Method, Prediction
 from SITTranslateLib.systems.aldm.network import ALDMNetwork

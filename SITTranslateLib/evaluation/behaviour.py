@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from SITTranslateLib.evaluation.image_quality import ssim
+from SITTranslateLib.evaluation.metrics import ssim
 
 Array = NDArray[np.float32]
 

@@ -22,7 +22,7 @@ from SITTranslateLib.evaluation.cross_contrast_table import (
     run_table,
     summarise,
 )
-from SITTranslateLib.evaluation.image_quality import matched_linearly
+from SITTranslateLib.evaluation.metrics import matched_linearly
 from SITTranslateLib.systems.layers.volumes import through_volume
 from SITTranslateLib.translate.normalisation import HOUNSFIELD, to_native
 from SITTranslateLib.translate.preparation import with_fluid

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from SITTranslateLib.evaluation import image_quality as quality
+from SITTranslateLib.evaluation import metrics as quality
 
 Array = NDArray[np.float32]
 #: Fixed range of each contrast, for SSIM and PSNR: black to cerebrospinal fluid, white matter, cortical bone.
@@ -84,7 +84,7 @@ def figures_of(case: Case, given: Prediction, segmenter: Segmenter | None) -> di
     figures = {
         "ssim": quality.ssim(image, truth, mask, span),
         "psnr": quality.psnr(image, truth, mask, span),
-        "mae": quality.mean_error(image, truth, mask),
+        "mae": quality.mean_absolute_error(image, truth, mask),
         "rmse": quality.root_mean_square(image, truth, mask),
         "pcc": quality.correlation(image, truth, mask),
         "flicker": quality.flicker(image, truth, case.brain),
@@ -92,7 +92,7 @@ def figures_of(case: Case, given: Prediction, segmenter: Segmenter | None) -> di
     }
     if case.target == "CT":
         figures["ssim_brain"] = quality.ssim(image, truth, case.brain, BRAIN_WINDOW_HU)
-        figures["mae_brain"] = quality.mean_error(image, truth, case.brain)
+        figures["mae_brain"] = quality.mean_absolute_error(image, truth, case.brain)
         figures["dice_bone"] = quality.dice((image > BONE_HU) & case.head, (truth > BONE_HU) & case.head)
     if segmenter is not None and case.classes is not None:
         found = segmenter(image)

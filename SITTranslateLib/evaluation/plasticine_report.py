@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from SITTranslateLib import fields
-from SITTranslateLib.evaluation import image_quality as quality
+from SITTranslateLib.evaluation import metrics as quality
 from SITTranslateLib.evaluation.baselines import fit_transfer_curve, mean_image
 from SITTranslateLib.evaluation.cross_contrast_table import SPANS
+from SITTranslateLib.evaluation.patch_kid import Features
 from SITTranslateLib.evaluation.plasticine_table import (
     AgeingCase,
     Answer,
@@ -26,8 +27,7 @@ from SITTranslateLib.evaluation.plasticine_table import (
     run_table,
     summarise,
 )
-from SITTranslateLib.evaluation.realism import Features
-from SITTranslateLib.structure.network import TissueNetwork
+from SITTranslateLib.segmentation.network import TissueNetwork
 from SITTranslateLib.systems.plasticine.network import PlasticineNetwork
 from SITTranslateLib.systems.plasticine.structure_map import tissue_probabilities
 from SITTranslateLib.translate.normalisation import from_own_units, in_own_units

@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SITTranslateLib import fields
-from SITTranslateLib.evaluation import image_quality as quality
+from SITTranslateLib.evaluation import metrics as quality
 from SITTranslateLib.evaluation.cross_contrast_table import BONE_HU, SPANS
-from SITTranslateLib.evaluation.realism import Features, kernel_distance
-from SITTranslateLib.traceability.agreement import agreement
+from SITTranslateLib.evaluation.patch_kid import Features, kernel_distance
+from SITTranslateLib.traceability.overlap import agreement
 from SITTranslateLib.translate.normalisation import in_own_units
 from SITTranslateLib.volume import Grid, VectorField, Volume
 
 Array = NDArray[np.float32]
-#: Brain tissues of :data:`SITTranslateLib.structure.CLASSES` that segmentations are compared by.
+#: Brain tissues of :data:`SITTranslateLib.segmentation.CLASSES` that segmentations are compared by.
 BRAIN_CLASSES = [1, 2, 3, 4]
 TITLES = {
     "psnr": "PSNR (dB)", "ssim": "SSIM", "mae": "MAE (HU)", "mae_brain": "MAE brain (HU)",
@@ -110,8 +110,8 @@ def figures_of(case: AgeingCase, given: Answer, segment: Segmenter, seen: NDArra
         "recomposition": given.recomposition,
     }
     if case.target == "CT":
-        figures["mae"] = quality.mean_error(image, truth, case.judged)
-        figures["mae_brain"] = quality.mean_error(image, truth, case.brain_after)
+        figures["mae"] = quality.mean_absolute_error(image, truth, case.judged)
+        figures["mae_brain"] = quality.mean_absolute_error(image, truth, case.brain_after)
         figures["dice_bone"] = quality.dice((image > BONE_HU) & case.judged, (truth > BONE_HU) & case.judged)
     carried = np.where(case.brain_after, _carried(seen, sampling), 0)
     figures["dice"], figures["hd95"] = _agreement(carried, found, case.grid)

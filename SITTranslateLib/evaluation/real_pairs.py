@@ -16,7 +16,7 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.evaluation.cross_contrast_table import Case
 from SITTranslateLib.files import read_volume
 from SITTranslateLib.packages import NetworkGrid, Normalisation
-from SITTranslateLib.translate.anatomy import background_of, look_at, resample_itk
+from SITTranslateLib.translate.head import background_of, locate_head, resample_itk
 from SITTranslateLib.translate.normalisation import percentile_range
 from SITTranslateLib.translate.preparation import antialiased, around, intensity_range, network_grid
 
@@ -66,7 +66,7 @@ def by_person(folder: Path) -> dict[str, dict[str, Path]]:
 def case_of(name: str, source_file: Path, target_file: Path, target: str, wanted: NetworkGrid = GRID) -> Case:
     """A real pair on the networks' grid, both in network units; the mask is where both scans show brain or head."""
     source, truth = read_volume(source_file), read_volume(target_file)
-    anatomy = look_at(source)
+    anatomy = locate_head(source)
     grid = network_grid(wanted, anatomy.centre)
     arrays = []
     for volume in (source, truth):

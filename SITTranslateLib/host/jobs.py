@@ -20,11 +20,11 @@ from SITTranslateLib.host.protocol import Request
 from SITTranslateLib.host.results import describe_translation
 from SITTranslateLib.host.worker import NoRoomError, Teller
 from SITTranslateLib.packages import find
-from SITTranslateLib.translate.anatomy import look_at
-from SITTranslateLib.translate.gate import examine
-from SITTranslateLib.translate.modality import guess
+from SITTranslateLib.translate.contrast import guess
+from SITTranslateLib.translate.head import locate_head
 from SITTranslateLib.translate.model import LoadedModel, choose_device, load_model
 from SITTranslateLib.translate.pipeline import software_versions, translate
+from SITTranslateLib.translate.suitability import check_suitability
 from SITTranslateLib.translate.translation import FieldOrigin, Provenance, Translation
 from SITTranslateLib.volume import Volume
 
@@ -60,10 +60,10 @@ class Jobs:
     def _examine(self, request: dict[str, Any], tell: Teller) -> dict[str, Any]:
         volume = protocol.take_volume(self._folder, request["volume"], remove=True)
         card = find(request["model"]).card
-        anatomy = look_at(volume)
+        anatomy = locate_head(volume)
         tell.check()
         findings = [{"severity": str(f.severity.value), "code": f.code, "sentence": f.sentence}
-                    for f in examine(volume, anatomy, card)]  # fmt: skip
+                    for f in check_suitability(volume, anatomy, card)]  # fmt: skip
         seen = guess(anatomy)
         return {
             "findings": findings,

@@ -20,11 +20,11 @@ import torch
 from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.fields import tensors
-from SITTranslateLib.traceability.contrast import register_across
-from SITTranslateLib.traceability.expectation import tissue_images
+from SITTranslateLib.traceability.across_contrasts import register_across
+from SITTranslateLib.traceability.explanation import tissue_mask
 from SITTranslateLib.traceability.geometry import inside
-from SITTranslateLib.traceability.identity import tissue_mask
 from SITTranslateLib.traceability.registration import VELOCITY_COARSENING, Settings, register
+from SITTranslateLib.traceability.residual import tissue_images
 from SITTranslateLib.translate.translation import FieldOrigin, Provenance, Translation
 from SITTranslateLib.volume import Grid, VectorField, Volume
 
@@ -129,7 +129,7 @@ def estimated_translation(
     """The same scans with an estimated field in place of what the translation carries, labelled so.
 
     The floor travels in ``provenance.attributes`` as ``floor_mm`` and ``floor_p95_mm``. Intensity change is left out:
-    across contrasts it is the contrast; ``identity.identify`` tells contrast from new content.
+    across contrasts it is the contrast; ``explanation.explain`` tells contrast from new content.
     """
     found = estimate(translation.source, translation.translated, contrasts=contrasts, device=device, progress=progress)
     attributes = translation.provenance.attributes | {

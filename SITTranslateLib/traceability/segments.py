@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.traceability.agreement import agreement
 from SITTranslateLib.traceability.geometry import Geometry, box_of, field_on, inside, inverse_residual, volume_on
+from SITTranslateLib.traceability.overlap import agreement
 from SITTranslateLib.traceability.table import SegmentRow, SegmentTable
 from SITTranslateLib.traceability.verdict import Rules, judge_table
 from SITTranslateLib.translate.translation import FieldOrigin, Translation
@@ -48,7 +48,7 @@ def segment_table(
         labels: integer label map of the source on any grid; 0 is background.
         names: names of labels; a named label that no voxel carries gets a row that says so.
         translated_labels: a segmentation of the translated scan with the same labels, for Dice and HD95.
-        unexplained: residual in units of the local spread (``identity.Identity.unexplained``).
+        unexplained: residual in units of the local spread (``explanation.Explanation.unexplained``).
         floor_mm: floor of an estimated field; by default what the translation's provenance says.
         rules: thresholds of the verdict; the shipped ones by default.
 

@@ -18,8 +18,8 @@ from SITTranslateLib.traceability.estimate import (
     relation,
     translation_of_pair,
 )
+from SITTranslateLib.traceability.explanation import Explanation, explain
 from SITTranslateLib.traceability.geometry import Geometry
-from SITTranslateLib.traceability.identity import Identity, identify
 from SITTranslateLib.traceability.landmarks import write_markups, write_pairs_csv
 from SITTranslateLib.traceability.points import TracedPoint, trace_points
 from SITTranslateLib.traceability.segments import segment_table, whole_measures
@@ -47,7 +47,7 @@ class PairTrace:
     translation: Translation
     floor: Floor
     kind: str
-    identity: Identity
+    identity: Explanation
     table: SegmentTable
     points: tuple[TracedPoint, ...] = ()
 
@@ -121,7 +121,7 @@ def trace_pair(
     kind = relation(pair.source, pair.translated, contrasts)
     floor = floor_of(contrasts, kind)
     part("asking what the source explains", 1.05)
-    identity = identify(pair)
+    identity = explain(pair)
     extras = {"explained": identity.explained, "unexplained": identity.unexplained}
     pair = replace(pair, extras=pair.extras | extras)
     part("measuring the segments", 1.25)

@@ -22,7 +22,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from SITTranslateLib import systems
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.systems.aldm.network import ALDMNetwork
-from SITTranslateLib.systems.regression.any_contrast import AnyRegressionNetwork
+from SITTranslateLib.systems.regression.many_to_many import AnyRegressionNetwork
 from SITTranslateLib.training.aldm_batches import Batch, batch_of
 from SITTranslateLib.training.aldm_config import SYSTEMS, ALDMConfig, Stage, aldm_from_dict
 from SITTranslateLib.training.aldm_heads import heads_of

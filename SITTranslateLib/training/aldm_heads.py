@@ -31,7 +31,7 @@ ENHANCING, UPTAKE = 0.4, (0.2, 0.6)
 
 @dataclass(frozen=True)
 class ContrastPool:
-    """Which heads: label maps, how many, how they vary; as :class:`SITTranslateLib.training.heads.HeadPool`."""
+    """Which heads: label maps, how many, how they vary; as :class:`SITTranslateLib.training.heads.PhantomSet`."""
 
     maps: tuple[str, ...]
     heads: int = 36

@@ -12,7 +12,7 @@ from SITTranslateLib.systems.aldm.codec import FACTOR
 from SITTranslateLib.systems.aldm.network import ALDMNetwork, View
 from SITTranslateLib.systems.aldm.switchable import cycled, one_hot
 from SITTranslateLib.systems.layers.samplers import clean_of, noised, wanted
-from SITTranslateLib.systems.regression.any_contrast import AnyRegressionNetwork
+from SITTranslateLib.systems.regression.many_to_many import AnyRegressionNetwork
 from SITTranslateLib.training.aldm_batches import Batch, inside
 from SITTranslateLib.training.aldm_config import ALDMConfig
 from SITTranslateLib.training.objectives import Outcome

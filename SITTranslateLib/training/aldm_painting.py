@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from SITTranslateLib.structure import CLASSES
-from SITTranslateLib.structure.maps import WEIGHTS, tissue_network
+from SITTranslateLib.segmentation import CLASSES
+from SITTranslateLib.segmentation.maps import WEIGHTS, tissue_network
 from SITTranslateLib.systems.aldm.painting import (
     KNOTS,
     LOOKS,

@@ -9,7 +9,7 @@ from typing import Any
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.training.config import BUILT_IN
-from SITTranslateLib.training.heads import HeadPool
+from SITTranslateLib.training.heads import PhantomSet
 
 SYSTEMS = ("sa_unit", "sasan", "regression")
 
@@ -108,7 +108,7 @@ class CrossContrastConfig:
     target: str
     paired: bool
     network: dict[str, Any]
-    heads: HeadPool
+    heads: PhantomSet
     terms: Terms = field(default_factory=Terms)
     course: Course = field(default_factory=Course)
 
@@ -154,7 +154,7 @@ def cross_contrast_from_dict(raw: dict[str, Any], **overrides: Any) -> CrossCont
         target=raw["target"],
         paired=raw["paired"],
         network=raw["network"],
-        heads=HeadPool(**plain(raw["heads"])),
+        heads=PhantomSet(**plain(raw["heads"])),
         terms=Terms(**raw.get("terms", {})),
         course=Course(**(plain(raw.get("course", {})) | given)),
     )

@@ -9,12 +9,12 @@ from lightning.fabric import Fabric
 
 from SITTranslateLib.training.cross_contrast import CrossContrastTrainer, train
 from SITTranslateLib.training.cross_contrast_config import CrossContrastConfig
-from SITTranslateLib.training.heads import Head, HeadPool, simulated_heads
+from SITTranslateLib.training.heads import Head, PhantomSet, simulated_heads
 from SITTranslateLib.training.runs import prepared_subjects
 from SITTranslateLib.training.slices import batches
 
 
-def heads_of(pool: HeadPool, labels: Path, cache: Path) -> list[Head]:
+def heads_of(pool: PhantomSet, labels: Path, cache: Path) -> list[Head]:
     """The heads of a pool; label maps are only read if one of them has still to be simulated."""
     folder = cache / f"heads-{pool.key}"
     there = all((folder / f"{index:03d}").is_dir() for index in range(pool.heads))

@@ -37,7 +37,7 @@ CLASS_OF_LABEL = lookup({n: _CLASS_OF_TISSUE.get(t, 4) for n, t in TISSUE_OF_LAB
 
 
 @dataclass(frozen=True)
-class HeadPool:
+class PhantomSet:
     """Which heads: label maps, how many, how they vary.
 
     Attributes:
@@ -118,7 +118,7 @@ def clean_units(clean: NDArray[np.float32], scan: NDArray[np.float32], contrast:
     return to_network(clean, HOUNSFIELD) if contrast == "CT" else percentile_range(scan).normalise(clean)
 
 
-def simulated_heads(subjects: Sequence[Subject], pool: HeadPool, cache: Path) -> list[Head]:
+def simulated_heads(subjects: Sequence[Subject], pool: PhantomSet, cache: Path) -> list[Head]:
     """The heads of a pool, simulated when first asked for, then read from ``cache``."""
     folder = cache / f"heads-{pool.key}"
     with steps_with_progress("heads", 0, pool.heads) as advance:
@@ -150,7 +150,7 @@ def read_head(place: Path, contrasts: Sequence[str] = CONTRASTS) -> Head:
     )
 
 
-def _simulate(subject: Subject, pool: HeadPool, index: int, place: Path) -> None:
+def _simulate(subject: Subject, pool: PhantomSet, index: int, place: Path) -> None:
     rng = np.random.default_rng([pool.seed, index])
     load = float(rng.uniform(*pool.lesion_load_ml)) if rng.random() < 0.5 else 0.0
     t1w = "T1w" if rng.random() < 0.7 else "T1w_spoiled"

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from SITTranslateLib.evaluation.cross_contrast_table import Case
-from SITTranslateLib.training.heads import SPACING_MM, Head, HeadPool
+from SITTranslateLib.training.heads import SPACING_MM, Head, PhantomSet
 from SITTranslateLib.translate.normalisation import HOUNSFIELD, to_native
 
 #: Label maps that no shipped model was trained on.
 MAPS = ("13", "14", "15", "16")
 GROUPS = {
-    "scanner as in training": HeadPool(MAPS, heads=2, seed=2026),
-    "unseen scanner (gamma, bias, noise, resolution)": HeadPool(MAPS, heads=2, seed=2027, scanner="unseen"),
+    "scanner as in training": PhantomSet(MAPS, heads=2, seed=2026),
+    "unseen scanner (gamma, bias, noise, resolution)": PhantomSet(MAPS, heads=2, seed=2027, scanner="unseen"),
 }
 #: Slices of the grid that the tables look at: the 48 mm about the middle of the brain.
 SLAB = slice(64, 112)

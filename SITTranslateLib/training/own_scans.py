@@ -25,7 +25,7 @@ from SITTranslateLib.files import read_volume
 from SITTranslateLib.training.config import Scans
 from SITTranslateLib.training.pairs import SPACING_MM, training_grid
 from SITTranslateLib.training.progress import steps_with_progress
-from SITTranslateLib.translate.anatomy import look_at, resample_itk
+from SITTranslateLib.translate.head import locate_head, resample_itk
 from SITTranslateLib.translate.normalisation import foreground_threshold, percentile_range
 from SITTranslateLib.translate.pipeline import hash_of
 from SITTranslateLib.translate.preparation import antialiased, around
@@ -134,7 +134,7 @@ class OwnScans(Dataset[dict[str, Tensor]]):
 
 def on_training_grid(volume: Volume) -> tuple[np.ndarray, np.ndarray]:
     """A scan as the pipeline prepares it, ``(K, J, I)`` in network units, and the mask of what is not air."""
-    grid = training_grid(look_at(volume).centre)
+    grid = training_grid(locate_head(volume).centre)
     smooth = antialiased(around(volume, grid, SPACING_MM), SPACING_MM)
     array = resample_itk(smooth, grid, float(volume.array.min())).array
     filled = ndimage.binary_fill_holes(ndimage.binary_closing(array > foreground_threshold(array), iterations=2))

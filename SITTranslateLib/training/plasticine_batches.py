@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from SITTranslateLib.fields import tensors
-from SITTranslateLib.structure.network import TissueNetwork
-from SITTranslateLib.structure.tissues import BRAIN
+from SITTranslateLib.segmentation.network import TissueNetwork
+from SITTranslateLib.segmentation.tissues import BRAIN
 from SITTranslateLib.systems.plasticine.structure_map import structure_map, tissue_probabilities
 from SITTranslateLib.systems.sit.layer import holds_data
 from SITTranslateLib.training.plasticine_config import PlasticineConfig, Stage

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SITTranslateLib import fields
+from SITTranslateLib.segmentation import CLASS_OF_LABEL, CLASSES
 from SITTranslateLib.simulation import Subject, brain_mask, draw_scanner
 from SITTranslateLib.simulation.rendering import class_shares, clean_images, place
 from SITTranslateLib.simulation.tissue import draw_tissues
-from SITTranslateLib.structure import CLASS_OF_LABEL, CLASSES
 from SITTranslateLib.training.heads import clean_units, network_units
 from SITTranslateLib.training.pairs import SHAPE, SPACING_MM
 from SITTranslateLib.training.progress import steps_with_progress

@@ -9,7 +9,7 @@ import numpy as np
 
 from SITTranslateLib import fields
 from SITTranslateLib.evaluation.plasticine_table import AgeingCase
-from SITTranslateLib.structure import CLASS_OF_LABEL
+from SITTranslateLib.segmentation import CLASS_OF_LABEL
 from SITTranslateLib.training.held_out import MAPS
 from SITTranslateLib.training.plasticine_heads import CONTRASTS, AgeingHead, AgeingPool
 from SITTranslateLib.volume import Volume

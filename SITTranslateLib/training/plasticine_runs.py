@@ -24,7 +24,7 @@ def heads_of(pool: AgeingPool, labels: Path, cache: Path) -> list[AgeingHead]:
 
 def tissue_weights() -> dict[str, torch.Tensor] | None:
     """Weights of the tissue network that comes with the library; None where it has none."""
-    from SITTranslateLib.structure.maps import WEIGHTS, tissue_network
+    from SITTranslateLib.segmentation.maps import WEIGHTS, tissue_network
 
     return dict(tissue_network().state_dict()) if WEIGHTS.is_file() else None
 

@@ -23,12 +23,12 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from SITTranslateLib.errors import InputError
+from SITTranslateLib.segmentation.network import TissueNetwork
+from SITTranslateLib.segmentation.tissues import CLASS_OF_LABEL, CLASSES, SPACING_MM, normalised
 from SITTranslateLib.simulation import Subject, brain_mask
 from SITTranslateLib.simulation.labels import LabelMap
 from SITTranslateLib.simulation.random_contrast import random_contrast
 from SITTranslateLib.simulation.rendering import place
-from SITTranslateLib.structure.network import TissueNetwork
-from SITTranslateLib.structure.tissues import CLASS_OF_LABEL, CLASSES, SPACING_MM, normalised
 from SITTranslateLib.training.config import BUILT_IN
 from SITTranslateLib.training.progress import steps_with_progress
 from SITTranslateLib.training.runs import prepared_subjects

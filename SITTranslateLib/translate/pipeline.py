@@ -26,16 +26,16 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.files import check_volume, read_volume
 from SITTranslateLib.packages import ModelCard, Package
 from SITTranslateLib.systems import NetworkOutput
-from SITTranslateLib.translate.anatomy import look_at
-from SITTranslateLib.translate.detail import on_scan_grid
-from SITTranslateLib.translate.ensemble import UNCERTAINTY, check_members, with_uncertainty
-from SITTranslateLib.translate.gate import Severity, examine, refusal
+from SITTranslateLib.translate.head import locate_head
 from SITTranslateLib.translate.model import LoadedModel, load_model
 from SITTranslateLib.translate.normalisation import to_native
 from SITTranslateLib.translate.preparation import Prepared, prepare
 from SITTranslateLib.translate.request import checked_request
 from SITTranslateLib.translate.restoration import as_array, faded_outwards, with_rim
+from SITTranslateLib.translate.suitability import Severity, check_suitability, refusal
 from SITTranslateLib.translate.translation import FieldOrigin, Provenance, Translation
+from SITTranslateLib.translate.uncertainty import UNCERTAINTY, check_members, with_uncertainty
+from SITTranslateLib.translate.upsampling import on_scan_grid
 from SITTranslateLib.volume import Grid, VectorField, Volume
 
 #: Called with what is being done and the fraction of the whole that is done; it may raise to cancel.
@@ -96,8 +96,9 @@ def translate(
         precision: of the network's convolutions: ``float32``, or ``bfloat16``, which takes half the time on processors
             that have it and changes the result a little (measured in docs/speed.md), or ``float16`` for GPUs with too
             little memory; fields are always float32.
-        ensemble: how many answers the maps of uncertainty are made of (see :mod:`SITTranslateLib.translate.ensemble`),
-            each of which takes as long as a translation; 1 for no such map.
+        ensemble: how many answers the maps of uncertainty are made of (see
+            :mod:`SITTranslateLib.translate.uncertainty`), each of which takes as long as a translation;
+            1 for no such map.
         progress: called with a stage and the fraction done.
         attributes: what to ask for, in each attribute's own unit (``{"age": 10}``); nothing asked for means the
             model's defaults. Also as keywords (``age=+10``).
@@ -125,8 +126,8 @@ def translate(
     request = checked_request(loaded.card, {**(attributes or {}), **more_attributes})
 
     report("looking at the scan", 0.1)
-    anatomy = look_at(volume)
-    findings = examine(volume, anatomy, loaded.card)
+    anatomy = locate_head(volume)
+    findings = check_suitability(volume, anatomy, loaded.card)
     forced = tuple(f.sentence for f in findings if f.refuses)
     if forced and not force:
         raise refusal(volume, findings)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from SITTranslateLib.fields import tensors
 from SITTranslateLib.packages import ModelCard, NetworkGrid, Normalisation
-from SITTranslateLib.translate.anatomy import Anatomy, background_of, corners_of, resample_itk
+from SITTranslateLib.translate.head import Anatomy, background_of, corners_of, resample_itk
 from SITTranslateLib.translate.normalisation import IntensityRange, percentile_range
 from SITTranslateLib.volume import Grid, Volume
 

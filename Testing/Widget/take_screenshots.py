@@ -87,12 +87,12 @@ class Photographer:
         for name in sections:
             getattr(self.panel, name).ui.sectionButton.collapsed = name in folded
 
-    def window(self, look_at: Any = None) -> np.ndarray:
+    def window(self, locate_head: Any = None) -> np.ndarray:
         """The panel beside the views."""
         for _ in range(5):
             self.harness.qt_app.processEvents()
-        if look_at is not None:
-            self.scroll.ensureWidgetVisible(look_at, 0, 0)
+        if locate_head is not None:
+            self.scroll.ensureWidgetVisible(locate_head, 0, 0)
             self.harness.qt_app.processEvents()
         left = _pixels(self.scroll.grab())
         # Twice: views learn their size in the first pass, and are framed for it before the second.

@@ -21,7 +21,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import SITTranslateLib as sit
-from SITTranslateLib.translate.anatomy import background_of, look_at, resample_itk
+from SITTranslateLib.translate.head import background_of, locate_head, resample_itk
 from SITTranslateLib.volume import Grid, Volume
 
 GRID = ((200, 220, 180), 1.0)
@@ -57,7 +57,7 @@ def panels(model: str, scan: Path, truth: str) -> list[Panel]:
     source = sit.read_volume(scan)
     target, _, truth = truth.rpartition("=")
     result = sit.translate(source, model=model, device="cpu", **({"target": target} if target else {}))
-    centre = look_at(source).centre
+    centre = locate_head(source).centre
     shown = on_grid(source, centre)
     found = [Panel("scan", shown, window_of(shown))]
     made = on_grid(result.translated, centre)

@@ -20,7 +20,7 @@ from SITTranslateLib.simulation.head import procedural_head
 from SITTranslateLib.simulation.scan import simulate_contrasts
 from SITTranslateLib.traceability.segments import segment_table
 from SITTranslateLib.translate import pipeline
-from SITTranslateLib.translate.anatomy import look_at
+from SITTranslateLib.translate.head import locate_head
 from SITTranslateLib.translate.model import load_model
 from SITTranslateLib.translate.preparation import prepare
 from SITTranslateLib.volume import Grid, Volume
@@ -118,7 +118,7 @@ def network_precision(inputs: Inputs, threads: int, repeats: int) -> list[Record
     if package is None:
         return []
     model, scan = load_model(package, "cpu"), head_scan(inputs.grid.shape)
-    prepared = prepare(scan, look_at(scan), model.card)
+    prepared = prepare(scan, locate_head(scan), model.card)
     request = {a.name: a.maximum for a in model.card.attributes}
     records: list[Record] = []
     reference = None

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from SITTranslateLib.structure import CLASSES
-from SITTranslateLib.structure.network import TissueNetwork
+from SITTranslateLib.segmentation import CLASSES
+from SITTranslateLib.segmentation.network import TissueNetwork
 from SITTranslateLib.systems.plasticine.structure_map import tissue_probabilities
 
 #: Spreads from a tissue's mean that its curve reaches to on either side, and its points.

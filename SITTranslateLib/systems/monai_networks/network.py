@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from SITTranslateLib.errors import PackageError
-from SITTranslateLib.systems.foreign_images import ForeignImages
+from SITTranslateLib.systems.image_layout import ForeignImages
 from SITTranslateLib.systems.network import NetworkOutput, Progress
 
 #: Classes of ``monai.networks.nets`` that map an image to an image and run nobody else's code.

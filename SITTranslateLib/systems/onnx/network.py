@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from SITTranslateLib.errors import PackageError
-from SITTranslateLib.systems.foreign_images import ForeignImages
+from SITTranslateLib.systems.image_layout import ForeignImages
 from SITTranslateLib.systems.network import NetworkOutput, Progress
 from SITTranslateLib.systems.onnx.graph import NOT_INSTALLED, Graph, read_graph
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from SITTranslateLib.fields import tensors
-from SITTranslateLib.structure import CLASSES
-from SITTranslateLib.structure.network import TissueNetwork
+from SITTranslateLib.segmentation import CLASSES
+from SITTranslateLib.segmentation.network import TissueNetwork
 from SITTranslateLib.systems.layers.samplers import SAMPLERS, levels, noised, sample
 from SITTranslateLib.systems.network import NetworkOutput, Progress, after_step
 from SITTranslateLib.systems.plasticine import structure_map as maps

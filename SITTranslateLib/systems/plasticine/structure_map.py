@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from SITTranslateLib.fields import tensors
-from SITTranslateLib.structure import CLASSES, normalised
-from SITTranslateLib.structure.network import TissueNetwork
-from SITTranslateLib.structure.refinement import refined
+from SITTranslateLib.segmentation import CLASSES, normalised
+from SITTranslateLib.segmentation.network import TissueNetwork
+from SITTranslateLib.segmentation.refinement import refined
 
 #: Gaussian scales of the edges, voxels, and of the neighbourhood that they are compared with.
 EDGE_SCALES, EDGE_NEIGHBOURHOOD = (0.7, 1.5), 4.0

@@ -21,7 +21,7 @@ from SITTranslateLib.training import pairs
 from SITTranslateLib.training.config import BUILT_IN
 from SITTranslateLib.training.cross_contrast import CrossContrastTrainer, train
 from SITTranslateLib.training.cross_contrast_config import Course, CrossContrastConfig, Terms
-from SITTranslateLib.training.heads import Head, HeadPool
+from SITTranslateLib.training.heads import Head, PhantomSet
 from SITTranslateLib.training.held_out import case_of
 from SITTranslateLib.training.slices import batches
 
@@ -82,7 +82,7 @@ def between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     network = {"encoders": ["T1w", "T2w"], "generators": ["T1w", "T2w"], "base": 4, "width": 8, "blocks": 1}
     course = Course(steps=2, batch=2, critic_width=4, average=0.5, block=16)
     config = CrossContrastConfig(
-        "tiny", "sa_unit", "T1w", "T2w", True, network, HeadPool(("01",)), Terms(voxel=1, cycle=1), course
+        "tiny", "sa_unit", "T1w", "T2w", True, network, PhantomSet(("01",)), Terms(voxel=1, cycle=1), course
     )
     trainer = CrossContrastTrainer(config, Fabric(accelerator="cpu", devices=1))
     train(config, trainer, batches(heads, config), tmp_path / "run", every=100)

@@ -14,10 +14,10 @@ from SITTranslateLib.app.evaluate_aldm import _card_figures, evaluate_aldm
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.evaluation import aldm_table as tables
 from SITTranslateLib.evaluation.cross_contrast_table import Prediction
-from SITTranslateLib.evaluation.image_quality import normalised_error
+from SITTranslateLib.evaluation.metrics import normalised_error
 from SITTranslateLib.evaluation.real_pairs import by_person, pairs_in
 from SITTranslateLib.systems.aldm.network import ALDMNetwork
-from SITTranslateLib.systems.regression.any_contrast import AnyRegressionNetwork
+from SITTranslateLib.systems.regression.many_to_many import AnyRegressionNetwork
 from SITTranslateLib.training.held_out import whole_cases_of
 
 CONTRASTS = ("T1w", "T2w", "CT")

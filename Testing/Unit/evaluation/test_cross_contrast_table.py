@@ -12,7 +12,7 @@ from cross_contrast_heads import tiny_head
 from slow_similarity import slow_ssim
 
 from SITTranslateLib import systems
-from SITTranslateLib.evaluation import behaviour, cross_contrast_report, image_quality
+from SITTranslateLib.evaluation import behaviour, cross_contrast_report, metrics
 from SITTranslateLib.evaluation.baselines import fit_transfer_curve, mean_image
 from SITTranslateLib.evaluation.cross_contrast_table import Case, Prediction, as_markdown, figures_of, summarise
 from SITTranslateLib.evaluation.real_pairs import case_of as real_case
@@ -38,7 +38,7 @@ def test_ssim_is_that_of_its_formula() -> None:
     few = np.zeros_like(case.brain)
     few[tuple(np.argwhere(case.brain)[::97].T)] = True
     padded = [np.pad(v, 8, mode="symmetric") for v in (case.source, case.truth)]
-    fast = image_quality.ssim(*padded, np.pad(few, 8), 1.5)
+    fast = metrics.ssim(*padded, np.pad(few, 8), 1.5)
     assert fast == pytest.approx(slow_ssim(case.source, case.truth, case.brain, 1.5), abs=1e-6)
 
 
@@ -46,9 +46,9 @@ def test_air_around_the_head_does_not_raise_the_figures() -> None:
     """The poster's 0.75 is reached by doing nothing in a large enough field of view; in a mask it is not."""
     case = a_case()
     wide = [np.pad(v, ((4, 4), (20, 20), (20, 20))) for v in (case.source, case.truth, case.brain)]
-    inside = image_quality.ssim(case.source, case.truth, case.brain, 1.5)
-    assert image_quality.ssim(*wide, 1.5) == pytest.approx(inside, abs=0.02)
-    everywhere = image_quality.ssim(wide[0], wide[1], np.ones_like(wide[2]), 1.5)
+    inside = metrics.ssim(case.source, case.truth, case.brain, 1.5)
+    assert metrics.ssim(*wide, 1.5) == pytest.approx(inside, abs=0.02)
+    everywhere = metrics.ssim(wide[0], wide[1], np.ones_like(wide[2]), 1.5)
     assert everywhere > inside + 0.3
 
 
@@ -61,23 +61,23 @@ def test_the_best_curve_is_exact_where_intensity_says_all() -> None:
 def test_flicker_sees_slices_that_jump_and_not_a_steady_error() -> None:
     case = a_case()
     jumping = case.truth + 0.1 * (np.arange(16) % 2).reshape(-1, 1, 1).astype(np.float32)
-    assert image_quality.flicker(case.truth + 0.1, case.truth, case.brain, 20) == pytest.approx(0, abs=1e-6)
-    assert image_quality.flicker(jumping, case.truth, case.brain, 20) == pytest.approx(0.1, rel=0.01)
-    assert image_quality.through_plane_error(jumping, case.truth, case.brain) == pytest.approx(0.1, rel=0.01)
+    assert metrics.flicker(case.truth + 0.1, case.truth, case.brain, 20) == pytest.approx(0, abs=1e-6)
+    assert metrics.flicker(jumping, case.truth, case.brain, 20) == pytest.approx(0.1, rel=0.01)
+    assert metrics.through_plane_error(jumping, case.truth, case.brain) == pytest.approx(0.1, rel=0.01)
 
 
 def test_surfaces_two_voxels_apart_are_so_in_mm() -> None:
     one = np.zeros((20, 20, 20), bool)
     one[5:15, 5:15, 5:15] = True
     moved = np.roll(one, 2, axis=0)
-    distance = image_quality.surface_distance(one, moved, (2.0, 1.0, 1.0))
-    assert 0.5 < distance < 4.0 and image_quality.surface_distance(one, one, (2.0, 1.0, 1.0)) == 0
-    assert np.isnan(image_quality.surface_distance(one, np.zeros_like(one), (1.0, 1.0, 1.0)))
+    distance = metrics.surface_distance(one, moved, (2.0, 1.0, 1.0))
+    assert 0.5 < distance < 4.0 and metrics.surface_distance(one, one, (2.0, 1.0, 1.0)) == 0
+    assert np.isnan(metrics.surface_distance(one, np.zeros_like(one), (1.0, 1.0, 1.0)))
 
 
 def test_a_linear_match_undoes_units_and_nothing_else() -> None:
     case = a_case()
-    matched = image_quality.matched_linearly(3 * case.truth + 7, case.truth, case.brain)
+    matched = metrics.matched_linearly(3 * case.truth + 7, case.truth, case.brain)
     np.testing.assert_allclose(matched[case.brain], case.truth[case.brain], atol=1e-4)
 
 
@@ -114,11 +114,13 @@ def test_rows_that_lack_a_column_leave_it_empty() -> None:
 
 
 def test_real_pairs_are_found_and_put_on_the_networks_grid(real_data: Path) -> None:
-    ((name, source, target),) = pairs_in(real_data / "ms_cross", "T1w", "T2w")
+    pairs = pairs_in(real_data / "ms_cross", "T1w", "T2w")
+    assert [name for name, _, _ in pairs] == ["patient07", "patient26"]
+    name, source, target = pairs[1]
     case = real_case(name, source, target, "T2w")
     assert case.source.shape == (176, 208, 176) and case.stripped
     assert 0.2 < float(np.median(case.truth[case.brain])) < 0.8
-    assert image_quality.correlation(case.source, case.truth, case.brain) < 0, "T2 is bright where T1 is dark"
+    assert metrics.correlation(case.source, case.truth, case.brain) < 0, "T2 is bright where T1 is dark"
     assert np.count_nonzero(case.brain) > 1_000_000
 
 

@@ -15,7 +15,7 @@ from tiny_model import one_sentence
 
 from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.evaluation import estimated_fields, inventions
+from SITTranslateLib.evaluation import estimated_fields, hallucinations
 from SITTranslateLib.simulation import pair as simulated
 from SITTranslateLib.simulation import prepare_subject, procedural_head
 from SITTranslateLib.simulation.subject import Subject
@@ -138,18 +138,18 @@ def test_heads_are_taken_after_those_that_are_skipped(tmp_path: Path, monkeypatc
 
 
 def test_blobs_are_planted_as_said_and_found_where_the_field_is_known(pair: KnownPair) -> None:
-    planted = inventions.plant(pair, (14.0, 10.0), 3)
+    planted = hallucinations.plant(pair, (14.0, 10.0), 3)
     difference = planted.scan.array - pair.translated.array
     high, low = np.percentile(pair.translated.array[pair.brain], (99, 1))
     voxel = float(np.prod(pair.source.spacing))
     for number, diameter in enumerate(planted.diameters, 1):
         blob = planted.blobs == number
         assert blob.sum() * voxel == pytest.approx(np.pi / 6 * diameter**3, rel=0.3)
-        assert np.abs(difference[blob]).max() == pytest.approx(inventions.SHARE_OF_RANGE * (high - low), rel=0.02)
+        assert np.abs(difference[blob]).max() == pytest.approx(hallucinations.SHARE_OF_RANGE * (high - low), rel=0.02)
     assert np.abs(difference[planted.blobs == 0]).mean() < 0.05 * np.abs(difference[planted.blobs > 0]).mean()
-    again = inventions.plant(pair, (14.0, 10.0), 3)
+    again = hallucinations.plant(pair, (14.0, 10.0), 3)
     assert np.array_equal(again.scan.array, planted.scan.array)
-    curve, found, false = inventions.detect(pair, planted, estimated=False)
+    curve, found, false = hallucinations.detect(pair, planted, estimated=False)
     assert curve > 0.95 and found == [True, True]
     assert false < 0.03
 
@@ -157,9 +157,9 @@ def test_blobs_are_planted_as_said_and_found_where_the_field_is_known(pair: Know
 def test_the_area_under_the_curve_is_the_chance_to_rank_higher() -> None:
     scores, positive = np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True])
     # Of the four pairs of a positive and a negative, three are in order.
-    assert inventions.area_under_curve(scores, positive) == 0.75
-    assert inventions.area_under_curve(-scores, positive) == 0.25
-    assert inventions.area_under_curve(positive.astype(float), positive) == 1.0
+    assert hallucinations.area_under_curve(scores, positive) == 0.75
+    assert hallucinations.area_under_curve(-scores, positive) == 0.25
+    assert hallucinations.area_under_curve(positive.astype(float), positive) == 1.0
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from SITTranslateLib.structure import CLASSES
+from SITTranslateLib.segmentation import CLASSES
 from SITTranslateLib.systems.aldm.painting import (
     FEATURES,
     KNOTS,

@@ -18,7 +18,7 @@ from SITTranslateLib.packages import NetworkGrid, System, find
 from SITTranslateLib.packages.making import TEMPLATE, read_card_text
 from SITTranslateLib.packages.monai_bundle import read_bundle
 from SITTranslateLib.packages.weights import write_onnx_package
-from SITTranslateLib.systems.foreign_images import ForeignImages
+from SITTranslateLib.systems.image_layout import ForeignImages
 from SITTranslateLib.systems.monai_networks.network import ALLOWED, MonaiNetwork, build
 from SITTranslateLib.translate.model import load_model
 from SITTranslateLib.translate.pipeline import translate

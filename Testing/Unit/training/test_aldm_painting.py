@@ -10,7 +10,7 @@ import torch
 from cross_contrast_heads import tiny_head
 
 from SITTranslateLib.evaluation.baselines import fit_transfer_curve
-from SITTranslateLib.structure import CLASSES
+from SITTranslateLib.segmentation import CLASSES
 from SITTranslateLib.systems.aldm.painting import TissuePainter, looks_of, statistics
 from SITTranslateLib.training.aldm_painting import FoundTissues, Seen, design, fit_painter
 from SITTranslateLib.training.heads import Head

@@ -25,7 +25,7 @@ from SITTranslateLib.training.cross_contrast_config import (
     is_cross_contrast,
     read_cross_contrast,
 )
-from SITTranslateLib.training.heads import Head, HeadPool
+from SITTranslateLib.training.heads import Head, PhantomSet
 from SITTranslateLib.training.publishing import publish
 from SITTranslateLib.training.slices import batches, class_means
 from SITTranslateLib.translate.model import load_model
@@ -49,7 +49,7 @@ def heads() -> list[Head]:
 def a_config(system: str, network: dict, terms: Terms, paired: bool = True, **course: object) -> CrossContrastConfig:
     defaults: dict[str, object] = {"steps": 4, "batch": 2, "critic_width": 4, "average": 0.5, "block": 16}
     return CrossContrastConfig(
-        "tiny", system, "T1w", "T2w", paired, network, HeadPool(("01",)), terms, Course(**{**defaults, **course})
+        "tiny", system, "T1w", "T2w", paired, network, PhantomSet(("01",)), terms, Course(**{**defaults, **course})
     )
 
 

@@ -13,8 +13,8 @@ from lightning.fabric import Fabric
 from plasticine_heads import tiny_ageing_head
 
 from SITTranslateLib.errors import InputError
+from SITTranslateLib.segmentation.network import TissueNetwork
 from SITTranslateLib.simulation import prepare_subject, procedural_head
-from SITTranslateLib.structure.network import TissueNetwork
 from SITTranslateLib.training.plasticine import PlasticineTrainer, finished, is_plasticine_run, train
 from SITTranslateLib.training.plasticine_batches import Batches
 from SITTranslateLib.training.plasticine_config import (

@@ -13,12 +13,12 @@ from SITTranslateLib import systems
 from SITTranslateLib.errors import PackageError
 from SITTranslateLib.fields import resample_volume
 from SITTranslateLib.packages import ModelCard, NetworkGrid, System, TargetScale, write_package
-from SITTranslateLib.translate.detail import local_slope, on_scan_grid
 from SITTranslateLib.translate.model import LoadedModel, load_model
 from SITTranslateLib.translate.normalisation import HOUNSFIELD, to_native, to_network
 from SITTranslateLib.translate.pipeline import translate
 from SITTranslateLib.translate.saving import read_translation, save_translation
 from SITTranslateLib.translate.translation import FieldOrigin
+from SITTranslateLib.translate.upsampling import local_slope, on_scan_grid
 from SITTranslateLib.translate.verification import verify
 from SITTranslateLib.volume import Grid, Volume
 

@@ -10,7 +10,7 @@ from tiny_model import head, tiny_card
 
 from SITTranslateLib.packages import ModelCard, NetworkGrid
 from SITTranslateLib.packages.card import WeightFile
-from SITTranslateLib.translate.anatomy import look_at
+from SITTranslateLib.translate.head import locate_head
 from SITTranslateLib.translate.preparation import prepare, with_fluid
 
 FLUID = 0.12
@@ -48,7 +48,7 @@ def test_tissue_at_the_grids_end_does_not_grow_out_of_it() -> None:
 @pytest.mark.parametrize(("skull", "filled"), [(False, True), (True, False)])
 def test_only_stripped_scans_and_only_if_the_card_says_so(skull: bool, filled: bool) -> None:
     scan = head(spacing=(4.0, 4.0, 4.0))
-    anatomy = replace(look_at(scan), skull=skull)
+    anatomy = replace(locate_head(scan), skull=skull)
     plain = tiny_card(grid=NetworkGrid(4.0, (48, 56, 48)))
     card = replace(plain, normalisation=replace(plain.normalisation, fluid=0.5))
     before, after = prepare(scan, anatomy, plain).image.array, prepare(scan, anatomy, card).image.array

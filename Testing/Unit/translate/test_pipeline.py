@@ -12,7 +12,7 @@ from tiny_model import head, one_sentence, tiny_card, turned, write_tiny_package
 import SITTranslateLib as sit
 from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError, PackageError
-from SITTranslateLib.translate.anatomy import look_at, resample_itk
+from SITTranslateLib.translate.head import locate_head, resample_itk
 from SITTranslateLib.translate.model import LoadedModel, load_model
 from SITTranslateLib.translate.preparation import antialiased, around, network_grid
 from SITTranslateLib.translate.restoration import faded_outwards
@@ -243,7 +243,7 @@ def test_network_grid_is_centred_and_antialiasing_removes_what_it_cannot_hold() 
 
 @pytest.mark.parametrize("kind", ["straight", *GRIDS])
 def test_brain_is_found_on_any_grid(kind: str) -> None:
-    seen = look_at(head(**GRIDS.get(kind, {})))  # type: ignore[arg-type]
+    seen = locate_head(head(**GRIDS.get(kind, {})))  # type: ignore[arg-type]
     assert not seen.skull
     np.testing.assert_allclose(seen.centre, (5, -12, 8), atol=4)
 

@@ -135,22 +135,22 @@ def test_a_card_whose_choices_make_no_sense_is_refused(changes: dict, sentence: 
 
 
 def test_the_gate_takes_any_of_the_sources_and_no_ct() -> None:
-    from SITTranslateLib.translate.anatomy import look_at
-    from SITTranslateLib.translate.gate import examine
-    from SITTranslateLib.translate.modality import guess
+    from SITTranslateLib.translate.contrast import guess
+    from SITTranslateLib.translate.head import locate_head
+    from SITTranslateLib.translate.suitability import check_suitability
 
     scan = head(spacing=(2.5, 2.5, 2.5))
-    anatomy = look_at(scan)
+    anatomy = locate_head(scan)
     seen = guess(anatomy)
     assert seen is not None
     others = tuple(name for name in ("T1w", "T2w", "FLAIR", "PD") if name != seen.name)
 
     def codes(card: ModelCard) -> list[str]:
-        return [f.code for f in examine(scan, anatomy, card) if f.code == "modality"]
+        return [f.code for f in check_suitability(scan, anatomy, card) if f.code == "modality"]
 
     assert codes(several(source=seen.name, further_sources=others[:1])) == []
     assert codes(several(source=others[0], further_sources=(seen.name,))) == []
-    refused = examine(scan, anatomy, several(source="CT", further_sources=()))
+    refused = check_suitability(scan, anatomy, several(source="CT", further_sources=()))
     assert "no CT in HU" in " ".join(f.sentence for f in refused)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 GAUSSIANS = (1, 1, 1, 1, 1, 3, 2)
-"""How many make up each of :data:`SITTranslateLib.structure.CLASSES`: fat, muscle and marrow are not one tissue."""
+"""How many make up each of :data:`SITTranslateLib.segmentation.CLASSES`: fat, muscle and marrow are not one tissue."""
 ITERATIONS = 8
 #: Network units: no tissue is more even than this.
 NARROWEST = 0.01

@@ -1,8 +1,8 @@
 """Which kind of scan is it? CT by its units; every other kind by where the brain is bright and dark.
 
 Two opinions are weighed: a logistic regression on percentiles in three shells of an ellipsoid about the brain's middle,
-relative to the brain's median, and a small network on the picture (``modality_picture``). Both were fitted to simulated
-scans only (``modality.json`` says how) and look at nothing that depends on the scanner's units.
+relative to the brain's median, and a small network on the picture (``contrast_picture``). Both were fitted to simulated
+scans only (``contrast.json`` says how) and look at nothing that depends on the scanner's units.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from SITTranslateLib.translate import modality_picture
-from SITTranslateLib.translate.anatomy import Anatomy
+from SITTranslateLib.translate import contrast_picture
+from SITTranslateLib.translate.head import Anatomy
 
-MODEL_FILE = Path(__file__).with_name("modality.json")
+MODEL_FILE = Path(__file__).with_name("contrast.json")
 #: Half axes (R, A, S) of the ellipsoid, mm: the inside of an adult brain.
 HALF_AXES_MM = np.array([56.0, 70.0, 56.0])
 #: Shells by relative radius, and the percentiles taken in each.
@@ -72,7 +72,7 @@ def by_histogram(anatomy: Anatomy) -> dict[str, float] | None:
 
 def by_picture(anatomy: Anatomy) -> dict[str, float] | None:
     """Probability of each kind of scan by the small network; None without enough brain."""
-    return modality_picture.opinion(anatomy)
+    return contrast_picture.opinion(anatomy)
 
 
 def combined(histogram: dict[str, float] | None, picture: dict[str, float] | None) -> dict[str, float] | None:

@@ -10,7 +10,7 @@ import pytest
 from tiny_model import head, tiny_card, write_tiny_package
 
 from SITTranslateLib.app.main import run
-from SITTranslateLib.evaluation import gate_table as gate
+from SITTranslateLib.evaluation import suitability_table as gate
 from SITTranslateLib.files import write_volume
 
 

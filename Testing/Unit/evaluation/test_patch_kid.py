@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from SITTranslateLib.evaluation.realism import kernel_distance, patches
+from SITTranslateLib.evaluation.patch_kid import kernel_distance, patches
 
 
 def samples(count: int, shift: float = 0.0, scale: float = 1.0, seed: int = 0) -> np.ndarray:

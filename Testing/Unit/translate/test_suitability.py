@@ -12,14 +12,14 @@ import SITTranslateLib as sit
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.files import read_labels, read_volume
 from SITTranslateLib.packages import NetworkGrid
-from SITTranslateLib.translate.anatomy import look_at
-from SITTranslateLib.translate.gate import Severity, examine
-from SITTranslateLib.translate.modality import guess
+from SITTranslateLib.translate.contrast import guess
+from SITTranslateLib.translate.head import locate_head
+from SITTranslateLib.translate.suitability import Severity, check_suitability
 from SITTranslateLib.volume import Grid, Volume
 
 
 def refusals(volume: Volume, **card: object) -> list[str]:
-    return [f.code for f in examine(volume, look_at(volume), tiny_card(**card)) if f.refuses]  # type: ignore[arg-type]
+    return [f.code for f in check_suitability(volume, locate_head(volume), tiny_card(**card)) if f.refuses]  # type: ignore[arg-type]
 
 
 def as_ct(volume: Volume, offset: float = 0.0) -> Volume:
@@ -40,7 +40,7 @@ def test_a_T1w_head_is_let_through() -> None:
 @pytest.mark.parametrize("offset", [0.0, 1024.0])
 def test_CT_is_refused_by_an_MR_model_and_taken_by_a_CT_model_in_HU(offset: float) -> None:
     ct = as_ct(head(size_mm=(220.0, 240.0, 220.0)), offset)
-    seen = guess(look_at(ct))
+    seen = guess(locate_head(ct))
     assert seen is not None and (seen.name, seen.offset_hu) == ("CT", offset)
     assert refusals(ct) == ["modality"]
     assert refusals(ct, source="CT") == ([] if offset == 0 else ["units"])
@@ -63,7 +63,7 @@ def test_field_of_view_and_resolution_are_told() -> None:
 
 
 def test_skull_is_a_warning() -> None:
-    found = examine(head(), look_at(head()), tiny_card(grid=NetworkGrid(4.0, (48, 56, 48), skull="with")))
+    found = check_suitability(head(), locate_head(head()), tiny_card(grid=NetworkGrid(4.0, (48, 56, 48), skull="with")))
     assert ("skull", Severity.WARN) in {(f.code, f.severity) for f in found}
 
 
@@ -108,7 +108,7 @@ def test_real_scans_meet_a_T1w_model(scan: str, allowed: bool, real_data: Path) 
     ],
 )
 def test_brain_is_found_in_real_scans(scan: str, labels: str, skull: bool, real_data: Path) -> None:
-    seen = look_at(read_volume(real_data / scan))
+    seen = locate_head(read_volume(real_data / scan))
     mask, affine = read_labels(real_data / labels)
     where = np.argwhere(mask > 0)
     truth = Grid(mask.shape, affine).to_world((where.min(axis=0) + where.max(axis=0))[::-1] / 2.0)

@@ -1,6 +1,6 @@
-"""Are inventions found? Blobs planted into translated scans, and whether ``identity`` calls them unexplained.
+"""Are hallucinations found? Blobs planted into translated scans, and whether ``identity`` calls them unexplained.
 
-Run ``python -m SITTranslateLib.evaluation.inventions FOLDER`` on head label maps or prepared subjects.
+Run ``python -m SITTranslateLib.evaluation.hallucinations FOLDER`` on head label maps or prepared subjects.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from SITTranslateLib import fields
 from SITTranslateLib.traceability.calibration import subjects_in
 from SITTranslateLib.traceability.estimate import estimated_translation, translation_of_pair
-from SITTranslateLib.traceability.identity import identify
+from SITTranslateLib.traceability.explanation import explain
 from SITTranslateLib.traceability.known_pairs import KnownPair, known_pair
 from SITTranslateLib.traceability.segments import UNEXPLAINED_ABOVE
 from SITTranslateLib.translate.translation import FieldOrigin, Translation
@@ -67,7 +67,7 @@ def detect(pair: KnownPair, planted: Planted, estimated: bool) -> tuple[float, l
     """
     bare = translation_of_pair(pair.source, planted.scan)
     translation = estimated_translation(bare) if estimated else _declared(bare, pair)
-    unexplained = identify(translation).unexplained.array
+    unexplained = explain(translation).unexplained.array
     inside = planted.blobs[pair.brain] > 0
     found = [
         bool((unexplained[planted.blobs == n + 1] > UNEXPLAINED_ABOVE).any()) for n in range(len(planted.diameters))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from SITTranslateLib.simulation.clinical import KINDS
-from SITTranslateLib.training import modality as training
-from SITTranslateLib.translate import modality, modality_picture
+from SITTranslateLib.training import contrast_classifiers as training
+from SITTranslateLib.translate import contrast, contrast_picture
 
 
 @pytest.fixture
@@ -28,20 +28,20 @@ def test_both_learn_and_the_same_files_come_out_again(
 ) -> None:
     written = []
     for name in ("one", "two"):
-        monkeypatch.setattr(modality, "MODEL_FILE", tmp_path / f"{name}.json")
-        monkeypatch.setattr(modality_picture, "NETWORK_FILE", tmp_path / f"{name}-picture.json")
+        monkeypatch.setattr(contrast, "MODEL_FILE", tmp_path / f"{name}.json")
+        monkeypatch.setattr(contrast_picture, "NETWORK_FILE", tmp_path / f"{name}-picture.json")
         training.write_both(found, {"seed": 0})
-        written.append((modality.MODEL_FILE.read_bytes(), modality_picture.NETWORK_FILE.read_bytes()))
+        written.append((contrast.MODEL_FILE.read_bytes(), contrast_picture.NETWORK_FILE.read_bytes()))
     assert written[0] == written[1]
-    monkeypatch.setattr(modality_picture, "_model", modality_picture._model.__wrapped__)
-    model = modality_picture._model()
+    monkeypatch.setattr(contrast_picture, "_model", contrast_picture._model.__wrapped__)
+    model = contrast_picture._model()
     new = found.of((11, 12))
-    scores = modality_picture.answer(new.pictures, model)
+    scores = contrast_picture.answer(new.pictures, model)
     assert (scores.argmax(axis=1) == new.kinds).mean() > 0.9
 
 
 def test_the_maps_that_the_table_is_made_of_were_not_learned_from() -> None:
-    from SITTranslateLib.evaluation.gate_table import HELD_OUT
+    from SITTranslateLib.evaluation.suitability_table import HELD_OUT
 
     assert not set(HELD_OUT) & {*training.LEARNED_FROM, *training.CHOSEN_ON}
     assert not set(training.LEARNED_FROM) & set(training.CHOSEN_ON)

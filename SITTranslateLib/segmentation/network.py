@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from SITTranslateLib.structure.tissues import CLASSES
+from SITTranslateLib.segmentation.tissues import CLASSES
 
 
 class TissueNetwork(nn.Module):

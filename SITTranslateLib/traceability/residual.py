@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from SITTranslateLib import fields
-from SITTranslateLib.traceability.structure import on_grid, tissues_of, upright_grid
+from SITTranslateLib.traceability.tissue_maps import on_grid, tissues_of, upright_grid
 from SITTranslateLib.volume import FloatArray, VectorField, Volume
 
 BLOCK_MM = 24.0
-"""Side of the cubes that belong to one half or the other: wider than most inventions."""
+"""Side of the cubes that belong to one half or the other: wider than most hallucinations."""
 EXAMPLES, ROUNDS, WIDTH, BATCH = 80_000, 15, 64, 1024
 CHUNK = 200_000
 MARGIN_MM = 10.0

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.fields import tensors
-from SITTranslateLib.traceability.expectation import expected_residual, tissue_images
 from SITTranslateLib.traceability.geometry import Geometry
+from SITTranslateLib.traceability.residual import expected_residual, tissue_images
 from SITTranslateLib.translate.translation import Translation
 from SITTranslateLib.volume import FloatArray, Volume
 
@@ -60,7 +60,7 @@ class ContrastMap:
 
 
 @dataclass(frozen=True, eq=False)
-class Identity:
+class Explanation:
     """What explains a translated scan.
 
     Attributes:
@@ -72,7 +72,7 @@ class Identity:
         unexplained: size of r, averaged over a few mm, in units of the spread it has in such places (edges and
             noisy tissue vary more); about 1 is usual, above 4 content that the source does not explain. Across
             contrasts without what the source's surroundings let one expect of r
-            (:mod:`~SITTranslateLib.traceability.expectation`), and in units nearer the spread in such places than the
+            (:mod:`~SITTranslateLib.traceability.residual`), and in units nearer the spread in such places than the
             spread everywhere (3 to 1, geometrically).
         shares: shares of the translated scan's variance by ``source``, ``contrast map``, ``geometry`` and ``rest``;
             they sum to 1.
@@ -88,7 +88,7 @@ class Identity:
     tissue: NDArray[np.bool_]
 
 
-def identify(translation: Translation, same_contrast: bool | None = None) -> Identity:
+def explain(translation: Translation, same_contrast: bool | None = None) -> Explanation:
     """Split a translated scan into what its source explains and what it does not.
 
     Args:
@@ -127,7 +127,7 @@ def identify(translation: Translation, same_contrast: bool | None = None) -> Ide
         surprising = residual - expected_residual(residual, moved, tissue, _surroundings(moved), classes)
     # Rounding must not break the identity: the explained part is what the residual leaves.
     explained = translated.array - residual
-    return Identity(
+    return Explanation(
         contrast_map=contrast_map,
         shading=shading,
         explained=translated.with_array(explained, f"{translated.name} explained by {source.name}"),

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.fields import tensors
-from SITTranslateLib.traceability.identity import contrast_between, tissue_mask
+from SITTranslateLib.traceability.explanation import contrast_between, tissue_mask
 from SITTranslateLib.traceability.registration import VELOCITY_COARSENING, Settings, register, resized
 from SITTranslateLib.volume import Volume
 

@@ -16,9 +16,9 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.files import write_volume
 from SITTranslateLib.packages import Package
 from SITTranslateLib.systems import NetworkOutput
-from SITTranslateLib.translate.ensemble import MOTION_UNCERTAINTY, UNCERTAINTY, Jitter, jitters, with_uncertainty
 from SITTranslateLib.translate.reproduction import reproduce
 from SITTranslateLib.translate.saving import read_translation, save_translation
+from SITTranslateLib.translate.uncertainty import MOTION_UNCERTAINTY, UNCERTAINTY, Jitter, jitters, with_uncertainty
 from SITTranslateLib.volume import Volume
 
 Answering = Callable[[torch.Tensor], NetworkOutput]

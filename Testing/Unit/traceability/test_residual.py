@@ -7,11 +7,11 @@ import pytest
 import torch
 from scipy import ndimage
 
+from SITTranslateLib.segmentation import CLASSES
 from SITTranslateLib.simulation import procedural_head, simulate_scan
-from SITTranslateLib.structure import CLASSES
 from SITTranslateLib.traceability.estimate import translation_of_pair
-from SITTranslateLib.traceability.expectation import expected_residual, tissue_images
-from SITTranslateLib.traceability.identity import identify, tissue_mask
+from SITTranslateLib.traceability.explanation import explain, tissue_mask
+from SITTranslateLib.traceability.residual import expected_residual, tissue_images
 from SITTranslateLib.volume import Volume
 
 
@@ -63,7 +63,7 @@ def test_too_little_to_learn_from_expects_nothing(scan: Volume) -> None:
 def test_the_identity_stays_exact_across_contrasts() -> None:
     head = procedural_head(4, spacing=3.0)
     t1w, t2w = (simulate_scan(head, c, None, 1) for c in ("T1w", "T2w"))
-    identity = identify(translation_of_pair(t1w, t2w))
+    identity = explain(translation_of_pair(t1w, t2w))
     assert not identity.contrast_map.is_identity
     assert np.abs(identity.explained.array + identity.residual.array - t2w.array).max() < 1e-3 * t2w.array.max()
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.packages import ModelCard
-from SITTranslateLib.translate.anatomy import Anatomy
-from SITTranslateLib.translate.modality import Modality, guess, thresholds
+from SITTranslateLib.translate.contrast import Modality, guess, thresholds
+from SITTranslateLib.translate.head import Anatomy
 from SITTranslateLib.volume import Volume
 
 #: Kinds whose pictures differ in little: fluid the brightest, or dark with grey matter brighter than white.
@@ -44,7 +44,7 @@ class Finding:
         return self.severity is Severity.REFUSE
 
 
-def examine(volume: Volume, anatomy: Anatomy, card: ModelCard) -> list[Finding]:
+def check_suitability(volume: Volume, anatomy: Anatomy, card: ModelCard) -> list[Finding]:
     """What speaks against translating this scan with this model, the gravest first."""
     found = [
         *_modality(anatomy, card),

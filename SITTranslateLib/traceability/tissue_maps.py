@@ -9,9 +9,9 @@ from torch import Tensor
 
 from SITTranslateLib import fields
 from SITTranslateLib.fields import tensors
-from SITTranslateLib.structure import SPACING_MM, normalised
-from SITTranslateLib.structure.maps import shows_a_brain, tissue_probabilities
-from SITTranslateLib.structure.refinement import refined
+from SITTranslateLib.segmentation import SPACING_MM, normalised
+from SITTranslateLib.segmentation.maps import shows_a_brain, tissue_probabilities
+from SITTranslateLib.segmentation.refinement import refined
 from SITTranslateLib.volume import Grid, Volume
 
 MULTIPLE = 8

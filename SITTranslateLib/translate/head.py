@@ -41,7 +41,7 @@ class Anatomy:
     extent_mm: tuple[float, float, float]
 
 
-def look_at(volume: Volume) -> Anatomy:
+def locate_head(volume: Volume) -> Anatomy:
     """Find the head or brain of a scan."""
     background = background_of(volume.array)
     differs = volume.array != background

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from SITTranslateLib.structure.tissues import CLASS_OF_LABEL, CLASSES, SPACING_MM, normalised
+from SITTranslateLib.segmentation.tissues import CLASS_OF_LABEL, CLASSES, SPACING_MM, normalised
 
 __all__ = ["CLASSES", "CLASS_OF_LABEL", "SPACING_MM", "normalised"]

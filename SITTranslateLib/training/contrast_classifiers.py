@@ -1,4 +1,6 @@
-"""Fits the two classifiers of the gate to simulated scans; ``python -m SITTranslateLib.training.modality MAPS``.
+"""Fit the two contrast classifiers to simulated scans.
+
+Command: ``python -m SITTranslateLib.training.contrast_classifiers MAPS``.
 
 Head label maps 01 to 10 are given every kind of scan many times (``simulation.clinical``); a logistic regression on the
 histogram and a small network on the picture learn from them. Maps 11 and 12 say how much each of the two is trusted
@@ -22,8 +24,8 @@ from torch import nn
 
 from SITTranslateLib.simulation.clinical import KINDS, clinical_head, clinical_scan
 from SITTranslateLib.simulation.labels import read_label_map
-from SITTranslateLib.translate import modality, modality_picture
-from SITTranslateLib.translate.anatomy import look_at
+from SITTranslateLib.translate import contrast, contrast_picture
+from SITTranslateLib.translate.head import locate_head
 
 #: Of the label maps ``*_NN.nii.gz``: who is learned from, who says where the thresholds lie.
 LEARNED_FROM, CHOSEN_ON = tuple(range(1, 11)), (11, 12)
@@ -70,10 +72,10 @@ def examples(folder: Path, numbers: tuple[int, ...], heads: int, draws: int, see
         head = clinical_head(read_label_map(path), rng)
         for kind in KINDS:
             for _ in range(draws * DRAWS.get(kind, 1)):
-                anatomy = look_at(clinical_scan(head, kind, rng))
-                histogram, seen = modality.features(anatomy), modality_picture.view(anatomy)
+                anatomy = locate_head(clinical_scan(head, kind, rng))
+                histogram, seen = contrast.features(anatomy), contrast_picture.view(anatomy)
                 if histogram is not None and seen is not None:
-                    rows.append((KINDS.index(kind), histogram, modality_picture.descriptors(seen), number))
+                    rows.append((KINDS.index(kind), histogram, contrast_picture.descriptors(seen), number))
     kinds, histograms, pictures, maps = zip(*rows, strict=True)
     return Examples(np.array(kinds), np.stack(histograms), np.stack(pictures), np.array(maps))
 
@@ -135,7 +137,7 @@ def by_histogram(model: dict[str, Any], values: NDArray[np.float64]) -> NDArray[
 def by_picture(model: dict[str, Any], values: NDArray[np.float32]) -> NDArray[np.float64]:
     """Scores ``(N, kinds)`` of the network."""
     arrays = {name: np.array(part) for name, part in model.items() if name != "classes"}
-    return modality_picture.answer(values, arrays).astype(np.float64)
+    return contrast_picture.answer(values, arrays).astype(np.float64)
 
 
 def confusion(scores: NDArray[np.floating[Any]], truth: NDArray[np.int64]) -> dict[str, list[int]]:
@@ -157,9 +159,9 @@ def write_both(found: Examples, config: dict[str, Any]) -> None:
     own, own_by_histogram = np.exp(both[rows, chosen.kinds]), np.exp(log_shares(one)[rows, chosen.kinds])
     # The drawn heads differ from one another more than real ones do; a fifth more than the strangest is strange.
     arrays = {name: np.array(part) for name, part in picture.items() if name != "classes"}
-    strangest = float(modality_picture.strangeness(chosen.pictures, arrays).max())
+    strangest = float(contrast_picture.strangeness(chosen.pictures, arrays).max())
     picture["strangest"] = round(STRANGER * strangest, 2)
-    about = "Fitted to simulated scans of maps 01 to 10 by SITTranslateLib.training.modality; no real scan was used."
+    about = f"Fitted to simulated scans of maps 01 to 10 by {Path(__file__).stem}.py; no real scan was used."
     said = {"about": about, "config": {**config, "scans": len(learned.kinds)}}
     settings = {
         "share_of_network": share,
@@ -170,9 +172,9 @@ def write_both(found: Examples, config: dict[str, Any]) -> None:
     }
     of_both = {"maps_11_and_12": {"histogram": confusion(one, chosen.kinds), "both": confusion(both, chosen.kinds)}}
     text = json.dumps(said | of_both | settings | {"model": histogram})
-    modality.MODEL_FILE.write_text(text + "\n", encoding="utf-8")
+    contrast.MODEL_FILE.write_text(text + "\n", encoding="utf-8")
     text = json.dumps(said | {"maps_11_and_12": confusion(two, chosen.kinds), "model": picture})
-    modality_picture.NETWORK_FILE.write_text(text + "\n", encoding="utf-8")
+    contrast_picture.NETWORK_FILE.write_text(text + "\n", encoding="utf-8")
 
 
 def _below(own: NDArray[np.float64], kinds: NDArray[np.int64], share: float) -> float:

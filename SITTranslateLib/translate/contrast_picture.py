@@ -3,8 +3,9 @@
 Grey values become ranks, so that neither units nor a transfer curve matter. Counted is how often each rank lies on a
 ridge, on a slope or in a plain (against the mean of its surroundings, two sizes of them, in the inner and the outer
 brain): grey matter is a thin bright ribbon on FLAIR and a thin dark one on T1w. Added are the mean ranks in blocks of
-the whole head. One hidden layer, learned from simulated scans by ``SITTranslateLib.training.modality``, weighs all
-that; its numbers stand in ``modality_picture.json``, and NumPy runs it in some hundredths of a second.
+the whole head. One hidden layer, learned from simulated scans by
+``SITTranslateLib.training.contrast_classifiers``, weighs all that;
+its numbers stand in ``contrast_picture.json``, and NumPy runs it in some hundredths of a second.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from SITTranslateLib.translate.anatomy import Anatomy, resample_itk
+from SITTranslateLib.translate.head import Anatomy, resample_itk
 from SITTranslateLib.volume import Grid
 
-NETWORK_FILE = Path(__file__).with_name("modality_picture.json")
+NETWORK_FILE = Path(__file__).with_name("contrast_picture.json")
 #: What is looked at (K, J, I) and its voxels, mm: the whole head about the middle of the brain.
 SHAPE, SPACING_MM = (56, 72, 60), 3.0
 #: Half axes (R, A, S) of the ellipsoid whose grey values are ranked, mm.

@@ -11,7 +11,7 @@ from test_estimate import brain_of, head
 from SITTranslateLib import fields
 from SITTranslateLib.fields import tensors
 from SITTranslateLib.traceability import estimate as estimation
-from SITTranslateLib.traceability.contrast import painted_alike, register_across
+from SITTranslateLib.traceability.across_contrasts import painted_alike, register_across
 from SITTranslateLib.traceability.estimate import WORKING_SPACING_MM, _in_ras
 from SITTranslateLib.traceability.registration import Settings
 from SITTranslateLib.volume import Grid

@@ -39,7 +39,7 @@ def normalised_error(image: Array, truth: Array, mask: Mask) -> float:
     return float(error / max(float(np.square(truth[mask].astype(np.float64)).sum()), 1e-12))
 
 
-def mean_error(image: Array, truth: Array, mask: Mask) -> float:
+def mean_absolute_error(image: Array, truth: Array, mask: Mask) -> float:
     """Mean absolute error."""
     return float(np.abs(image[mask].astype(np.float64) - truth[mask]).mean())
 

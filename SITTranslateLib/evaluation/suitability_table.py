@@ -19,9 +19,9 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.packages import ModelCard
 from SITTranslateLib.simulation.clinical import KINDS, clinical_head, clinical_scan
 from SITTranslateLib.simulation.labels import read_label_map
-from SITTranslateLib.translate.anatomy import look_at
-from SITTranslateLib.translate.gate import Severity, examine
-from SITTranslateLib.translate.modality import by_histogram, by_picture, combined
+from SITTranslateLib.translate.contrast import by_histogram, by_picture, combined
+from SITTranslateLib.translate.head import locate_head
+from SITTranslateLib.translate.suitability import Severity, check_suitability
 from SITTranslateLib.volume import Volume
 
 SCORES = ("histogram", "network", "both")
@@ -52,10 +52,10 @@ class Seen:
 
 def at_the_gate(volume: Volume, kind: str, card: ModelCard, name: str = "") -> Seen:
     """Look at a scan as the gate does."""
-    anatomy = look_at(volume)
+    anatomy = locate_head(volume)
     histogram, picture = by_histogram(anatomy), by_picture(anatomy)
     both = combined(histogram, picture)
-    found = examine(volume, anatomy, card)
+    found = check_suitability(volume, anatomy, card)
     verdict = "pass"
     if any(f.severity is Severity.WARN for f in found):
         verdict = "warn"

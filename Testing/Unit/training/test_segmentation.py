@@ -11,9 +11,9 @@ import torch
 from lightning.fabric import Fabric
 
 from SITTranslateLib.errors import InputError
+from SITTranslateLib.segmentation import CLASSES
+from SITTranslateLib.segmentation.network import TissueNetwork
 from SITTranslateLib.simulation import brain_mask, procedural_head
-from SITTranslateLib.structure import CLASSES
-from SITTranslateLib.structure.network import TissueNetwork
 from SITTranslateLib.training.structure import (
     DeformedHead,
     StructureConfig,

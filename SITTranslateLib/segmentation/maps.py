@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from SITTranslateLib.structure.network import TissueNetwork
-from SITTranslateLib.structure.tissues import BRAIN, normalised
+from SITTranslateLib.segmentation.network import TissueNetwork
+from SITTranslateLib.segmentation.tissues import BRAIN, normalised
 
 WEIGHTS = Path(__file__).with_name("weights.safetensors")
 """Trained by ``sittranslate train structure-map``, float16."""

@@ -10,7 +10,7 @@ from moved_phantoms import field_of, moved, oblique_grid, world
 
 from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.traceability.identity import identify
+from SITTranslateLib.traceability.explanation import explain
 from SITTranslateLib.translate.translation import FieldOrigin, Translation
 from SITTranslateLib.volume import Grid, Volume
 
@@ -53,7 +53,7 @@ def translated_by(source: Volume, flow, contrast: bool, blob: float = 0.0) -> Tr
 @pytest.mark.parametrize("contrast", [False, True])
 def test_explained_and_residual_give_the_translated_scan_exactly(space, flow, contrast):
     translation = translated_by(head(space), flow, contrast, 150.0)
-    found = identify(translation)
+    found = explain(translation)
     difference = found.explained.array + found.residual.array - translation.translated.array
     assert np.abs(difference).max() <= 1e-4
     assert sum(found.shares.values()) == pytest.approx(1.0)
@@ -61,7 +61,7 @@ def test_explained_and_residual_give_the_translated_scan_exactly(space, flow, co
 
 
 def test_within_one_contrast_the_map_is_the_identity(space, flow):
-    found = identify(translated_by(head(space), flow, False))
+    found = explain(translated_by(head(space), flow, False))
     assert found.contrast_map.is_identity
     assert found.shares["contrast map"] == 0
     assert found.shares["geometry"] > 0.01
@@ -69,12 +69,12 @@ def test_within_one_contrast_the_map_is_the_identity(space, flow):
 
 
 def test_across_contrasts_map_and_geometry_explain_most(space, flow):
-    found = identify(translated_by(head(space), flow, True))
+    found = explain(translated_by(head(space), flow, True))
     assert not found.contrast_map.is_identity
     assert found.shares["contrast map"] > 0.3
     assert found.shares["rest"] < 0.1
     unmoved = replace(translated_by(head(space), flow, True), motion=None, sampling=None, jacobian=None)
-    still = identify(replace(unmoved, field_origin=FieldOrigin.NONE))
+    still = explain(replace(unmoved, field_origin=FieldOrigin.NONE))
     assert still.shares["rest"] > found.shares["rest"]
     assert still.shares["geometry"] == 0
 
@@ -86,7 +86,7 @@ def test_a_planted_blob_stands_out(space, flow, contrast, height):
     translation = translated_by(source, flow, contrast, height)
     noise = np.random.default_rng(3).normal(0, 8, space.shape)
     noisy = translation.translated.with_array(translation.translated.array + noise)
-    unexplained = identify(replace(translation, translated=noisy)).unexplained.array
+    unexplained = explain(replace(translation, translated=noisy)).unexplained.array
     distance = np.linalg.norm(world(space) - BLOB, axis=-1)
     tissue = np.linalg.norm(world(space), axis=-1) < 20
     inside, outside = unexplained[distance < 2.5], unexplained[(distance > 7) & tissue]
@@ -99,7 +99,7 @@ def test_refuses_other_grids_and_empty_scans(space, flow):
     translation = translated_by(head(space), flow, False)
     other = Volume(translation.translated.array[:-1], translation.translated.affine, "cut")
     with pytest.raises(InputError, match="another grid"):
-        identify(replace(translation, translated=other))
+        explain(replace(translation, translated=other))
     empty = translation.source.with_array(np.zeros(space.shape))
     with pytest.raises(InputError, match="no tissue"):
-        identify(replace(translation, source=empty, translated=empty))
+        explain(replace(translation, source=empty, translated=empty))

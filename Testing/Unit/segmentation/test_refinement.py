@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from SITTranslateLib.structure import CLASSES
-from SITTranslateLib.structure.refinement import refined
+from SITTranslateLib.segmentation import CLASSES
+from SITTranslateLib.segmentation.refinement import refined
 
 #: Brightness of outside, fluid, cortex, deep grey matter, white matter, soft tissue, bone.
 T1W = (0.0, 0.15, 0.5, 0.6, 0.8, 0.4, 0.1)
