@@ -6,6 +6,8 @@ The command line prints it and ends with exit code 2; the module shows it in the
 
 from __future__ import annotations
 
+from SITTranslateLib.escaping import printable
+
 #: Longest sentence that is shown; file names may hold hundreds of characters.
 LONGEST = 700
 
@@ -18,7 +20,7 @@ class InputError(ValueError):
     """
 
     def __init__(self, sentence: str = "") -> None:
-        plain = "".join(c if c.isprintable() else "?" for c in str(sentence))
+        plain = printable(str(sentence))
         super().__init__(plain if len(plain) <= LONGEST else f"{plain[: LONGEST // 2]}...{plain[-LONGEST // 2 :]}")
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from SITTranslateLib.app.terminal import progress_bar
+from SITTranslateLib.app.terminal import progress_bar, say
 from SITTranslateLib.errors import InputError
 
 
@@ -40,7 +40,7 @@ def run_bench(
         from SITTranslateLib.evaluation.bench import inputs, on_device
 
         records += on_device.measure_on_device(inputs.make_inputs((size[0], size[1], size[2])), device, repeats)
-    typer.echo(report.to_markdown(records))
+    say(report.to_markdown(records))
     if json_file is not None:
         json_file.write_text(report.to_json(records), encoding="utf-8")
     if out is not None:
@@ -48,7 +48,7 @@ def run_bench(
         (out / "bench.json").write_text(report.to_json(records), encoding="utf-8")
         (out / "bench.md").write_text(report.to_markdown(records), encoding="utf-8")
         if not report.draw(records, out / "bench.png"):
-            typer.echo("No picture: it needs matplotlib and at least one comparison.", err=True)
+            say("No picture: it needs matplotlib and at least one comparison.", err=True)
 
 
 def _whole_numbers(text: str, option: str) -> list[int]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from SITTranslateLib.app.terminal import progress_bar, without_library_noise
+from SITTranslateLib.app.terminal import progress_bar, say, without_library_noise
 
 
 def check_result(
@@ -21,15 +21,15 @@ def check_result(
         translation = read_translation(folder)
     with progress_bar("Checking"):
         found = verify(translation)
-    typer.echo(f"Model: {translation.provenance.package} {translation.provenance.version}")
-    typer.echo(f"Field: {translation.field_origin.value}")
+    say(f"Model: {translation.provenance.package} {translation.provenance.version}")
+    say(f"Field: {translation.field_origin.value}")
     if found.recomposition is not None:
-        typer.echo(f"Recomposition: {found.recomposition:.4g} of an intensity range of {found.intensity_range:.4g}")
-    typer.echo(f"Recomposition against the network: {found.network_error:.4g}")
+        say(f"Recomposition: {found.recomposition:.4g} of an intensity range of {found.intensity_range:.4g}")
+    say(f"Recomposition against the network: {found.network_error:.4g}")
     if found.folded is not None:
-        typer.echo(f"Folded voxels: {found.folded}")
-        typer.echo(f"Inverse residual (p99): {found.inverse_residual_mm:.3g} mm")
-        typer.echo(f"Largest motion: {found.largest_motion_mm:.3g} mm")
-    typer.echo(found.verdict)
+        say(f"Folded voxels: {found.folded}")
+        say(f"Inverse residual (p99): {found.inverse_residual_mm:.3g} mm")
+        say(f"Largest motion: {found.largest_motion_mm:.3g} mm")
+    say(found.verdict)
     if not found.passed:
         raise typer.Exit(1)

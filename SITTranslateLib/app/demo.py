@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from SITTranslateLib.app.terminal import Stopwatch, progress_bar, without_library_noise
+from SITTranslateLib.app.terminal import Stopwatch, progress_bar, say, without_library_noise
 
 if TYPE_CHECKING:
     from SITTranslateLib.packages import Package
@@ -78,17 +78,17 @@ def run_demo(
         write_report(folder / "report.html", translation, found, pictures, table, package.card)
 
     asked = package.card.said(request)
-    typer.echo(f"{package.card.title} ({package.name} {package.card.version}): {asked}")
-    typer.echo(found.verdict)
+    say(f"{package.card.title} ({package.name} {package.card.version}): {asked}")
+    say(found.verdict)
     ventricles = table.row(demo_brain.VENTRICLES)
     if ventricles.change_percent is not None:
-        typer.echo(f"Lateral ventricles: {ventricles.change_percent:+.1f} % of their volume")
+        say(f"Lateral ventricles: {ventricles.change_percent:+.1f} % of their volume")
     if missing:
-        typer.echo(f"No pictures and no scene: {missing}", err=True)
+        say(f"No pictures and no scene: {missing}", err=True)
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        typer.echo(f"  {file}")
-    typer.echo(f"Open {folder / 'report.html'} in a browser" + ("" if missing else ", scene.mrb in 3D Slicer") + ".")
-    typer.echo(watch.report(), err=True)
+        say(f"  {file}")
+    say(f"Open {folder / 'report.html'} in a browser" + ("" if missing else ", scene.mrb in 3D Slicer") + ".")
+    say(watch.report(), err=True)
 
 
 def _package(name: str) -> Package:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from SITTranslateLib.app.terminal import say
 from SITTranslateLib.errors import InputError
 
 
@@ -41,7 +42,7 @@ def evaluate(
 
         usual = "T1w>T2w" if system == "sa-unit" else "T1w>CT"
         evaluate_contrasts(run or [], out, labels, cache or out, segmenter, scans, between or usual, fluid)
-        typer.echo(f"Written to {out}")
+        say(f"Written to {out}")
         return
     if system == "gate":
         from SITTranslateLib.app.evaluate_gate import evaluate_gate
@@ -52,13 +53,13 @@ def evaluate(
         from SITTranslateLib.app.evaluate_plasticine import evaluate_plasticine
 
         evaluate_plasticine(run or [], out, labels, cache or out, pairs)
-        typer.echo(f"Written to {out}")
+        say(f"Written to {out}")
         return
     if system == "aldm":
         from SITTranslateLib.app.evaluate_aldm import evaluate_aldm
 
         evaluate_aldm(run or [], out, labels, cache or out, scans, pairs)
-        typer.echo(f"Written to {out}")
+        say(f"Written to {out}")
         return
     if system != "sit":
         raise InputError(
@@ -70,7 +71,7 @@ def evaluate(
         _on_simulated_scans(labels, out, run, pairs, cache)
     if scans is not None:
         _on_real_scans(scans, out, model)
-    typer.echo(f"Written to {out}")
+    say(f"Written to {out}")
 
 
 def _on_simulated_scans(labels: Path, out: Path, run: list[str], pairs: int, cache: Path | None) -> None:
@@ -84,7 +85,7 @@ def _on_simulated_scans(labels: Path, out: Path, run: list[str], pairs: int, cac
     for name in networks:
         figures = json.dumps(sit_report.card_figures(summary, name), indent=1)
         (out / f"figures-{name}.json").write_text(figures, encoding="utf-8")
-    typer.echo(sit_table.as_markdown(sit_table.over_seeds(summary)))
+    say(sit_table.as_markdown(sit_table.over_seeds(summary)))
 
 
 def _on_real_scans(scans: Path, out: Path, model: str) -> None:
@@ -103,4 +104,4 @@ def _on_real_scans(scans: Path, out: Path, model: str) -> None:
         for file, years in track(jobs, "Ageing real scans")
     ]
     ageing.write(rows, out)
-    typer.echo(ageing.as_markdown(rows))
+    say(ageing.as_markdown(rows))

@@ -8,8 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import typer
-
+from SITTranslateLib.app.terminal import say
 from SITTranslateLib.errors import InputError
 
 #: Directions that the steps are tried on.
@@ -55,7 +54,7 @@ def _simulated(config: Any, network: Any, regression: Any, out: Path, labels: Pa
     rows = tables.direction_table(training, held_out, ways, tables.methods_of(network, regression))
     _write(out, "directions", tables.as_markdown(rows), [vars(row) for row in rows])
     better = tables.better_than_the_curve(rows)
-    typer.echo(f"Better than the transfer curve in {sum(better.values())} of {len(better)} directions.")
+    say(f"Better than the transfer curve in {sum(better.values())} of {len(better)} directions.")
     _write(out, "better-than-the-curve", json.dumps(better, indent=1), better)
     tried = [way for way in TRIED if way in ways] or ways[:2]
     cases = [case for way in tried for case in held_out(*way)]
@@ -105,7 +104,7 @@ def _like(cases: list[Any], case: Any) -> list[Any]:
 def _write(out: Path, name: str, text: str, records: Any) -> None:
     (out / f"{name}.md").write_text(text, encoding="utf-8")
     (out / f"{name}.json").write_text(json.dumps(records, indent=1), encoding="utf-8")
-    typer.echo(text)
+    say(text)
 
 
 def _card_figures(rows: Sequence[Any]) -> list[dict[str, Any]]:

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import typer
-
+from SITTranslateLib.app.terminal import say
 from SITTranslateLib.errors import InputError
 
 #: Columns that model cards show.
@@ -61,14 +60,14 @@ def evaluate_contrasts(
         cases = held_out_cases(labels, cache, source, target)
         rows = {**base, "the target's own scan": report.acquired, **methods}
         summary = report.run(cases, rows, out, f"simulated-{kind}", judge)
-        typer.echo(as_markdown(summary))
+        say(as_markdown(summary))
         for name in networks:
             columns = _CARD_COLUMNS["CT" if target == "CT" else "MR"]
             figures = json.dumps(report.card_figures(summary, name, columns), indent=1)
             (out / f"figures-{name}-{kind}.json").write_text(figures, encoding="utf-8")
         behaviour = {n: _behaviour(network, networks, cases[0], source, target) for n, network in networks.items()}
         (out / f"behaviour-{kind}.json").write_text(json.dumps(behaviour, indent=1), encoding="utf-8")
-        typer.echo(json.dumps(behaviour, indent=1))
+        say(json.dumps(behaviour, indent=1))
     if scans is not None:
         from SITTranslateLib.evaluation.real_pairs import case_of, pairs_in
 
@@ -76,7 +75,7 @@ def evaluate_contrasts(
         base = _baselines(labels, cache, source, target, whole=True) if labels is not None else {}
         rows = {**base, "transfer curve of this very pair": report.own_curve, **methods}
         fitted = {name: report.matched(method) for name, method in rows.items()}
-        typer.echo(as_markdown(report.run(real, fitted, out, f"real-{kind}")))
+        say(as_markdown(report.run(real, fitted, out, f"real-{kind}")))
 
 
 def towards(network: Any, source: str, target: str) -> Any:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import typer
-
+from SITTranslateLib.app.terminal import say
 from SITTranslateLib.errors import InputError
 
 
@@ -35,5 +34,5 @@ def evaluate_gate(out: Path, labels: Path | None, scans: Path | None, model: str
     gate.write(parts | {"No head at all": drawn}, out)
     limits = thresholds()
     if not gate.draw(parts, limits.warned_below, limits.refused_below, out):
-        typer.echo("No picture: it needs matplotlib.", err=True)
-    typer.echo((out / "gate.md").read_text(encoding="utf-8"))
+        say("No picture: it needs matplotlib.", err=True)
+    say((out / "gate.md").read_text(encoding="utf-8"))

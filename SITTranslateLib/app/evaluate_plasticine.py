@@ -6,8 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import typer
-
+from SITTranslateLib.app.terminal import say
 from SITTranslateLib.errors import InputError
 
 #: Steps and samples whose quality and cost are compared.
@@ -48,11 +47,11 @@ def evaluate_plasticine(runs: Sequence[str], out: Path, labels: Path | None, cac
         cases += cases_of(found, f"{group}, aged", source, target, aged=True)
         cases += cases_of(found, f"{group}, as they are", source, target, aged=False)
     summary = report.run(cases, methods, report.segmenting(judged[0].structure), out, patches)
-    typer.echo(as_markdown(summary))
+    say(as_markdown(summary))
     for name, (_, network) in networks.items():
         if network.guide == "structure":
             figures = json.dumps(report.card_figures(summary, name), indent=1)
             (out / f"figures-{name}.json").write_text(figures, encoding="utf-8")
             steps = report.steps_table(network, cases[: 2 * heads], CHOICES)
             (out / f"steps-{name}.json").write_text(json.dumps(steps, indent=1), encoding="utf-8")
-            typer.echo(json.dumps(steps, indent=1))
+            say(json.dumps(steps, indent=1))

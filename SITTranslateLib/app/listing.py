@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from SITTranslateLib.app.terminal import say
 from SITTranslateLib.errors import InputError
+from SITTranslateLib.escaping import printable
 from SITTranslateLib.packages import Package, available, broken, locations
 
 
@@ -35,14 +37,14 @@ def list_models(
         return
     packages = available()
     for problem in broken():
-        typer.echo(f"Left out: {problem}", err=True)
+        say(f"Left out: {problem}", err=True)
     if as_json:
-        sys.stdout.write(json.dumps([describe(p) for p in packages], indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps([describe(p) for p in packages], indent=2) + "\n")
         return
     if not packages:
-        typer.echo("No model is installed; models are looked for in:")
+        say("No model is installed; models are looked for in:")
         for folder in locations():
-            typer.echo(f"  {folder}")
+            say(f"  {folder}")
         return
     _print_table(packages)
 
@@ -56,9 +58,9 @@ def _add(place: str, signed: bool) -> None:
             place, require_signature=signed, progress=lambda name, there, whole: report(name, there / max(1, whole))
         )
     card = added.package.card
-    typer.echo(f"Added: {card.title} ({card.name} {card.version}, {added.package.bytes / 1e6:.1f} MB)")
-    typer.echo(f"Signed by: {added.signer}" if added.signer else "Signed by nobody that you trust: who gave it to you?")
-    typer.echo(f"sha256: {added.package.sha256}")
+    say(f"Added: {card.title} ({card.name} {card.version}, {added.package.bytes / 1e6:.1f} MB)")
+    say(f"Signed by: {added.signer}" if added.signer else "Signed by nobody that you trust: who gave it to you?")
+    say(f"sha256: {added.package.sha256}")
 
 
 def describe(package: Package) -> dict[str, Any]:
@@ -85,6 +87,7 @@ def describe(package: Package) -> dict[str, Any]:
 def _print_table(packages: list[Package]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(show_lines=True)
     for heading in ("model", "system", "from, to", "attributes", "licence", "size", "figures (doing nothing)"):
@@ -100,13 +103,19 @@ def _print_table(packages: list[Package]) -> None:
             for f in card.figures[:4]
         ]
         table.add_row(
-            f"{card.name} {card.version}\n{card.title}",
-            card.system.name,
-            f"{', '.join(card.sources)} to {', '.join(card.targets)}",
-            "\n".join(attributes) or "none",
-            card.licence,
-            f"{package.bytes / 1e6:.1f} MB",
-            "\n".join(figures),
+            *(
+                # Text, not str: a card is no markup.
+                Text(printable(cell, keep="\n"))
+                for cell in (
+                    f"{card.name} {card.version}\n{card.title}",
+                    card.system.name,
+                    f"{', '.join(card.sources)} to {', '.join(card.targets)}",
+                    "\n".join(attributes) or "none",
+                    card.licence,
+                    f"{package.bytes / 1e6:.1f} MB",
+                    "\n".join(figures),
+                )
+            )
         )
     console = Console()
     if not console.is_terminal:

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from SITTranslateLib.errors import InputError
+from SITTranslateLib.escaping import printable
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def main() -> None:
 
 def _refuse(sentence: str, code: int = 2) -> int:
     if sentence:
-        sys.stderr.write(sentence + "\n")
+        sys.stderr.write(printable(sentence) + "\n")
     return code
 
 

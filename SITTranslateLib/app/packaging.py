@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from SITTranslateLib.app.terminal import say
 from SITTranslateLib.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def package_model(
     from SITTranslateLib.packages.making import TEMPLATE, package_of_onnx, package_of_weights
 
     if action == "template":
-        typer.echo(TEMPLATE.read_text(encoding="utf-8"), nl=False)
+        say(TEMPLATE.read_text(encoding="utf-8").rstrip("\n"))
         return
     if action == "check":
         if folder is None:
@@ -64,9 +65,9 @@ def package_model(
 def _report(package: Package) -> None:
     """Run a package once on noise, and say what it is."""
     seconds, origin = _tried(package)
-    typer.echo(f"{package.card.title} ({package.name} {package.card.version}), system {package.card.system.name}")
-    typer.echo(f"Field: {origin}; {seconds:.1f} s for its grid of {package.card.grid.shape} voxels on the CPU")
-    typer.echo(f"sha256 {package.sha256}, {package.bytes / 1e6:.1f} MB: {package.folder}")
+    say(f"{package.card.title} ({package.name} {package.card.version}), system {package.card.system.name}")
+    say(f"Field: {origin}; {seconds:.1f} s for its grid of {package.card.grid.shape} voxels on the CPU")
+    say(f"sha256 {package.sha256}, {package.bytes / 1e6:.1f} MB: {package.folder}")
 
 
 def _tried(package: Package) -> tuple[float, str]:

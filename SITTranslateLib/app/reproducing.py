@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from SITTranslateLib.app.terminal import progress_bar, without_library_noise
+from SITTranslateLib.app.terminal import progress_bar, say, without_library_noise
 
 
 def reproduce_result(
@@ -23,7 +23,7 @@ def reproduce_result(
     with progress_bar("Reproducing") as report, without_library_noise():
         found = reproduce(sidecar, model=model, device=device, progress=report)
     for change in found.changed:
-        typer.echo(f"Not as it was: {change}")
-    typer.echo(found.verdict)
+        say(f"Not as it was: {change}")
+    say(found.verdict)
     if not found.passed:
         raise typer.Exit(1)

@@ -9,7 +9,18 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import typer
 from rich.console import Console
+
+from SITTranslateLib.escaping import printable
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print lines: everything that a command says goes through here.
+
+    File names, cards and label names come into it; what is not printable in them is shown as ``?``.
+    """
+    typer.echo(printable(text, keep="\n\t"), err=err)
 
 
 @contextlib.contextmanager
@@ -17,11 +28,11 @@ def progress_bar(title: str) -> Iterator[Callable[[str, float], None]]:
     """A bar on stderr fed by ``(stage, fraction)``; gone when done, silent where stderr is no terminal."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=1.0)
-        yield lambda stage, fraction: bar.update(task, description=stage.capitalize(), completed=fraction)
+        yield lambda stage, fraction: bar.update(task, description=printable(stage.capitalize()), completed=fraction)
 
 
 @contextlib.contextmanager

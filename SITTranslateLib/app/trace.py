@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from SITTranslateLib.app.terminal import progress_bar, without_library_noise
+from SITTranslateLib.app.terminal import progress_bar, say, without_library_noise
 
 if TYPE_CHECKING:
     from SITTranslateLib.scene.headless.pictures import Outlines
@@ -72,22 +72,22 @@ def trace(
         )
         folder = None if out is None else _write(found, labels, out, overwrite)
     whole = found.table.whole
-    typer.echo(f"Field: estimated, {found.kind}")
-    typer.echo(found.floor.sentence())
-    typer.echo(f"Motion: {whole['motion_mean_mm']:.2f} mm on average, {whole['motion_p95_mm']:.2f} mm (95 %)")
+    say(f"Field: estimated, {found.kind}")
+    say(found.floor.sentence())
+    say(f"Motion: {whole['motion_mean_mm']:.2f} mm on average, {whole['motion_p95_mm']:.2f} mm (95 %)")
     shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in found.identity.shares.items())
-    typer.echo(f"Variance explained: {shares}")
-    typer.echo(f"Not explained by the source: {whole['unexplained_percent']:.2g} % of the voxels")
+    say(f"Variance explained: {shares}")
+    say(f"Not explained by the source: {whole['unexplained_percent']:.2g} % of the voxels")
     for row in found.table.rows:
         change = "   -   " if row.change_percent is None else f"{row.change_percent:+6.1f} %"
         motion = "  -  " if row.motion_mean_mm is None else f"{row.motion_mean_mm:5.2f} mm"
-        typer.echo(f"  {row.name[:32]:32} {change}  {motion}  {row.verdict}: {row.note or row.reason}")
+        say(f"  {row.name[:32]:32} {change}  {motion}  {row.verdict}: {row.note or row.reason}")
     for point in found.points:
         place = ", ".join(f"{value:.1f}" for value in point.translated)
-        typer.echo(f"  {point.label}: {place}" if point.traceable else f"  {point.label}: {point.reason}")
+        say(f"  {point.label}: {place}" if point.traceable else f"  {point.label}: {point.reason}")
     if folder is not None:
-        typer.echo(f"Written: {folder}")
-    typer.echo(f"Verdict: {found.table.verdict} ({'; '.join(found.table.reasons)})")
+        say(f"Written: {folder}")
+    say(f"Verdict: {found.table.verdict} ({'; '.join(found.table.reasons)})")
 
 
 def _labels(path: str | None) -> Volume | None:

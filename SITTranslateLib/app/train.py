@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from SITTranslateLib.app.terminal import say
 from SITTranslateLib.errors import InputError
 
 
@@ -38,7 +39,7 @@ def train(
     elif devices * nodes > 1:
         raise InputError("This system trains on one device; leave --devices and --nodes out.")
     trainer = training.run(training.config, labels, out, **options, **training.more)
-    typer.echo(f"{trainer.step} steps done; {training.then.format(out=out)}")
+    say(f"{trainer.step} steps done; {training.then.format(out=out)}")
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def publish(
     config, weights = _finished(run)
     measured: list[dict[str, Any]] = json.loads(figures.read_text(encoding="utf-8")) if figures else []
     package = write(config, weights, out, card=card, data=data, figures=measured)
-    typer.echo(f"Model package '{package.name}' {package.card.version}: {package.folder}")
+    say(f"Model package '{package.name}' {package.card.version}: {package.folder}")
 
 
 def _finished(run: Path) -> tuple[Any, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from SITTranslateLib.app.terminal import Stopwatch, progress_bar, without_library_noise
+from SITTranslateLib.app.terminal import Stopwatch, progress_bar, say, without_library_noise
 
 
 def translate_scan(
@@ -68,20 +68,20 @@ def translate_scan(
         report("writing", 0.97)
         computed = watch.report()
         folder = save_translation(result, out, overwrite=overwrite, strength=strength)
-    typer.echo(f"{package.card.title} ({package.name} {package.card.version}): {package.card.said(request)}")
+    say(f"{package.card.title} ({package.name} {package.card.version}): {package.card.said(request)}")
     for sentence in result.provenance.forced:
-        typer.echo(f"Forced although: {sentence}", err=True)
+        say(f"Forced although: {sentence}", err=True)
     for sentence in result.provenance.warnings:
-        typer.echo(f"Warning: {sentence}", err=True)
-    typer.echo(f"Field: {result.field_origin.value}; recomposition error {result.recomposition_error:.3g} native units")
+        say(f"Warning: {sentence}", err=True)
+    say(f"Field: {result.field_origin.value}; recomposition error {result.recomposition_error:.3g} native units")
     # Their files are numbered, since a model may call them anything.
     named = {extra_file(number): f": {name}" for number, name in enumerate(result.extras)}
     for file in sorted(folder.iterdir()):
-        typer.echo(f"  {file}{named.get(file.name, '')}")
+        say(f"  {file}{named.get(file.name, '')}")
     if ensemble > 1:
         from SITTranslateLib.translate.uncertainty import summary
 
-        typer.echo(summary({name: volume.array for name, volume in result.extras.items()}))
+        say(summary({name: volume.array for name, volume in result.extras.items()}))
     if timing:
-        typer.echo(f"{computed} (computing)", err=True)
-        typer.echo(f"{watch.report()} (with writing)", err=True)
+        say(f"{computed} (computing)", err=True)
+        say(f"{watch.report()} (with writing)", err=True)

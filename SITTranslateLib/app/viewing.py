@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from SITTranslateLib.app.terminal import progress_bar, without_library_noise
+from SITTranslateLib.app.terminal import progress_bar, say, without_library_noise
 
 
 def view_result(
@@ -49,11 +49,11 @@ def view_result(
                     raise InputError(f"'{Path(place).name}' is no result; to translate it first, say --model NAME.")
                 translation = opened(Path(place), host)
         for words in translation.provenance.get("warnings", ()):
-            typer.echo(f"Warning: {words}", err=True)
+            say(f"Warning: {words}", err=True)
 
         def ready(address: str) -> None:
-            typer.echo(f"Open {address}")
-            typer.echo("The address works on this machine only, until you stop this with Ctrl+C.", err=True)
+            say(f"Open {address}")
+            say("The address works on this machine only, until you stop this with Ctrl+C.", err=True)
             if browser:
                 import webbrowser
 

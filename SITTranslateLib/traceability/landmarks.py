@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SITTranslateLib.errors import InputError
+from SITTranslateLib.escaping import csv_cell
 from SITTranslateLib.traceability.points import TracedPoint
 from SITTranslateLib.traceability.table import rounded
 
@@ -81,7 +82,8 @@ def write_pairs_csv(path: Path, traced: list[TracedPoint]) -> None:
             row = asdict(point)
             places = [rounded(value) for value in (*point.source, *point.translated)]
             rest = [rounded(row[key]) for key in ("motion_mm", "residual_mm", "jacobian")]
-            writer.writerow([point.label, *places, *rest, "yes" if point.traceable else "no", point.reason])
+            label, reason = csv_cell(point.label), csv_cell(point.reason)
+            writer.writerow([label, *places, *rest, "yes" if point.traceable else "no", reason])
 
 
 def _from_markups(text: str) -> tuple[list[str], list[NDArray[np.float64]]]:

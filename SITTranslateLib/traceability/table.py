@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from SITTranslateLib.escaping import csv_cell
+
 SIGNIFICANT_DIGITS = 6
 
 
@@ -130,7 +132,7 @@ class SegmentTable:
         text = io.StringIO()
         writer = csv.DictWriter(text, [column.name for column in fields(SegmentRow)], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(row.to_dict() for row in self.rows)
+        writer.writerows({key: csv_cell(value) for key, value in row.to_dict().items()} for row in self.rows)
         if path is not None:
             path.write_text(text.getvalue(), encoding="utf-8")
         return text.getvalue()

@@ -11,6 +11,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from SITTranslateLib.errors import InputError
+from SITTranslateLib.escaping import csv_cell
 from SITTranslateLib.scene import layout
 from SITTranslateLib.scene.points import PointPairs
 from SITTranslateLib.scene.presentation import put_with
@@ -114,8 +115,8 @@ class TraceSection(Section):
             writer.writerow(["label", "source_r", "source_a", "source_s", "translated_r", "translated_a",
                              "translated_s", "motion_mm", "residual_mm", "traceable", "reason"])  # fmt: skip
             for p in self.points:
-                writer.writerow([p["label"], *p["source"], *p["translated"], p["motion_mm"], p["residual_mm"],
-                                 p["traceable"], p["reason"]])  # fmt: skip
+                writer.writerow([csv_cell(p["label"]), *p["source"], *p["translated"], p["motion_mm"], p["residual_mm"],
+                                 p["traceable"], csv_cell(p["reason"])])  # fmt: skip
 
     def save_segments(self, path: Path) -> None:
         """Write the whole segment table as CSV."""
@@ -123,7 +124,7 @@ class TraceSection(Section):
         with path.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.DictWriter(stream, list(rows[0]) if rows else [])
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows({key: csv_cell(value) for key, value in row.items()} for row in rows)
 
     def _add(self, traced: dict[str, Any]) -> None:
         shown = self.session.shown

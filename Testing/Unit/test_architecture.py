@@ -15,6 +15,7 @@ LIBRARY = Path(__file__).resolve().parents[2] / "SITTranslateLib"
 ROOMS = [
     "ui", "app", "view", "report", "scene", "host", "training", "evaluation", "traceability", "translate", "systems",
     "segmentation", "packages", "simulation", "fields", "files", "volume", "errors",
+    "escaping",
 ]  # fmt: skip
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "core", "misc", "util"}
 SOURCES = sorted(LIBRARY.rglob("*.py"))

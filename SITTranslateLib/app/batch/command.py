@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from SITTranslateLib.app.terminal import Stopwatch, progress_bar
+from SITTranslateLib.app.terminal import Stopwatch, progress_bar, say
 
 
 def run_batch(
@@ -73,19 +73,19 @@ def run_batch(
         for job in batch.jobs:
             state = "done already" if not overwrite and finished(job) else "to do"
             frame = "" if job.scan.frame is None else f", frame {job.scan.frame}"
-            typer.echo(f"{state}: {job.scan.relative}{frame} -> {job.scan.name.folder}/{job.id}.nii.gz")
+            say(f"{state}: {job.scan.relative}{frame} -> {job.scan.name.folder}/{job.id}.nii.gz")
         return
     try:
         with progress_bar("Batch") as progress:
             summary = run(batch, workers=workers, scheduler=scheduler, overwrite=overwrite, progress=progress)
     except KeyboardInterrupt:
-        typer.echo(f"Stopped. What is done stays in {out}; the same command goes on.", err=True)
+        say(f"Stopped. What is done stays in {out}; the same command goes on.", err=True)
         raise typer.Exit(130) from None
-    typer.echo(f"{summary.model}: {summary.asked}")
+    say(f"{summary.model}: {summary.asked}")
     for record in summary.in_order():
         if record.status in ("failed", "not run"):
-            typer.echo(f"{record.status}: {record.source}: {record.reason}", err=True)
-    typer.echo(f"{summary.counts()}. Table and report: {out / 'summary.csv'}, {out / 'summary.html'}")
-    typer.echo(watch.report(), err=True)
+            say(f"{record.status}: {record.source}: {record.reason}", err=True)
+    say(f"{summary.counts()}. Table and report: {out / 'summary.csv'}, {out / 'summary.html'}")
+    say(watch.report(), err=True)
     if summary.unfinished:
         raise typer.Exit(1)

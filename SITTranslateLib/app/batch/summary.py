@@ -12,6 +12,7 @@ from typing import Any
 
 from SITTranslateLib.app.batch.job import Record
 from SITTranslateLib.errors import InputError
+from SITTranslateLib.escaping import csv_cell, markdown_cell, printable
 
 COLUMNS = tuple(field.name for field in fields(Record))
 #: Columns of the report: heading, field of a record.
@@ -61,17 +62,18 @@ class Summary:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(COLUMNS)
         for record in sorted(self.records, key=lambda r: (r.source, r.frame or 0)):
-            writer.writerow(["" if (v := getattr(record, column)) is None else v for column in COLUMNS])
+            writer.writerow([csv_cell(getattr(record, column)) for column in COLUMNS])
         return stream.getvalue()
 
     def to_markdown(self) -> str:
-        rows = [[_text(r, field).replace("|", "\\|") for _, field in SHOWN] for r in self.in_order()]
+        rows = [[markdown_cell(_text(r, field)) for _, field in SHOWN] for r in self.in_order()]
         table = [
             "| " + " | ".join(heading for heading, _ in SHOWN) + " |",
             "|" + "---|" * len(SHOWN),
             *("| " + " | ".join(row) + " |" for row in rows),
         ]
-        head = [f"# {self.model}: {self.asked}", "", f"{self.counts()}. Synthetic images, for research only.", ""]
+        title = markdown_cell(f"{self.model}: {self.asked}")
+        head = [f"# {title}", "", f"{self.counts()}. Synthetic images, for research only.", ""]
         return "\n".join([*head, *table]) + "\n"
 
     def to_html(self) -> str:
@@ -109,7 +111,7 @@ def _text(record: Record, field: str) -> str:
         value = " ".join(filter(None, (record.reason, record.verdict, record.warnings)))
     if value is None:
         return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else printable(str(value), keep="\n\t")
 
 
 def _row(record: Record) -> str:
