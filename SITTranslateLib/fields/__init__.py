@@ -17,6 +17,7 @@ from SITTranslateLib.fields.operations import (
     resample_field,
     resample_volume,
     sample_field,
+    sample_field_with_derivative,
     soft_bound,
     warp,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "resample_field",
     "resample_volume",
     "sample_field",
+    "sample_field_with_derivative",
     "set_threads",
     "soft_bound",
     "sums_by_label",

@@ -25,22 +25,23 @@ def to_steps(field: Array, axes: Matrix) -> tuple[Array, float]:
 
 
 def exponential(steps: Array, axes: Matrix, longest: float, scale: float, squarings: int) -> Array:
-    """Displacement in mm ``(K, J, I, 3)`` of ``scale`` times a velocity in index steps, by that many squarings."""
+    """Displacement in mm ``(K, J, I, 3)`` of ``scale`` times a velocity in index steps, by that many squarings.
+
+    ``steps`` is used up: its memory serves the squarings in turn with the result's, so that two arrays are enough.
+    """
     layers, voxels = steps.shape[1], steps[0].size
     directions = np.ascontiguousarray(axes, dtype=np.float32)
-    target = np.empty((*steps.shape[1:], 3), np.float32)
+    source, other = steps, np.empty_like(steps)
     factor = np.float32(scale / 2**squarings)
-    if squarings == 0:
-        over_slabs(lambda a, b: flow.to_millimetres(a, b, steps, factor, directions, target), layers, voxels)
-        return target
     # No step more than doubles in a squaring, which spares looking at them while all are short.
     bound = longest * abs(float(factor)) * (1 + 1e-6)
-    buffers = [np.empty_like(steps) for _ in range(min(squarings - 1, 2))]
-    source = steps
-    for n in range(squarings - 1):
-        into = buffers[n % 2]
-        over_slabs(partial(_square, source, factor, bound <= 1.0, into), layers, voxels)
-        source, factor, bound = into, np.float32(1), bound * 2
+    for _ in range(squarings - 1):
+        over_slabs(partial(_square, source, factor, bound <= 1.0, other), layers, voxels)
+        source, other, factor, bound = other, source, np.float32(1), bound * 2
+    target = other.reshape(*steps.shape[1:], 3)
+    if squarings == 0:
+        over_slabs(lambda a, b: flow.to_millimetres(a, b, source, factor, directions, target), layers, voxels)
+        return target
     near = bound <= 1.0
     over_slabs(lambda a, b: flow.square_to_millimetres(a, b, source, factor, near, directions, target), layers, voxels)
     return target
@@ -109,9 +110,12 @@ def compose(outer: Array, places: Matrix, inner: Array, matrix: Matrix) -> Array
     return target
 
 
-def improve_inverse(field: Array, inverse: Array, matrix: Matrix) -> tuple[Array, float]:
-    """A Newton step towards the inverse of a displacement on the same grid, and its longest correction in mm."""
-    target, change = np.empty_like(inverse), np.empty(len(inverse), np.float32)
+def improve_inverse(field: Array, inverse: Array, matrix: Matrix, target: Array) -> tuple[Array, float]:
+    """A Newton step towards the inverse of a displacement on the same grid, and its longest correction in mm.
+
+    The better inverse is written to ``target``.
+    """
+    change = np.empty(len(inverse), np.float32)
     steps, places = np.ascontiguousarray(matrix, dtype=np.float32), np.eye(4)[:3].copy()
     over_slabs(
         lambda a, b: resampling.improve_inverse(a, b, field, places, inverse, steps, target, change),

@@ -86,13 +86,24 @@ def compose(outer: Array, places: Matrix, inner: Array, matrix: Matrix) -> Array
     return target
 
 
-def improve_inverse(field: Array, inverse: Array, matrix: Matrix) -> tuple[Array, float]:
-    """A Newton step towards the inverse of a displacement on the same grid, and its longest correction in mm."""
+def improve_inverse(field: Array, inverse: Array, matrix: Matrix, target: Array) -> tuple[Array, float]:
+    """A Newton step towards the inverse of a displacement on the same grid, and its longest correction in mm.
+
+    The better inverse is written to ``target``.
+    """
     residual = _channels(compose(field, np.eye(4)[:3], inverse, matrix))
-    steps = tensors.gradient(_channels(inverse), np.linalg.inv(matrix).astype(np.float64))
-    correction = residual + torch.einsum("bcrkji,brkji->bckji", steps, residual)
+    current, steps = _channels(inverse), _float(matrix)
+    shape: Shape = inverse.shape[:3]  # type: ignore[assignment]
+    places = tensors.identity_indices(shape, current.device) + torch.einsum("bckji,dc->bkjid", current, steps)[0]
+    last = torch.tensor(shape[::-1], dtype=torch.float32) - 1
+    # Beyond the grid the displacement is constant along that axis.
+    within = ((places >= 0) & (places <= last)).permute(3, 0, 1, 2)[None]
+    by_index = torch.einsum("bckji,dc->bdkji", residual, steps) * within
+    derivative = tensors.gradient(current, np.eye(3))
+    correction = residual + torch.einsum("bcrkji,brkji->bckji", derivative, by_index)
     longest = float(correction.norm(dim=1).max())
-    return (_channels(inverse) - correction)[0].permute(1, 2, 3, 0).contiguous().numpy(), longest
+    target[:] = (current - correction)[0].permute(1, 2, 3, 0).numpy()
+    return target, longest
 
 
 def jacobian(motion: Array, axes: Matrix) -> Array:

@@ -18,6 +18,8 @@ from SITTranslateLib.volume import Grid, VectorField, Volume
 
 #: The first step of scaling and squaring moves no point by more than this many voxels.
 LARGEST_FIRST_STEP = 0.25
+#: An inverse starts from that of half the resolution where no axis has fewer voxels than this.
+SMALLEST_HALVED = 48
 
 
 def exponential(velocity: VectorField, time: float = 1.0, steps: int | None = None) -> VectorField:
@@ -91,18 +93,35 @@ def invert(
 ) -> VectorField:
     """Inverse displacement ``u`` with ``u(y) + w(y + u(y)) = 0`` by Newton's method; for fields without a velocity.
 
-    Ends when no vector changes by more than ``tolerance_mm``, or when the corrections grow: a field that folds, or
-    leaves the grid, has no inverse there. A ``start`` near the answer, such as ``exp(-v)``, needs a step or two.
+    Starts from the inverse on a grid of half the resolution. Ends when the next correction, as foreseen from the last
+    two, is below ``tolerance_mm`` everywhere, or when the corrections grow: a field that folds, or leaves the grid, has
+    no inverse there.
+
+    Args:
+        displacement: in mm RAS.
+        iterations: Newton steps at most, on this grid.
+        tolerance_mm: longest correction that may be left out.
+        start: a field near the answer, such as ``exp(-v)``, instead of the coarse inverse.
     """
     grid = displacement.grid
-    inverse = -displacement.array if start is None else resample_field(start, grid).array
+    if start is None and min(grid.shape) >= SMALLEST_HALVED:
+        half = grid.coarsened(2)
+        start = invert(resample_field(displacement, half), iterations, tolerance_mm)
+    if start is None:
+        inverse = -displacement.array
+    else:
+        near = resample_field(start, grid)
+        # The steps write over it in turn, and the caller's own field stays as it is.
+        inverse = near.array.copy() if near is start else near.array
     matrix, before = np.linalg.inv(grid.axes), math.inf
+    spare = np.empty_like(inverse)
     for _ in range(iterations):
-        better, change = engine().improve_inverse(displacement.array, inverse, matrix)
+        better, change = engine().improve_inverse(displacement.array, inverse, matrix, spare)
         if not change < 2.0 * before:
             break
-        inverse, before = better, change
-        if change <= tolerance_mm:
+        foreseen = change if math.isinf(before) or before == 0 else change * min(1.0, change / before)
+        inverse, spare, before = better, inverse, change
+        if foreseen <= tolerance_mm:
             break
     return VectorField(inverse, grid.affine)
 
@@ -128,17 +147,61 @@ def soft_bound(field: VectorField, limit_mm: float) -> VectorField:
 
 
 def sample_field(field: VectorField, points: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Vectors (mm RAS) at RAS points ``(N, 3)`` in mm, linear."""
-    flat = field.array.reshape(-1, 3)
+    """Vectors (mm RAS) at RAS points ``(N, 3)`` in mm, linear; beyond the grid the border vector is repeated."""
+    corners, share, _ = _cells_at(field, points)
+    return _blend(corners, share)
+
+
+def sample_field_with_derivative(
+    field: VectorField, points: NDArray[np.floating]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Vectors as :func:`sample_field` and their exact derivative within the voxel cell.
+
+    Returns:
+        Vectors ``(N, 3)`` in mm, and ``D[n, c, r]`` ``(N, 3, 3)``, the change of component c per mm along RAS axis r.
+    """
+    corners, share, within = _cells_at(field, points)
+    by_index = np.empty((len(share), 3, 3))
+    for axis in range(3):
+        # The corners' first axes are (k, j, i).
+        step = np.take(corners, 1, axis=3 - axis) - np.take(corners, 0, axis=3 - axis)
+        others = [share[:, a] for a in (2, 1, 0) if a != axis]
+        for part in others:
+            step = step[:, 0] + part.reshape(-1, *(1,) * (step.ndim - 2)) * (step[:, 1] - step[:, 0])
+        by_index[:, :, axis] = step * within[:, axis, None]
+    return _blend(corners, share), by_index @ np.linalg.inv(field.grid.axes)
+
+
+def _cells_at(
+    field: VectorField, points: NDArray[np.floating]
+) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_]]:
+    """The eight vectors around RAS points ``(N, 2, 2, 2, 3)`` by (k, j, i), shares (i, j, k) and whether inside."""
     size = np.array(field.grid.shape[::-1])
-    places = np.clip(field.grid.to_indices(points), 0, size - 1)
+    indices = field.grid.to_indices(points)
+    places = np.clip(indices, 0, size - 1)
     low = np.minimum(places.astype(np.int64), np.maximum(size - 2, 0))
-    share, strides = places - low, np.array([1, size[0], size[0] * size[1]])
-    vectors = np.zeros((len(low), 3))
-    for corner in np.ndindex(2, 2, 2):
-        weight = np.prod(np.where(corner, share, 1.0 - share), axis=1)
-        vectors += weight[:, None] * flat[np.minimum(low + corner, size - 1) @ strides]
-    return vectors
+    strides = np.array([1, size[0], size[0] * size[1]])
+    (i0, j0, k0), (_, j1, k1) = (low * strides).T, (np.minimum(low + 1, size - 1) * strides).T
+    flat = np.ascontiguousarray(field.array).reshape(-1)
+    # Two neighbours of a row lie side by side and are read at once; a row of one voxel is read twice.
+    pairs = np.lib.stride_tricks.as_strided(flat, (flat.size // 3 - 1, 6), (12, 4), writeable=False)
+    corners = np.empty((len(low), 2, 2, 2, 3), np.float32)
+    for k, j in np.ndindex(2, 2):
+        start = (k1 if k else k0) + (j1 if j else j0) + i0
+        if size[0] > 1:
+            corners[:, k, j] = pairs[start].reshape(-1, 2, 3)
+        else:
+            corners[:, k, j] = flat.reshape(-1, 3)[start][:, None]
+    return corners, places - low, places == indices
+
+
+def _blend(corners: NDArray[np.float32], share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Linear values of cells ``(N, 2, 2, 2, 3)`` at the shares ``(N, 3)`` along (i, j, k)."""
+    values: NDArray[np.floating] = corners
+    for axis in (2, 1, 0):
+        part = share[:, axis].reshape(-1, *(1,) * (values.ndim - 2))
+        values = values[:, 0] + part * (values[:, 1] - values[:, 0])
+    return np.asarray(values, dtype=np.float64)
 
 
 def _is_nearest(mode: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import asdict, is_dataclass
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +123,7 @@ class Jobs:
         points = np.asarray(request["points"], dtype=np.float64).reshape(-1, 3)
         direction = Direction(request.get("direction", Direction.TO_TRANSLATED.value))
         traced = trace_points(self._translation(request["translation"]), points, direction, request.get("labels"))
-        return {"points": [asdict(point) for point in traced]}
+        return {"points": [point._asdict() for point in traced]}
 
     def _estimate(self, request: dict[str, Any], tell: Teller) -> dict[str, Any]:
         """The motion between the two scans of a translation, or of any two volumes, by registration."""

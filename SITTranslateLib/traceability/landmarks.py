@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +78,7 @@ def write_pairs_csv(path: Path, traced: list[TracedPoint]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         for point in traced:
-            row = asdict(point)
+            row = point._asdict()
             places = [rounded(value) for value in (*point.source, *point.translated)]
             rest = [rounded(row[key]) for key in ("motion_mm", "residual_mm", "jacobian")]
             label, reason = csv_cell(point.label), csv_cell(point.reason)

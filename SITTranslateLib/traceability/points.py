@@ -7,8 +7,8 @@ until its origin is the point asked for, so that going forth and back ends where
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,10 @@ from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.traceability.geometry import Geometry, inside
 from SITTranslateLib.translate.translation import Translation
-from SITTranslateLib.volume import VectorField
 
 LARGEST_RESIDUAL_MM = 0.5
 REFINEMENTS = 25
+CLOSE_ENOUGH_MM = 1e-5
 
 
 class Direction(StrEnum):
@@ -30,8 +30,7 @@ class Direction(StrEnum):
     TO_SOURCE = "to source"
 
 
-@dataclass(frozen=True)
-class TracedPoint:
+class TracedPoint(NamedTuple):
     """A point and its partner, RAS mm.
 
     Attributes:
@@ -74,71 +73,75 @@ def trace_points(
         raise InputError(f"Points must be rows of three finite numbers (R, A, S in mm), got shape {start.shape}.")
     to_translated = direction is Direction.TO_TRANSLATED
     if to_translated:
-        partner = _target_of(start, geometry)
-        back = partner + fields.sample_field(geometry.sampling, partner)
+        partner, back = _target_of(start, geometry)
     else:
         partner = start + fields.sample_field(geometry.sampling, start)
-        back = _target_of(partner, geometry)
+        back, _ = _target_of(partner, geometry)
     residual = np.linalg.norm(back - start, axis=1)
     source, translated = (start, partner) if to_translated else (partner, start)
     jacobian, folded = _jacobian_at(source, geometry)
     names = labels or [f"P-{index + 1}" for index in range(len(start))]
-    traced = []
-    for index, name in enumerate(names):
-        where = "in the source" if to_translated else "in the translated scan"
-        reason = ""
-        if not inside(geometry.grid, start[index]):
-            reason = f"cannot be traced here: the point lies outside the scan {where}"
-        elif not inside(geometry.grid, partner[index]):
-            reason = "cannot be traced here: its partner lies outside the scan"
-        elif folded[index]:
-            reason = "cannot be traced here: the field is folded, several places of the source land on one spot"
-        elif residual[index] > LARGEST_RESIDUAL_MM:
-            reason = f"cannot be traced here: the way back misses the start by {residual[index]:.2g} mm"
-        traced.append(
-            TracedPoint(
-                label=name,
-                source=_triple(source[index]),
-                translated=_triple(translated[index]),
-                residual_mm=float(residual[index]),
-                motion_mm=float(np.linalg.norm(translated[index] - source[index])),
-                jacobian=float(jacobian[index]),
-                traceable=not reason,
-                reason=reason,
-            )
-        )
-    return traced
+    where = "in the source" if to_translated else "in the translated scan"
+    # The first that holds is the reason given.
+    causes = (
+        (~inside(geometry.grid, start), f"the point lies outside the scan {where}"),
+        (~inside(geometry.grid, partner), "its partner lies outside the scan"),
+        (folded, "the field is folded, several places of the source land on one spot"),
+    )
+    reasons = [""] * len(start)
+    for index in np.flatnonzero(residual > LARGEST_RESIDUAL_MM):
+        reasons[index] = f"cannot be traced here: the way back misses the start by {residual[index]:.2g} mm"
+    for holds, cause in reversed(causes):
+        for index in np.flatnonzero(holds):
+            reasons[index] = f"cannot be traced here: {cause}"
+    columns = zip(
+        names,
+        map(tuple, source.tolist()),
+        map(tuple, translated.tolist()),
+        residual.tolist(),
+        np.linalg.norm(translated - source, axis=1).tolist(),
+        jacobian.tolist(),
+        [not reason for reason in reasons],
+        reasons,
+        strict=True,
+    )
+    return [TracedPoint(*column) for column in columns]
 
 
-def _target_of(source: NDArray[np.float64], geometry: Geometry) -> NDArray[np.float64]:
-    """The y with ``y + u(y) = source``: the motion as a first guess, then Newton steps on the sampling field."""
+def _target_of(source: NDArray[np.float64], geometry: Geometry) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The y with ``y + u(y) = source`` and where it comes from, ``y + u(y)``.
+
+    The motion is the first guess; Newton steps on the sampling field follow for the points that miss.
+    """
     target = source + fields.sample_field(geometry.motion, source)
-    if geometry.still:
-        return target
+    origin = source.copy() if geometry.still else np.empty_like(target)
+    active = np.arange(0 if geometry.still else len(target))
     for _ in range(REFINEMENTS):
-        miss = target + fields.sample_field(geometry.sampling, target) - source
-        if np.abs(miss).max(initial=0.0) < 1e-5:
-            break
-        step = np.linalg.solve(_derivative(geometry.sampling, target), miss[..., None])[..., 0]
+        vectors, derivative = fields.sample_field_with_derivative(geometry.sampling, target[active])
+        origin[active] = target[active] + vectors
+        miss = origin[active] - source[active]
+        length = np.linalg.norm(miss, axis=1)
+        going = length > CLOSE_ENOUGH_MM
+        active, miss, length = active[going], miss[going], length[going]
+        if not len(active):
+            return target, origin
+        step = _solved(derivative[going] + np.eye(3), miss)
         # Near a fold the derivative is almost singular; never step farther than the miss can justify.
-        length = np.linalg.norm(step, axis=1, keepdims=True)
-        allowed = 3.0 * np.linalg.norm(miss, axis=1, keepdims=True)
-        target = target - step * np.minimum(1.0, allowed / np.maximum(length, 1e-12))
-    return target
+        longest = np.maximum(np.linalg.norm(step, axis=1), 1e-12)
+        target[active] -= step * np.minimum(1.0, 3.0 * length / longest)[:, None]
+    origin[active] = target[active] + fields.sample_field(geometry.sampling, target[active])
+    return target, origin
 
 
-def _derivative(sampling: VectorField, points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``d (y + u(y)) / dy`` ``(N, 3, 3)`` by differences over half a voxel, kept invertible."""
-    reach = 0.5 * min(sampling.grid.spacing)
-    matrix = np.broadcast_to(np.eye(3), (len(points), 3, 3)).copy()
-    for axis in range(3):
-        shift = np.zeros(3)
-        shift[axis] = reach
-        ahead, behind = (fields.sample_field(sampling, points + sign * shift) for sign in (1, -1))
-        matrix[:, :, axis] += (ahead - behind) / (2 * reach)
-    singular = np.abs(np.linalg.det(matrix)) < 1e-3
-    matrix[singular] = np.eye(3)
-    return matrix
+def _solved(matrices: NDArray[np.float64], vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The x with ``M x = b`` for many 3 x 3 matrices, by cross products; ``b`` itself where M is almost singular."""
+    a, b, c = matrices[:, :, 0], matrices[:, :, 1], matrices[:, :, 2]
+    rows = (np.cross(b, c), np.cross(c, a), np.cross(a, b))
+    determinant = np.einsum("nc,nc->n", a, rows[0])
+    singular = np.abs(determinant) < 1e-3
+    divisor = np.where(singular, 1.0, determinant)
+    solution = np.stack([np.einsum("nc,nc->n", row, vectors) / divisor for row in rows], axis=1)
+    return np.where(singular[:, None], vectors, solution)
 
 
 def _jacobian_at(points: NDArray[np.float64], geometry: Geometry) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -154,8 +157,3 @@ def _jacobian_at(points: NDArray[np.float64], geometry: Geometry) -> tuple[NDArr
         i, j, k = np.minimum(base + np.array(corner), last).T
         folded |= array[k, j, i] <= 0
     return nearest.astype(np.float64), folded
-
-
-def _triple(point: NDArray[np.float64]) -> tuple[float, float, float]:
-    r, a, s = (float(value) for value in point)
-    return r, a, s

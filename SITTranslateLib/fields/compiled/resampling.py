@@ -107,11 +107,14 @@ def improve_inverse(
 ) -> None:
     """Layers of a Newton step ``u - (1 + Du) (u + w(y + u))`` for the inverse ``u`` of ``w``, on one grid.
 
-    ``(1 + Du)`` stands for the inverse of ``1 + Dw`` at ``y + u``, which it equals in the end. ``change[k]`` receives
-    the longest squared correction of a layer.
+    ``(1 + Du)`` stands for the inverse of ``1 + Dw`` at ``y + u``, which it equals in the end; along an axis on which
+    ``y + u`` lies beyond the grid, ``w`` is constant and ``Du`` is left out. ``change[k]`` receives the longest squared
+    correction of a layer.
     """
     layers, rows, columns, _ = target.shape
     scratch, cells = np.empty((3, columns), F), np.empty(columns, np.uint32)
+    within = np.empty((3, columns), F)
+    right, top, far = F(columns - 1), F(rows - 1), F(layers - 1)
     for k in range(first, last):
         k0, k2 = max(k - 1, 0), min(k + 1, layers - 1)
         hk = F(1) / F(max(k2 - k0, 1))
@@ -121,6 +124,10 @@ def improve_inverse(
             hj = F(1) / F(max(j2 - j0, 1))
             _place_row(places, k, j, scratch)
             _add_steps(inverse[k, j], matrix, scratch)
+            for i in range(columns):
+                within[0, i] = F(1) if F(0) <= scratch[0, i] <= right else F(0)
+                within[1, i] = F(1) if F(0) <= scratch[1, i] <= top else F(0)
+                within[2, i] = F(1) if F(0) <= scratch[2, i] <= far else F(0)
             _read_vectors(field, scratch, cells, target[k, j])
             for i in range(columns):
                 i0, i2 = max(i - 1, 0), min(i + 1, columns - 1)
@@ -128,9 +135,9 @@ def improve_inverse(
                 r = target[k, j, i, 0] + inverse[k, j, i, 0]
                 a = target[k, j, i, 1] + inverse[k, j, i, 1]
                 s = target[k, j, i, 2] + inverse[k, j, i, 2]
-                x = hi * (matrix[0, 0] * r + matrix[0, 1] * a + matrix[0, 2] * s)
-                y = hj * (matrix[1, 0] * r + matrix[1, 1] * a + matrix[1, 2] * s)
-                z = hk * (matrix[2, 0] * r + matrix[2, 1] * a + matrix[2, 2] * s)
+                x = within[0, i] * hi * (matrix[0, 0] * r + matrix[0, 1] * a + matrix[0, 2] * s)
+                y = within[1, i] * hj * (matrix[1, 0] * r + matrix[1, 1] * a + matrix[1, 2] * s)
+                z = within[2, i] * hk * (matrix[2, 0] * r + matrix[2, 1] * a + matrix[2, 2] * s)
                 length = F(0)
                 for n in range(3):
                     step = r if n == 0 else (a if n == 1 else s)

@@ -10,6 +10,7 @@ from scipy.linalg import expm, logm
 from scipy.ndimage import gaussian_filter
 
 from SITTranslateLib import fields
+from SITTranslateLib.fields.engine import engine_used
 from SITTranslateLib.volume import Grid, VectorField, Volume
 
 SEEDS = (0, 1, 2)
@@ -92,6 +93,37 @@ def test_negative_time_is_the_inverse(seed: int) -> None:
     assert residual.mean() < 0.02
     iterated = inside(fields.invert(motion).array - sampling.array, 6)
     assert np.abs(iterated).mean() < 0.02
+
+
+@pytest.mark.parametrize("engine", ["compiled", "torch"])
+def test_an_inverse_is_one_up_to_the_border_and_leaves_its_start_alone(engine: str) -> None:
+    grid = Grid((52, 50, 48), oblique_affine(2, (1.0, 1.2, 1.1)))
+    motion = fields.exponential(smooth_field(grid, 5.0, 8.0, 3))
+    with engine_used(engine):
+        inverse = fields.invert(motion)
+        residual = fields.compose(motion, inverse).magnitude()
+        assert residual.max() < 5e-4, "also where the motion comes from beyond the grid"
+        start = VectorField(0.9 * inverse.array, grid.affine)
+        before = start.array.copy()
+        again = fields.invert(motion, start=start)
+    np.testing.assert_array_equal(start.array, before)
+    np.testing.assert_allclose(again.array, inverse.array, atol=1e-3)
+
+
+def test_vectors_at_points_come_with_their_derivative() -> None:
+    grid = Grid((14, 12, 16), oblique_affine(5))
+    field = smooth_field(grid, 3.0, 3.0, 2)
+    # In the middle of cells, so that the differences stay within them.
+    indices = np.random.default_rng(0).integers(1, 10, (40, 3)) + 0.5
+    points = grid.to_world(indices)
+    vectors, derivative = fields.sample_field_with_derivative(field, points)
+    np.testing.assert_allclose(vectors, fields.sample_field(field, points), atol=1e-6)
+    for axis in range(3):
+        shift = 0.05 * np.eye(3)[axis]
+        ahead, behind = fields.sample_field(field, points + shift), fields.sample_field(field, points - shift)
+        np.testing.assert_allclose(derivative[:, :, axis], (ahead - behind) / 0.1, atol=1e-5)
+    _, beyond = fields.sample_field_with_derivative(field, grid.to_world(np.full((1, 3), -3.0)))
+    np.testing.assert_array_equal(beyond, 0.0)
 
 
 def test_composition_of_affine_maps_is_their_product() -> None:
