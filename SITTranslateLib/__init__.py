@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from SITTranslateLib.translate.translation import FieldOrigin, Provenance, Translation
     from SITTranslateLib.volume import Grid, VectorField, Volume
 
+#: The same as in ``pyproject.toml`` (a test compares); Slicer holds the library without pip's metadata.
+__version__ = "0.1.0"
+
 #: Public name to where it lives.
 _PUBLIC: dict[str, tuple[str, str]] = {
     "FieldOrigin": ("SITTranslateLib.translate.translation", "FieldOrigin"),

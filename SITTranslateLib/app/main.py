@@ -10,11 +10,12 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 
+from SITTranslateLib import __version__
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.escaping import printable
 
@@ -112,12 +113,18 @@ def _refuse(sentence: str, code: int = 2) -> int:
     return code
 
 
-def _options(
-    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
-) -> None:
-    if version:
-        sys.stdout.write(f"sittranslate {metadata.version('sittranslate')}\n")
+def _show_version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"sittranslate {__version__}\n")
         raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """Options of the program itself; ``--version`` acts before a command is looked for."""
 
 
 if __name__ == "__main__":

@@ -41,9 +41,17 @@ class Package:
 
 def locations() -> list[Path]:
     """Folders of packages: those that ship with the project, then the user's own."""
-    shipped = Path(__file__).resolve().parents[2] / "Resources" / "Models"
     own = os.environ.get(ENVIRONMENT)
-    return [shipped, *(Path(p) for p in own.split(os.pathsep) if p)] if own else [shipped, user_folder()]
+    return (
+        [shipped_folder(), *(Path(p) for p in own.split(os.pathsep) if p)] if own else [shipped_folder(), user_folder()]
+    )
+
+
+def shipped_folder() -> Path:
+    """The bundled models: in the library where pip installed it, else in ``Resources`` beside it (checkout, Slicer)."""
+    library = Path(__file__).resolve().parents[1]
+    inside = library / "Models"
+    return inside if inside.is_dir() else library.parent / "Resources" / "Models"
 
 
 def user_folder() -> Path:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from SITTranslateLib import fields
+from SITTranslateLib import __version__, fields
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.files import check_volume, read_volume
 from SITTranslateLib.packages import ModelCard, Package
@@ -44,7 +44,7 @@ Progress = Callable[[str, float], None]
 #: Of a network's convolutions.
 PRECISIONS = ("float32", "bfloat16", "float16")
 
-_SOFTWARE = ("sittranslate", "torch", "numpy", "SimpleITK", "monai", "safetensors")
+_SOFTWARE = ("torch", "numpy", "SimpleITK", "monai", "safetensors")
 
 
 @dataclass(frozen=True, eq=False)
@@ -350,7 +350,7 @@ def hash_of(volume: Volume) -> str:
 
 def software_versions() -> dict[str, str]:
     """Versions of what a result depends on."""
-    versions = {"python": platform.python_version()}
+    versions = {"python": platform.python_version(), "sittranslate": __version__}
     for name in _SOFTWARE:
         try:
             versions[name] = metadata.version(name)

@@ -13,7 +13,8 @@ from SITTranslateLib.view import access
 
 _NEEDED = ("trame", "trame_slicer", "aiohttp")
 _HOW = (
-    "make an environment for it with 'make view', or by: python -m venv VIEW; VIEW/bin/pip install 'sittranslate[view]'"
+    "in a clone of the project, make an environment for it: "
+    "'make view', or python -m venv VIEW; VIEW/bin/pip install '.[view]'"
 )
 
 

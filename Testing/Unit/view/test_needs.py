@@ -13,4 +13,4 @@ from SITTranslateLib.app.main import run
 def test_one_sentence_says_what_to_install(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["view", "nowhere"]) == 2
     told = capsys.readouterr().err
-    assert "make view" in told and "sittranslate[view]" in told and told.count("\n") == 1
+    assert "make view" in told and "'.[view]'" in told and told.count("\n") == 1
