@@ -1,4 +1,5 @@
 # make demo    translate the bundled scan and show everything that changed
+# make setup   the environment of developers, with everything that the tests use
 # make test    run the tests: on the core of Slicer 5.12 what touches the scene, on that of 5.13 everything
 # make test-stable  scene, pictures and widget tests on the core of Slicer 5.12
 # make view    the demo's result in a web page on this machine; RESULT=FOLDER for another one
@@ -32,7 +33,11 @@ comma := ,
 # Tools that look at the environment, kept out of it.
 TOOLS := build/tools
 
-demo: setup
+# Made anew when the code or a model is newer than the last demo.
+demo: debian demo/report.html
+	@echo "Open demo/report.html in a browser, demo/scene.mrb in 3D Slicer."
+
+demo/report.html: $(VENV)/.demo $(shell find SITTranslateLib Resources/Models -type f -not -name '*.pyc' 2>/dev/null)
 	$(BIN)/sittranslate demo --out demo
 
 test: setup $(STABLE)/.ready
@@ -86,7 +91,7 @@ locked: debian
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	touch $(VENV)/.ready
+	touch $(VENV)/.demo $(VENV)/.ready
 
 sbom: setup $(TOOLS)/.ready
 	$(TOOLS)/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-reproducible --output-format JSON --output-file build/sbom.json
@@ -103,26 +108,40 @@ $(TOOLS)/.ready:
 
 setup: debian $(VENV)/.ready
 
-# The exact versions that were tested; the ranges of pyproject.toml hold for everyone else.
-$(VENV)/.ready: pyproject.toml constraints.txt
+# The exact versions that were tested; the ranges of pyproject.toml hold for everyone else. Not quiet: it takes minutes.
+PIP := -m pip install --disable-pip-version-check
+# On Linux the usual torch brings 2 GB and more of CUDA: where no NVIDIA GPU is seen, the build for the CPU is taken from the
+# makers' own index, which is asked for torch alone. TORCH_INDEX= takes the usual one.
+TORCH_INDEX ?= $(if $(shell command -v nvidia-smi),,https://download.pytorch.org/whl/cpu)
+TORCH := --no-deps $(if $(and $(TORCH_INDEX),$(filter Linux,$(shell uname -s))),--extra-index-url $(TORCH_INDEX)) torch
+
+# What the demo uses, and no more.
+$(VENV)/.demo: pyproject.toml constraints.txt | debian
+	@echo "Installing what the demo needs in $(VENV): about 0.6 GB to download the first time, then nothing."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	$(BIN)/python $(PIP) --constraint constraints.txt $(TORCH)
+	$(BIN)/python $(PIP) --constraint constraints.txt --editable '.[scene,demo,speed]'
+	touch $@
+
+$(VENV)/.ready: $(VENV)/.demo
+	@echo "Installing what developers need in $(VENV)."
+	$(BIN)/python $(PIP) --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	touch $@
 
 # pip takes one version of a package an environment, so the other Slicer gets its own.
 $(STABLE)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(STABLE)
 	grep -v -E '^(slicer-core|vtk)==' constraints.txt > $(STABLE)/constraints.txt
-	$(STABLE)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(STABLE)/constraints.txt \
+	$(STABLE)/bin/python $(PIP) --constraint $(STABLE)/constraints.txt $(TORCH)
+	$(STABLE)/bin/python $(PIP) --constraint $(STABLE)/constraints.txt \
 	  'slicer-core==5.12.*' --editable '.[scene,demo,speed,test]'
 	touch $@
 
 $(VIEW)/.ready: pyproject.toml constraints.txt constraints-view.txt
 	$(PYTHON) -m venv $(VIEW)
 	grep -v -E '^(slicer-core|vtk)==' constraints.txt > $(VIEW)/constraints.txt
-	$(VIEW)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(VIEW)/constraints.txt torch
-	$(VIEW)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(VIEW)/constraints.txt \
+	$(VIEW)/bin/python $(PIP) --constraint $(VIEW)/constraints.txt $(TORCH)
+	$(VIEW)/bin/python $(PIP) --constraint $(VIEW)/constraints.txt \
 	  --constraint constraints-view.txt --editable '.[view,demo,speed]' jinja2 playwright pytest pytest-timeout
 	touch $@
 
