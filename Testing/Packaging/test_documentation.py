@@ -80,6 +80,20 @@ def test_the_readme_has_what_reviewers_of_the_extension_index_look_for() -> None
     assert "Sample" in (REPOSITORY / "docs" / "tutorial.md").read_text(encoding="utf-8"), "sample data"
 
 
+def test_what_is_built_upon_is_cited() -> None:
+    """The same DOIs in the README as in CITATION.cff, and a credit for each data set in NOTICE."""
+    citation = (REPOSITORY / "CITATION.cff").read_text(encoding="utf-8")
+    notice = (REPOSITORY / "NOTICE").read_text(encoding="utf-8")
+    cited = set(re.findall(r"^    doi: (10\.\S+)$", citation, flags=re.MULTILINE))
+    shown = set(re.findall(r"doi\.org/(10\.[^)\s]+)", README))
+    assert len(shown) >= 6 and shown <= cited
+    for name in ("Wang", "Liu", "CS230", "Tomar", "Kim", "Plasticine", "SynthSeg", "Lesjak", "OASIS", "TCGA-LGG"):
+        assert name in citation, name
+    for name in ("SynthSeg", "open_ms_data", "OASIS", "Neuromorphometrics", "TCGA-LGG", "ICBM152"):
+        assert name in notice, name
+    assert "[yyyy]" not in (REPOSITORY / "LICENSE").read_text(encoding="utf-8")
+
+
 def test_the_extras_bring_nothing_into_the_base_installation() -> None:
     base = " ".join(PROJECT["project"]["dependencies"])
     for optional in ("dask", "distributed", "onnx", "mkdocs", "lightning", "slicer", "jinja2", "pillow"):
