@@ -31,7 +31,7 @@ def run_demo(
     ] = False,
 ) -> None:
     """Translate the brain that comes with nilearn: scans, fields, segment table, scene, pictures and a report."""
-    watch = Stopwatch.start()
+    watch = Stopwatch()
     from SITTranslateLib.translate.request import checked_request, parse_settings
     from SITTranslateLib.translate.saving import check_target, save_translation
 

@@ -35,7 +35,7 @@ def translate_scan(
     timing: Annotated[bool, typer.Option("--timing", help="Say seconds and peak memory at the end.")] = False,
 ) -> None:
     """Translate a scan: writes the translated scan, the motion, the intensity change and where they come from."""
-    watch = Stopwatch.start()
+    watch = Stopwatch()
     from SITTranslateLib.errors import InputError
     from SITTranslateLib.files import read_volume
     from SITTranslateLib.packages import find

@@ -37,7 +37,7 @@ def run_batch(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be done.")] = False,
 ) -> None:
     """Translate many scans: skips what is done, goes on after a crash, one failure never stops the rest."""
-    watch = Stopwatch.start()
+    watch = Stopwatch()
     from SITTranslateLib.app.batch.dataset import check_output
     from SITTranslateLib.app.batch.job import Settings, finished
     from SITTranslateLib.app.batch.running import plan, run
