@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from itertools import pairwise
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,10 @@ CARD_FILE = "model.json"
 SCHEMA_FILE = Path(__file__).with_name("card.schema.json")
 #: A card is a page of text; anything larger is not a card.
 LARGEST_CARD = 1 << 20
+#: Objects and lists within one another; a card has six.
+DEEPEST_CARD = 32
+#: Voxels of the network's grid; one of 320 x 320 x 320 has fewer.
+LARGEST_GRID = 1 << 25
 
 
 @dataclass(frozen=True)
@@ -176,6 +182,8 @@ class ModelCard:
         Raises:
             PackageError: the schema or the card's own logic does not hold.
         """
+        if depth_of(raw, DEEPEST_CARD) > DEEPEST_CARD:
+            raise PackageError("it is nested too deeply.")
         validate(raw)
         card = cls(
             name=raw["name"],
@@ -250,8 +258,31 @@ def validate(raw: Any) -> None:
 @cache
 def _validator() -> Any:
     from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import ValidationError
+    from jsonschema.validators import extend
 
-    return Draft202012Validator(json.loads(SCHEMA_FILE.read_text(encoding="utf-8")))
+    def pattern(_validator: Any, expression: str, value: Any, _schema: Any) -> Iterator[ValidationError]:
+        # JSON Schema means ECMA's $, the end; Python's also matches before a last line end.
+        whole = expression[:-1] + r"\Z" if expression.endswith("$") else expression
+        if isinstance(value, str) and re.search(whole, value) is None:
+            yield ValidationError(f"{value!r} does not match {expression!r}")
+
+    schema = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+    return extend(Draft202012Validator, {"pattern": pattern})(schema)
+
+
+def depth_of(value: Any, most: int) -> int:
+    """How many objects and lists lie within one another, counted to one above ``most``; without recursion."""
+    depth, level = 0, [value]
+    while level and depth <= most:
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, (dict, list, tuple))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        depth += bool(level)
+    return depth
 
 
 def _check_sense(card: ModelCard) -> None:
@@ -264,6 +295,13 @@ def _check_sense(card: ModelCard) -> None:
             raise PackageError(f"the range of attribute '{a.name}' does not hold its default.")
         if a.choices and (a.minimum, a.maximum) != (0, len(a.choices) - 1):
             raise PackageError(f"the range of attribute '{a.name}' is not that of its choices.")
+    if prod(card.grid.shape) > LARGEST_GRID:
+        raise PackageError(f"its grid has more voxels than {LARGEST_GRID}, which no computer has memory for.")
+    for name in ("scale", "scales"):
+        scales = card.system.parameters.get(name, 1.0)
+        numbers = scales if isinstance(scales, list) else [scales]
+        if not all(isinstance(n, (int, float)) and not isinstance(n, bool) and n for n in numbers):
+            raise PackageError(f"the system's '{name}' must be numbers other than 0.")
     target = card.attribute("target")
     if target is not None and target.choices and target.choices != card.targets:
         raise PackageError("the choices of attribute 'target' are not the card's targets.")

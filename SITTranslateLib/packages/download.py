@@ -30,6 +30,8 @@ from SITTranslateLib.packages.weights import verified_bytes
 #: Seconds without a byte after which a server counts as gone.
 PATIENCE = 30.0
 _CHUNK = 1 << 18
+#: Names of this very machine.
+LOOPBACK = ("127.0.0.1", "localhost")
 #: Called with a file's name, the bytes that are there and the bytes there will be.
 Progress = Callable[[str, int, int], None]
 
@@ -130,7 +132,7 @@ class _Remote:
         base = address[: -len(CARD_FILE)] if address.endswith("/" + CARD_FILE) else address.rstrip("/") + "/"
         _check_address(base)
         self._base = base
-        self._opener = urllib.request.build_opener(_SafeRedirects)
+        self._opener = urllib.request.build_opener(_SafeRedirects, _Proxies)
 
     def small(self, name: str, largest: int, missing: bool = False) -> bytes:
         try:
@@ -204,7 +206,20 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> urllib.request.Request | None:
         _check_address(newurl)
+        if _is_this_machine(newurl) and not _is_this_machine(req.full_url):
+            raise PackageError("The server of the package points to an address of this machine; it is not followed.")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+class _Proxies(urllib.request.ProxyHandler):
+    """The proxies of the environment, never for this machine itself: a proxy could answer with anything."""
+
+    def proxy_open(self, req: urllib.request.Request, proxy: str, type: str) -> Any:  # type: ignore[override]
+        return None if _is_this_machine(req.full_url) else super().proxy_open(req, proxy, type)  # type: ignore[misc]
+
+
+def _is_this_machine(address: str) -> bool:
+    return (urlsplit(address).hostname or "") in LOOPBACK
 
 
 def _check_address(address: str) -> None:
@@ -215,7 +230,7 @@ def _check_address(address: str) -> None:
         raise PackageError("The address of the package is not one; it begins with https.") from error
     if secret:
         raise PackageError("The address of the package holds a password; give one without.")
-    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and host in ("127.0.0.1", "localhost"))):
+    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK)):
         raise PackageError("Packages come by https, or from a folder of this machine, and from nowhere else.")
 
 

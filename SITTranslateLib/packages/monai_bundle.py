@@ -53,10 +53,27 @@ def read_bundle(folder: Path) -> BundleNetwork:
     return BundleNetwork(name, arguments, _weights(folder))
 
 
+def _own_file(folder: Path, *parts: str) -> Path | None:
+    """A file of the bundle, None if there is none.
+
+    Raises:
+        PackageError: it, or the folder that it lies in, is a link: what is behind one may change, or be anything.
+    """
+    path = folder
+    for part in parts:
+        path = path / part
+        if path.is_symlink():
+            raise PackageError(
+                f"'{part}' of the bundle '{folder.name}' is a link, as download caches keep them; give a copy "
+                "that holds the files themselves (cp -rL makes one)."
+            )
+    return path if path.is_file() else None
+
+
 def _config(folder: Path) -> dict[str, Any]:
     for name in CONFIGS:
-        file = folder / "configs" / name
-        if not file.is_file() or file.is_symlink():
+        file = _own_file(folder, "configs", name)
+        if file is None:
             continue
         try:
             if file.stat().st_size > _LARGEST_CONFIG:
@@ -91,8 +108,8 @@ def _weights(folder: Path) -> dict[str, Tensor]:
     import torch
 
     for name in WEIGHTS:
-        file = folder / "models" / name
-        if not file.is_file() or file.is_symlink():
+        file = _own_file(folder, "models", name)
+        if file is None:
             continue
         try:
             if name.endswith(".safetensors"):

@@ -67,7 +67,11 @@ def user_folder() -> Path:
 
 
 def available() -> list[Package]:
-    """Every package whose card is in order, by name; of several versions of one name, the newest."""
+    """Every package whose card is in order, by name.
+
+    Of several of one name, those that ship with the project or are signed by a trusted key come before others, and
+    among equals the newest version counts.
+    """
     return _survey()[0]
 
 
@@ -77,18 +81,23 @@ def broken() -> list[str]:
 
 
 def find(name: str | os.PathLike[str]) -> Package:
-    """The package of that name, or the one in that folder.
+    """The installed package of that name, or the one in that folder.
+
+    A name without a separator is that of an installed package first; ``./name`` is always the folder.
 
     Raises:
         PackageError: no such package, or its card is not in order.
     """
     text = os.fspath(name)
-    if os.sep in text or (os.altsep and os.altsep in text) or Path(text, CARD_FILE).is_file():
+    if os.sep in text or (os.altsep and os.altsep in text):
         return open_package(Path(text))
     packages, problems = _survey()
     for package in packages:
         if package.name == text:
             return package
+    # After the installed ones: a folder that happens to lie where a command is started must not hide a model.
+    if Path(text, CARD_FILE).is_file():
+        return open_package(Path(text))
     about = next((p for p in problems if f"'{text}'" in p), None)
     if about is not None:
         raise PackageError(about)
@@ -108,7 +117,7 @@ def open_package(folder: Path) -> Package:
 
 
 def _survey() -> tuple[list[Package], list[str]]:
-    newest: dict[str, Package] = {}
+    found: dict[str, list[Package]] = {}
     problems: list[str] = []
     for location in locations():
         try:
@@ -121,10 +130,32 @@ def _survey() -> tuple[list[Package], list[str]]:
             except PackageError as error:
                 problems.append(str(error))
                 continue
-            present = newest.get(package.name)
-            if present is None or _version(package) > _version(present):
-                newest[package.name] = package
-    return [newest[name] for name in sorted(newest)], problems
+            found.setdefault(package.name, []).append(package)
+    chosen = []
+    for name in sorted(found):
+        ranked = sorted(found[name], key=lambda p: (len(found[p.name]) > 1 and _is_trusted(p), _version(p)))
+        chosen.append(ranked[-1])
+        for other in ranked[:-1]:
+            if _version(other) > _version(ranked[-1]):
+                problems.append(
+                    f"'{name}' {other.card.version} in the folder '{other.folder.name}' is not signed by a trusted key "
+                    f"and does not replace version {ranked[-1].card.version}; to use it, give its folder."
+                )
+    return chosen, problems
+
+
+def _is_trusted(package: Package) -> bool:
+    """Whether it ships with the project, or a key that this user trusts has signed it."""
+    from SITTranslateLib.packages import signature
+
+    if package.folder.parent == locations()[0]:
+        return True
+    file = package.folder / signature.SIGNATURE_FILE
+    try:
+        signed = file.read_bytes() if file.stat().st_size <= signature.LARGEST else b""
+        return bool(signature.signer_of((package.folder / CARD_FILE).read_bytes(), signed))
+    except (OSError, PackageError):
+        return False
 
 
 def _version(package: Package) -> tuple[int, ...]:

@@ -41,6 +41,10 @@ def create(name: str, parameters: Mapping[str, Any]) -> nn.Module:
     module, cls = SYSTEMS[name]
     try:
         network: nn.Module = getattr(import_module(module), cls)(**parameters)
-    except (TypeError, ValueError) as error:
-        raise PackageError(f"The parameters of system '{name}' are not understood: {error}.") from error
+    except PackageError:
+        raise
+    except Exception as error:
+        # A card may hold any value of any type: whatever a network makes of one that does not fit, it is refused.
+        reason = " ".join(str(error).split())[:160].rstrip(".")
+        raise PackageError(f"The parameters of system '{name}' are not understood: {reason}.") from error
     return network

@@ -71,8 +71,11 @@ def _onnx_network(package: Package, device: torch.device) -> nn.Module:
     card = package.card
     try:
         return OnnxNetwork(onnx_bytes(package), device, card.grid.shape, **card.system.parameters).eval()
-    except TypeError as error:
-        raise PackageError(f"The parameters of system 'onnx' are not understood: {error}.") from error
+    except (PackageError, MemoryError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160].rstrip(".")
+        raise PackageError(f"The parameters of system 'onnx' are not understood: {reason}.") from error
 
 
 def choose_device(name: str) -> torch.device:

@@ -138,3 +138,17 @@ def test_the_library_imports_nothing_heavy() -> None:
         "assert not {'torch', 'numpy', 'SimpleITK', 'slicer', 'vtk'} & set(sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_card_with_markup_or_escape_sequences_is_listed_as_text(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, title in enumerate(
+        ("[/bold] closed", "[red]red[/red] [link=file:///x]y[/link]", "a\x7fb\u202ec\x9b31m")
+    ):
+        write_tiny_package(place / "models" / f"odd-{number}", title=title)
+    assert run(["models"]) == 0
+    printed = capsys.readouterr()
+    assert "[/bold] closed" in printed.out and "[red]red[/red]" in printed.out and "a?b?c?31m" in printed.out
+    assert run(["models", "--json"]) == 0
+    assert capsys.readouterr().out.isascii()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import io
 import json
 import os
 import resource
@@ -11,7 +12,9 @@ import socket
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
+from http.client import HTTPMessage
 from pathlib import Path
 
 import pytest
@@ -195,6 +198,30 @@ def test_only_safe_addresses_are_asked(address: str, models: Path, monkeypatch: 
     with pytest.raises(PackageError) as caught:
         add_package(address, into=models)
     assert "secret" not in str(caught.value) and str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+def test_no_proxy_is_asked_for_this_machine(
+    name: str, server: Server, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").mkdir()
+    proxy = Server(tmp_path / "empty")
+    for variable in ("no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY", "https_proxy", "HTTPS_PROXY", "HTTP_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("http_proxy", proxy.address.removesuffix("/models/tiny"))
+    try:
+        assert add_package(server.address.replace("127.0.0.1", name), into=models).package.name == "tiny"
+        assert proxy.asked == [] and server.asked
+    finally:
+        proxy.close()
+
+
+def test_a_server_elsewhere_cannot_send_to_this_machine() -> None:
+    request = urllib.request.Request("https://models.example.org/tiny/model.json")
+    with pytest.raises(PackageError, match="points to an address of this machine"):
+        downloading._SafeRedirects().redirect_request(
+            request, io.BytesIO(), 302, "Found", HTTPMessage(), "http://127.0.0.1:8080/model.json"
+        )
 
 
 def test_a_silent_server_is_given_up(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import pickle
@@ -19,7 +20,17 @@ from tiny_model import one_sentence, tiny_card, write_tiny_package
 
 from SITTranslateLib import systems
 from SITTranslateLib.errors import PackageError
-from SITTranslateLib.packages import ModelCard, available, broken, find, load, open_package, write_package
+from SITTranslateLib.packages import (
+    ModelCard,
+    available,
+    broken,
+    find,
+    load,
+    open_package,
+    signature,
+    store,
+    write_package,
+)
 from SITTranslateLib.packages.card import validate
 from SITTranslateLib.translate.model import load_model
 
@@ -81,6 +92,13 @@ def link(folder: Path) -> None:
     path.symlink_to(folder.parent / "elsewhere")
 
 
+def nested(depth: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
 def with_text(folder: Path, old: str, new: str) -> None:
     path = folder / "model.json"
     text = path.read_text()
@@ -133,6 +151,37 @@ ATTACKS: dict[str, tuple[Callable[[Path], object], str]] = {
     "unknown parameter": (lambda d: rewrite(d, lambda r: r["system"]["parameters"].update(x=1)), "not understood"),
     "range without default": (lambda d: rewrite(d, lambda r: r["attributes"][0].update(default=99)), "range"),
     "huge grid": (lambda d: rewrite(d, lambda r: r["grid"].update(shape=[99999] * 3)), "not understood"),
+    "line end after the name": (lambda d: rewrite(d, lambda r: r.update(name="tiny\n")), "not match"),
+    "line end after a version": (lambda d: rewrite(d, lambda r: r.update(version="0.1.0\n")), "not match"),
+    "line end after a file": (
+        lambda d: rewrite(d, lambda r: r["files"][0].update(path="weights.safetensors\n")),
+        "not match",
+    ),
+    "line end after a key": (
+        lambda d: rewrite(d, lambda r: r["system"]["parameters"].update({"widths\n": 1})),
+        "not understood",
+    ),
+    "line end after a contrast": (lambda d: rewrite(d, lambda r: r.update(targets=["T1w\n"])), "not match"),
+    "nested 900 deep": (lambda d: rewrite(d, lambda r: r["training"].update(config=nested(900))), "nested too deeply"),
+    "nested 40 deep": (lambda d: rewrite(d, lambda r: r["training"].update(config=nested(40))), "nested too deeply"),
+    "scale of 0": (lambda d: rewrite(d, lambda r: r["system"]["parameters"].update(scales=[10, 0])), "other than 0"),
+    "scale that is text": (
+        lambda d: rewrite(d, lambda r: r["system"]["parameters"].update(scales=[10, "x"])),
+        "other than 0",
+    ),
+    "attributes that are a number": (
+        lambda d: rewrite(d, lambda r: r["system"]["parameters"].update(attributes=7)),
+        "understood",
+    ),
+    "widths that are text": (
+        lambda d: rewrite(d, lambda r: r["system"]["parameters"].update(widths="wide")),
+        "understood",
+    ),
+    "widths with null": (
+        lambda d: rewrite(d, lambda r: r["system"]["parameters"].update(widths=[None, {}])),
+        "not understood",
+    ),
+    "grid of 512 x 512 x 512": (lambda d: rewrite(d, lambda r: r["grid"].update(shape=[512] * 3)), "more voxels"),
     "range upside down": (lambda d: rewrite(d, lambda r: r["normalisation"].update(low=99.9)), "low end"),
 }
 
@@ -163,6 +212,41 @@ def test_packages_are_found_by_name_and_folder(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(PackageError, match=r"There is no model 'nothing'; known models: .*tiny-a") as caught:
         find("nothing")
     assert one_sentence(str(caught.value))
+
+
+def test_a_folder_in_the_working_directory_hides_no_installed_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SITTRANSLATE_MODELS", str(tmp_path / "models"))
+    write_tiny_package(tmp_path / "models" / "tiny", title="installed")
+    write_tiny_package(tmp_path / "here" / "tiny", title="of the working directory")
+    write_tiny_package(tmp_path / "here" / "other", title="only here")
+    monkeypatch.chdir(tmp_path / "here")
+    assert find("tiny").card.title == "installed"
+    assert find("./tiny").card.title == find(tmp_path / "here" / "tiny").card.title == "of the working directory"
+    assert find("other").card.title == "only here"
+
+
+def test_an_unsigned_package_replaces_no_shipped_or_signed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ed25519 = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519")
+    key = ed25519.Ed25519PrivateKey.generate()
+    public = base64.b64encode(key.public_key().public_bytes_raw()).decode()
+    (tmp_path / "keys").write_text(f"{public} the clinic\n")
+    monkeypatch.setenv("SITTRANSLATE_TRUSTED_KEYS", str(tmp_path / "keys"))
+    shipped, own = tmp_path / "shipped", tmp_path / "own"
+    monkeypatch.setattr(store, "locations", lambda: [shipped, own])
+    write_tiny_package(shipped / "tiny", version="0.2.0")
+    write_tiny_package(own / "newer", name="tiny", version="9999.0.0")
+    assert find("tiny").card.version == "0.2.0" and [p.card.version for p in available()] == ["0.2.0"]
+    assert any("9999.0.0" in problem and "not signed by a trusted key" in problem for problem in broken())
+    assert find(own / "newer").card.version == "9999.0.0"
+    # One that is signed does; a signature of somebody else, or of another card, does not.
+    signature.sign(own / "newer", ed25519.Ed25519PrivateKey.generate().private_bytes_raw())
+    assert find("tiny").card.version == "0.2.0"
+    signature.sign(own / "newer", key.private_bytes_raw())
+    assert find("tiny").card.version == "9999.0.0" and broken() == []
+    with_text(own / "newer", "Tiny test model", "Tiny altered model")
+    assert find("tiny").card.version == "0.2.0"
 
 
 def test_failed_write_leaves_the_old_package(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:

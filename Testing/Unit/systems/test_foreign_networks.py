@@ -227,6 +227,19 @@ def test_other_bundles_are_refused_with_the_reason_and_nothing_is_left(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize("part", ["models/model.pt", "models", "configs/inference.json", "configs"])
+def test_a_bundle_of_links_is_refused_with_the_way_out(part: str, tmp_path: Path) -> None:
+    """As huggingface_hub and DataLad leave one: its files, or the folders of them, are links into a cache."""
+    place = bundle(tmp_path / "bundle", NETWORK)
+    (place / part).rename(tmp_path / "blob")
+    (place / part).symlink_to(tmp_path / "blob")
+    with pytest.raises(
+        PackageError, match=f"^'{part.split('/')[-1]}' of the bundle 'bundle' is a link.*cp -rL"
+    ) as refused:
+        read_bundle(place)
+    assert one_sentence(str(refused.value))
+
+
 def test_every_allowed_class_is_there_and_takes_one_channel() -> None:
     import monai.networks.nets as nets
 
