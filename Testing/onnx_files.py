@@ -105,3 +105,69 @@ def foreign_operator(shape: list[int | str]) -> bytes:
     """An operator of somebody's own domain."""
     node = helper.make_node("Gelu", ["image"], ["out"], domain="com.microsoft")
     return onnx_bytes([node], shape=shape, opsets={"": 17, "com.microsoft": 1})
+
+
+def endless(shape: list[int | str]) -> bytes:
+    """A loop of standard operators whose condition holds for ever."""
+    yes = helper.make_tensor_value_info("yes", TensorProto.BOOL, [])
+    value = helper.make_tensor_value_info("value", TensorProto.FLOAT, None)
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["yes_in"], ["yes"]), helper.make_node("Neg", ["value_in"], ["value"])], "body",
+        [helper.make_tensor_value_info("number", TensorProto.INT64, []),
+         helper.make_tensor_value_info("yes_in", TensorProto.BOOL, []),
+         helper.make_tensor_value_info("value_in", TensorProto.FLOAT, None)],
+        [yes, value],
+    )  # fmt: skip
+    loop = helper.make_node("Loop", ["", "go_on", "image"], ["out"], body=body)
+    return onnx_bytes([loop], {"go_on": np.array(True)}, shape=shape)
+
+
+def greedy(shape: list[int | str]) -> bytes:
+    """A few bytes of file that compute with 4 GB."""
+    nodes = [
+        helper.make_node("Expand", ["one", "size"], ["large"]),
+        helper.make_node("Neg", ["large"], ["negative"]),
+        helper.make_node("ReduceSum", ["negative"], ["sum"], keepdims=0),
+        helper.make_node("Add", ["image", "sum"], ["out"]),
+    ]
+    return onnx_bytes(nodes, {"one": np.ones(1, np.float32), "size": np.array([1 << 29])}, shape=shape)
+
+
+def with_function(shape: list[int | str], nodes: list[Any], domain: str = "pkg.made", **default: Any) -> bytes:
+    """A file with a function of its own, made of some operators from ``x`` to ``y``; a default stays unused."""
+    function = helper.make_function(
+        domain, "Made", ["x"], ["y"], nodes, [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1),
+                                              helper.make_opsetid(domain, 1)],
+        attribute_protos=[helper.make_attribute(name, value) for name, value in default.items()],
+    )  # fmt: skip
+    called = helper.make_node("Made", ["image"], ["out"], domain=domain)
+    model = onnx.load_model_from_string(onnx_bytes([called], shape=shape, opsets={"": 17, domain: 1}))
+    model.functions.append(function)
+    return bytes(model.SerializeToString())
+
+
+def tensor_elsewhere() -> Any:
+    tensor = numpy_helper.from_array(np.ones(1, np.float32), "w")
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../../etc/passwd")
+    return tensor
+
+
+def graph_of(nodes: list[Any]) -> Any:
+    """A graph with nothing coming in, as an attribute holds it."""
+    return helper.make_graph(nodes, "inner", [], [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)])
+
+
+def doubling_functions(shape: list[int | str], depth: int, circle: bool = False) -> bytes:
+    """Functions each of which calls the next twice: 2 to the power of ``depth`` operators, or a circle of calls."""
+    model = onnx.load_model_from_string(
+        onnx_bytes([helper.make_node("F0", ["image"], ["out"], domain="pkg")], shape=shape, opsets={"": 17, "pkg": 1})
+    )
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid("pkg", 1)]
+    for number in range(depth):
+        last = number == depth - 1
+        inner, domain = ("F0" if circle else "Neg", "pkg" if circle else "") if last else (f"F{number + 1}", "pkg")
+        nodes = [helper.make_node(inner, [a], [b], domain=domain) for a, b in (("x", "m"), ("m", "y"))]
+        model.functions.append(helper.make_function("pkg", f"F{number}", ["x"], ["y"], nodes, imports))
+    return bytes(model.SerializeToString())

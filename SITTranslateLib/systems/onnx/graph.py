@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,14 @@ from SITTranslateLib.errors import PackageError
 
 #: Operator sets of the ONNX standard; every other domain is somebody's own code.
 STANDARD_DOMAINS = ("", "ai.onnx")
+#: First parts of the names of domains that runtimes fill themselves.
+RUNTIME_DOMAINS = ("com", "ai", "org", "trt", "")
+#: Operators that draw random numbers: the seed of a translation does not reach them.
+RANDOM = (
+    "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"
+)  # fmt: skip
+#: Of a network with every function written out.
+MOST_OPERATORS = 200_000
 NOT_INSTALLED = "ONNX models need the packages onnx and onnxruntime, which are not installed; install both with pip."
 
 
@@ -55,48 +63,98 @@ def read_graph(content: bytes) -> Graph:
         raise PackageError("The ONNX file holds no network.")
     if len(model.training_info):
         raise PackageError("The ONNX file holds training code; export it for inference.")
-    bodies = [model.graph, *model.functions]
-    for node in (node for body in bodies for node in _nodes(body)):
-        if node.domain not in STANDARD_DOMAINS and not _is_own_function(model, node):
-            text = f"The ONNX file uses the operator '{node.op_type[:40]}' of the domain '{node.domain[:40]}'"
-            raise PackageError(f"{text}; only operators of the ONNX standard are run.")
-    for tensor in (tensor for body in bodies for tensor in _tensors(body)):
-        if tensor.data_location == onnx.TensorProto.EXTERNAL or len(tensor.external_data):
+    if not model.graph.output or not model.graph.input:
+        raise PackageError("The ONNX file has no image that goes in, or none that comes out.")
+    for message in _messages(model):
+        if isinstance(message, onnx.NodeProto):
+            _check_operator(model, message)
+        elif isinstance(message, onnx.TensorProto) and (
+            message.data_location == onnx.TensorProto.EXTERNAL or len(message.external_data)
+        ):
             raise PackageError(
-                f"The ONNX file keeps its weights ('{tensor.name[:40]}') in another file; save it as one file."
+                f"The ONNX file keeps its weights ('{message.name[:40]}') in another file; save it as one file."
             )
+    _check_functions(model)
     weights = {tensor.name for tensor in model.graph.initializer}
     opset = max(entry.version for entry in model.opset_import if entry.domain in STANDARD_DOMAINS)
     inputs = tuple(_port(value) for value in model.graph.input if value.name not in weights)
     return Graph(inputs, tuple(_port(value) for value in model.graph.output), int(opset))
 
 
-def _is_own_function(model: Any, node: Any) -> bool:
-    """Functions that the file itself defines are made of operators that are looked at too."""
-    return any(f.domain == node.domain and f.name == node.op_type for f in model.functions)
+def _messages(root: Any) -> Iterator[Any]:
+    """Every message within one, wherever: graphs in attributes, functions, defaults of their attributes, tensors.
+
+    By what the format itself says of its fields, so that no place is left out.
+    """
+    waiting = [root]
+    while waiting:
+        message = waiting.pop()
+        yield message
+        for field, value in message.ListFields():
+            if field.message_type is not None:
+                waiting.extend(value if isinstance(value, Sequence) or hasattr(value, "__len__") else (value,))
 
 
-def _nodes(body: Any) -> Iterator[Any]:
-    """Every operator of a graph or function, and of the graphs within it (loops, branches)."""
-    for node in body.node:
-        yield node
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                yield from _nodes(inner)
+def _check_operator(model: Any, node: Any) -> None:
+    if node.domain not in STANDARD_DOMAINS and not _function_of(model, node):
+        text = f"The ONNX file uses the operator '{node.op_type[:40]}' of the domain '{node.domain[:40]}'"
+        raise PackageError(f"{text}; only operators of the ONNX standard are run.")
+    training = (
+        node.op_type == "Dropout" and len(node.input) > 2 and node.input[2] and not _is_false(model, node.input[2])
+    )
+    if node.op_type in RANDOM or training:
+        raise PackageError(
+            f"The ONNX file draws random numbers ('{node.op_type}') that no seed can repeat; export it with the noise "
+            "as a constant, or without."
+        )
 
 
-def _tensors(body: Any) -> Iterator[Any]:
-    """Every tensor that is stored in a graph or function: weights, constants, and those of graphs within it."""
-    for name in ("initializer", "sparse_initializer"):
-        for tensor in getattr(body, name, ()):
-            yield from (tensor.values, tensor.indices) if name == "sparse_initializer" else (tensor,)
-    for node in body.node:
-        for attribute in node.attribute:
-            yield from (attribute.t, *attribute.tensors)
-            for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
-                yield from (sparse.values, sparse.indices)
-            for inner in (attribute.g, *attribute.graphs):
-                yield from _tensors(inner)
+def _is_false(model: Any, name: str) -> bool:
+    """Whether a value is a constant of the graph that says no."""
+    constants = [t for t in model.graph.initializer if t.name == name]
+    constants += [a.t for n in model.graph.node if n.op_type == "Constant" and name in n.output for a in n.attribute]
+    return len(constants) == 1 and not any(constants[0].int32_data) and not any(constants[0].raw_data)
+
+
+def _check_functions(model: Any) -> None:
+    """Functions that a file defines stand in for nothing of the runtime's own, and unroll to a network of finite size.
+
+    Raises:
+        PackageError: one of a runtime's domain, one that calls itself, or operators without number.
+    """
+    for function in model.functions:
+        if function.domain.split(".")[0] in RUNTIME_DOMAINS:
+            text = f"The ONNX file defines '{function.name[:40]}' of the domain '{function.domain[:40]}'"
+            raise PackageError(f"{text}, which is a runtime's own; only operators of the ONNX standard are run.")
+    sizes: dict[int, int] = {}
+
+    def size(body: Any, above: tuple[int, ...]) -> int:
+        """Operators of a body with every function in it written out."""
+        total = 0
+        for node in (m for m in _messages(body) if type(m).__name__ == "NodeProto"):
+            function = _function_of(model, node)
+            if function is None:
+                total += 1
+                continue
+            key = id(function)
+            if key in above or len(above) > 64:
+                raise PackageError("The ONNX file has a function that calls itself.")
+            if key not in sizes:
+                sizes[key] = size(function, (*above, key))
+            total += sizes[key]
+            if total > MOST_OPERATORS:
+                raise PackageError(f"The ONNX file has more than {MOST_OPERATORS} operators.")
+        return total
+
+    size(model.graph, ())
+
+
+def _function_of(model: Any, node: Any) -> Any:
+    """The function of the file that an operator calls, None if it is none; its body is looked through too."""
+    for function in model.functions:
+        if (function.domain, function.name) == (node.domain, node.op_type):
+            return function
+    return None
 
 
 def _port(value: Any) -> Port:

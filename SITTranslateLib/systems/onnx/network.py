@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from SITTranslateLib.errors import PackageError
 from SITTranslateLib.systems.image_layout import ForeignImages
 from SITTranslateLib.systems.network import NetworkOutput, Progress
 from SITTranslateLib.systems.onnx.graph import NOT_INSTALLED, Graph, read_graph
+from SITTranslateLib.systems.onnx.process import OnnxProcess
 
 #: Maps that a 3D network may give besides the image, by parameter of the card: channels.
 _MAPS = {"velocity": 3, "displacement": 3, "intensity_change": 1}
@@ -60,7 +62,8 @@ class OnnxNetwork(nn.Module):
         graph = read_graph(content)
         self._input = input or graph.inputs[0].name if graph.inputs else input
         self._output = output or graph.outputs[0].name
-        self._attributes, self._scales = tuple(attributes), tuple(scales) or (1.0,) * len(attributes)
+        self._attributes = _names(attributes)
+        self._scales = _numbers(scales) or (1.0,) * len(self._attributes)
         others = [port.name for port in graph.inputs if port.name != self._input]
         self._attribute_input = attribute_input or (others[0] if others else "")
         self._maps = {
@@ -69,7 +72,7 @@ class OnnxNetwork(nn.Module):
         self._keeps_geometry = bool(keeps_geometry)
         self._check(graph, shape, others)
         self._at_once = graph.input(self._input).shape[0]
-        self._session = _session(content, device)
+        self._process = _process(content, device)
 
     def translate(
         self, image: Tensor, request: Mapping[str, float], affine: NDArray[np.float64], progress: Progress | None = None
@@ -108,11 +111,7 @@ class OnnxNetwork(nn.Module):
             if self._attribute_input:
                 values = [request.get(n, 0.0) / s for n, s in zip(self._attributes, self._scales, strict=True)]
                 feeds[self._attribute_input] = np.tile(np.array(values, np.float32), (portion, 1))
-            try:
-                results = self._session.run(wanted, feeds)
-            except Exception as error:
-                text = " ".join(str(error).split())[:160]
-                raise PackageError(f"The ONNX file cannot be run on this image: {text}.") from error
+            results = self._process.run(wanted, feeds)
             answers.append([result[: len(part)] for result in results])
         return answers[0] if len(answers) == 1 else [np.concatenate(columns) for columns in zip(*answers, strict=True)]
 
@@ -146,18 +145,20 @@ class OnnxNetwork(nn.Module):
             graph.output(name)
 
 
-def _session(content: bytes, device: torch.device) -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise PackageError(NOT_INSTALLED) from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 4
-    wanted = ["CUDAExecutionProvider"] if device.type == "cuda" else []
-    providers = [p for p in (*wanted, "CPUExecutionProvider") if p in onnxruntime.get_available_providers()]
-    try:
-        return onnxruntime.InferenceSession(content, options, providers=providers)
-    except Exception as error:
-        text = " ".join(str(error).split())[:160]
-        raise PackageError(f"onnxruntime does not accept the ONNX file: {text}.") from error
+def _names(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, (list, tuple)) or not all(isinstance(name, str) for name in value):
+        raise PackageError("The card's attributes of the ONNX file are not a list of names.")
+    return tuple(value)
+
+
+def _numbers(value: Any) -> tuple[float, ...]:
+    if not isinstance(value, (list, tuple)) or not all(isinstance(n, (int, float)) for n in value):
+        raise PackageError("The card's scales of the ONNX file are not a list of numbers.")
+    return tuple(float(n) for n in value)
+
+
+def _process(content: bytes, device: torch.device) -> OnnxProcess:
+    # Not imported here: it would take memory that the process does not share.
+    if find_spec("onnxruntime") is None:
+        raise PackageError(NOT_INSTALLED)
+    return OnnxProcess(content, torch.get_num_threads(), cuda=device.type == "cuda")

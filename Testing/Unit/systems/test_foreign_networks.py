@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +33,11 @@ from SITTranslateLib.translate.translation import FieldOrigin
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
 import onnx_files
+from onnx import helper
+from onnx.helper import make_node
+
+from SITTranslateLib.systems.onnx import process
+from SITTranslateLib.systems.onnx.process import OnnxProcess, reason_of
 
 SHAPE = (8, 10, 12)
 IMAGE = torch.from_numpy(np.random.default_rng(0).random((1, 1, *SHAPE), dtype=np.float32))
@@ -115,6 +125,54 @@ REFUSED: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "external data": (onnx_files.weights_elsewhere(ANY), {}, "in another file"),
     "external data in a branch": (onnx_files.weights_elsewhere(ANY, inside_branch=True), {}, "in another file"),
     "custom operator": (onnx_files.foreign_operator(ANY), {}, "'Gelu' of the domain 'com.microsoft'"),
+    "custom operator in a function": (
+        onnx_files.with_function(ANY, [make_node("Gelu", ["x"], ["y"], domain="com.microsoft")]), {}, "'com.microsoft'"
+    ),
+    "custom operator in a branch of a function": (
+        onnx_files.with_function(
+            ANY,
+            [make_node("If", ["x"], ["y"], **{
+                f"{side}_branch": onnx_files.graph_of([make_node("Gelu", ["x"], ["y"], domain="com.microsoft")])
+                for side in ("then", "else")})],
+        ), {}, "'com.microsoft'",
+    ),
+    "custom operator in a function's default": (
+        onnx_files.with_function(
+            ANY, [make_node("Neg", ["x"], ["y"])],
+            body=onnx_files.graph_of([make_node("Gelu", ["x"], ["y"], domain="com.microsoft")]),
+        ), {}, "'com.microsoft'",
+    ),
+    "external data in a function": (
+        onnx_files.with_function(ANY, [make_node("Constant", [], ["y"], value=onnx_files.tensor_elsewhere())]), {},
+        "in another file",
+    ),
+    "external data in a function's default": (
+        onnx_files.with_function(ANY, [make_node("Neg", ["x"], ["y"])], w=onnx_files.tensor_elsewhere()), {},
+        "in another file",
+    ),
+    "a function that stands in for a runtime's operator": (
+        onnx_files.with_function(ANY, [make_node("Neg", ["x"], ["y"])], domain="com.microsoft"), {}, "runtime's own"
+    ),
+    "operators without number": (onnx_files.doubling_functions(ANY, 40), {}, "more than 200000 operators"),
+    "a function that calls itself": (onnx_files.doubling_functions(ANY, 3, circle=True), {}, "calls itself"),
+    "random numbers": (
+        onnx_files.onnx_bytes([make_node("RandomNormalLike", ["image"], ["out"])], shape=ANY), {}, "random numbers"
+    ),
+    "random numbers with a seed of their own": (
+        onnx_files.onnx_bytes([make_node("RandomUniformLike", ["image"], ["out"], seed=3.0)], shape=ANY), {},
+        "random numbers",
+    ),
+    "random numbers in a function": (
+        onnx_files.with_function(ANY, [make_node("RandomNormalLike", ["x"], ["y"])]), {}, "random numbers"
+    ),
+    "dropout of a training": (
+        onnx_files.onnx_bytes(
+            [make_node("Dropout", ["image", "ratio", "training"], ["out"])],
+            {"ratio": np.array(0.5, np.float32), "training": np.array(True)}, shape=ANY,
+        ), {}, "random numbers",
+    ),
+    "attributes that are a number": (onnx_files.negative(ANY), {"attributes": 5}, "not a list of names"),
+    "scales that are text": (onnx_files.negative(ANY), {"attributes": ["age"], "scales": "x"}, "other than 0"),
     "text": (b"this is no network", {}, "cannot be read|holds no network"),
     "half precision": (onnx_files.negative(ANY, kind=10), {}, "FLOAT16"),
     "another grid": (onnx_files.negative([1, 1, 8, 10, 11]), {}, "its card's grid makes"),
@@ -133,6 +191,89 @@ def test_what_may_not_run_is_refused_in_a_sentence(why: str, tmp_path: Path) -> 
     with pytest.raises(PackageError, match=says) as refused:
         load_model(package(tmp_path, content, **parameters), "cpu")
     assert one_sentence(str(refused.value)), refused.value
+
+
+def test_a_dropout_that_does_nothing_is_no_random_number(tmp_path: Path) -> None:
+    content = onnx_files.onnx_bytes(
+        [make_node("Dropout", ["image", "ratio", "training"], ["out"])],
+        {"ratio": np.array(0.5, np.float32), "training": np.array(False)}, shape=ANY,
+    )  # fmt: skip
+    assert torch.equal(answer(tmp_path, content).translated, IMAGE)
+
+
+def test_a_function_of_standard_operators_is_run(tmp_path: Path) -> None:
+    content = onnx_files.with_function(ANY, [make_node("Neg", ["x"], ["y"])])
+    assert torch.equal(answer(tmp_path, content).translated, -IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("versions", "says"), [({"ir_version": 99}, "IR version: 99"), ({"opset": 99}, "(?i)opset 99")]
+)
+def test_a_file_that_is_too_new_says_so(versions: dict[str, int], says: str) -> None:
+    value = [helper.make_tensor_value_info(n, 1, ANY) for n in ("image", "out")]
+    graph = helper.make_graph([make_node("Identity", ["image"], ["out"])], "g", value[:1], value[1:])
+    imports = [helper.make_opsetid("", versions.get("opset", 17))]
+    made = helper.make_model(graph, opset_imports=imports, ir_version=versions.get("ir_version", 9))
+    with pytest.raises(PackageError, match=says) as refused:
+        OnnxProcess(made.SerializeToString(), 1)
+    assert ".cc" not in str(refused.value) and "onnxruntime::" not in str(refused.value)
+
+
+def test_the_reason_of_an_error_is_found_behind_code_file_and_function() -> None:
+    text = "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code returned while running Mul node. "
+    text += "Status Message: /src/core/op.h:5 void a::B(const x<int>&, (y)) [with T = float] left == right was false. "
+    assert reason_of(text).endswith("Status Message: left == right was false")
+    assert reason_of("plain words.") == "plain words" and "does not say" in reason_of("")
+
+
+# ------------------------------------------------------------------------------------------------ what never ends
+SMALL = {"image": np.ones((1, 1, 2, 2, 2), np.float32)}
+
+
+def test_an_endless_network_is_ended_and_another_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = OnnxProcess(onnx_files.endless(ANY), 1)
+    child = network._child
+    monkeypatch.setattr(process, "LONGEST_SECONDS", 0.5)
+    with pytest.raises(PackageError, match=r"longer than 0\.5 seconds"):
+        network.run(["out"], SMALL)
+    assert child is not None and child.poll() is not None and network._child is None
+
+
+def test_an_endless_network_hears_the_interrupt_of_a_terminal() -> None:
+    network = OnnxProcess(onnx_files.endless(ANY), 1)
+    child, before = network._child, time.monotonic()
+    threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        network.run(["out"], SMALL)
+    assert child is not None and child.poll() is not None and time.monotonic() - before < 5.0
+
+
+def test_an_endless_network_ends_with_whoever_started_it() -> None:
+    network = OnnxProcess(onnx_files.endless(ANY), 1)
+    child = network._child
+    assert child is not None and child.stdin is not None
+    header = {"outputs": ["out"], "feeds": [["image", [1, 1, 2, 2, 2]]], "bytes": 32}
+    child.stdin.write(json.dumps(header).encode() + b"\n" + SMALL["image"].tobytes())
+    child.stdin.flush()
+    time.sleep(0.2)
+    assert child.poll() is None
+    child.stdin.close()
+    assert child.wait(timeout=10.0) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded on Linux")
+def test_a_network_that_wants_all_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "MOST_BYTES", 512 << 20)
+    with pytest.raises(PackageError, match="more memory than it may have"):
+        OnnxProcess(onnx_files.greedy(ANY), 1).run(["out"], SMALL)
+
+
+def test_a_network_that_crashed_is_started_again() -> None:
+    network = OnnxProcess(onnx_files.negative(ANY), 1)
+    assert network._child is not None
+    network._child.kill()
+    network._child.wait()
+    assert (network.run(["out"], SMALL)[0] == -1).all()
 
 
 def test_an_altered_file_never_reaches_the_parser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
