@@ -15,7 +15,7 @@ import torch
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
 from SITTranslateLib.fields import tensors  # noqa: E402
-from SITTranslateLib.training.config import Data, Losses, Schedule, TrainingConfig  # noqa: E402
+from SITTranslateLib.training.recipes.sit.config import Data, Losses, Schedule, TrainingConfig  # noqa: E402
 
 AXES = np.eye(3) * 2.0
 SHAPE = (16, 16, 16)
@@ -69,8 +69,8 @@ def in_pairs() -> Iterator[Batch]:
 
 def main(folder: Path, processes: int, steps: int) -> None:
     """Train with the given number of processes; every step sees the same two balls."""
-    from SITTranslateLib.training.runs import launched_fabric
-    from SITTranslateLib.training.sit import train
+    from SITTranslateLib.training.recipes.sit.recipe import train
+    from SITTranslateLib.training.recipes.sit.runs import launched_fabric
 
     torch.set_num_threads(1)
     fabric = launched_fabric("cpu", devices=processes, precision="32-true")

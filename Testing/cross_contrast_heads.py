@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from SITTranslateLib.training.heads import CONTRASTS, Head
+from SITTranslateLib.training.engine.phantoms import CONTRASTS, Head
 
 #: Network units of each class (air, CSF, grey, white, soft, bone) in each contrast.
 UNITS = {

@@ -6,7 +6,7 @@ import numpy as np
 from cross_contrast_heads import UNITS, tiny_head
 
 from SITTranslateLib.segmentation import CLASSES
-from SITTranslateLib.training.plasticine_heads import AgeingHead
+from SITTranslateLib.training.recipes.plasticine.phantoms import AgeingHead
 from SITTranslateLib.volume import Grid, VectorField
 
 #: Class of ``SITTranslateLib.segmentation.CLASSES`` of each class of a tiny head (air, CSF, grey, white, soft, bone).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -23,8 +24,9 @@ def run_bench(
     large: Annotated[bool, typer.Option("--large", help="Growth up to 512^3: minutes, and about 8 GB.")] = False,
 ) -> None:
     """Measure the field engine and the whole path against peers: CPU-seconds, wall, errors, memory."""
+    find_benchmarks()
     try:
-        from SITTranslateLib.evaluation.bench import report, running
+        from benchmarks.speed import report, running
     except ImportError as error:
         raise InputError(f"The benchmark compares with {error.name}, which is not installed; install it.") from error
     # "--threads 1 2" and "--threads '1 2'" are the same.
@@ -37,7 +39,7 @@ def run_bench(
     with progress_bar("Benchmark") as progress:
         records = running.run_benchmark(only or (), counts, (size[0], size[1], size[2]), repeats, large, progress)
     if device:
-        from SITTranslateLib.evaluation.bench import inputs, on_device
+        from benchmarks.speed import inputs, on_device
 
         records += on_device.measure_on_device(inputs.make_inputs((size[0], size[1], size[2])), device, repeats)
     say(report.to_markdown(records))
@@ -49,6 +51,19 @@ def run_bench(
         (out / "bench.md").write_text(report.to_markdown(records), encoding="utf-8")
         if not report.draw(records, out / "bench.png"):
             say("No picture: it needs matplotlib and at least one comparison.", err=True)
+
+
+def find_benchmarks() -> None:
+    """Make the package ``benchmarks`` of a checkout importable; it is not part of an installation.
+
+    Raises:
+        InputError: the library does not lie in a checkout.
+    """
+    checkout = Path(__file__).resolve().parents[2]
+    if not (checkout / "benchmarks" / "speed" / "running.py").is_file():
+        raise InputError("The benchmarks are not installed; run 'sittranslate bench' from a source checkout.")
+    if str(checkout) not in sys.path:
+        sys.path.append(str(checkout))
 
 
 def _whole_numbers(text: str, option: str) -> list[int]:

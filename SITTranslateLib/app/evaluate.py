@@ -38,25 +38,25 @@ def evaluate(
 ) -> None:
     """Tables of a system: held-out simulated scans (--labels, --run), real scans (--scans, --model)."""
     if system in ("sa-unit", "sasan"):
-        from SITTranslateLib.app.evaluate_contrasts import evaluate_contrasts
+        from SITTranslateLib.training.recipes.cross_contrast.evaluate import evaluate_contrasts
 
         usual = "T1w>T2w" if system == "sa-unit" else "T1w>CT"
         evaluate_contrasts(run or [], out, labels, cache or out, segmenter, scans, between or usual, fluid)
         say(f"Written to {out}")
         return
     if system == "gate":
-        from SITTranslateLib.app.evaluate_gate import evaluate_gate
+        from SITTranslateLib.training.recipes.contrast_classifiers.evaluate import evaluate_gate
 
         evaluate_gate(out, labels, scans, model, pairs)
         return
     if system == "plasticine":
-        from SITTranslateLib.app.evaluate_plasticine import evaluate_plasticine
+        from SITTranslateLib.training.recipes.plasticine.evaluate import evaluate_plasticine
 
         evaluate_plasticine(run or [], out, labels, cache or out, pairs)
         say(f"Written to {out}")
         return
     if system == "aldm":
-        from SITTranslateLib.app.evaluate_aldm import evaluate_aldm
+        from SITTranslateLib.training.recipes.aldm.evaluate import evaluate_aldm
 
         evaluate_aldm(run or [], out, labels, cache or out, scans, pairs)
         say(f"Written to {out}")
@@ -75,9 +75,10 @@ def evaluate(
 
 
 def _on_simulated_scans(labels: Path, out: Path, run: list[str], pairs: int, cache: Path | None) -> None:
-    from SITTranslateLib.evaluation import sit_report, sit_table
-    from SITTranslateLib.training.pairs import SHAPE
-    from SITTranslateLib.training.runs import finished_network, prepared_subjects
+    from SITTranslateLib.training.recipes.sit import report as sit_report
+    from SITTranslateLib.training.recipes.sit import table as sit_table
+    from SITTranslateLib.training.recipes.sit.data import SHAPE
+    from SITTranslateLib.training.recipes.sit.runs import finished_network, prepared_subjects
 
     networks = {name: finished_network(Path(folder)) for name, _, folder in (entry.partition("=") for entry in run)}
     subjects = prepared_subjects(labels, sit_report.HELD_OUT, (cache or out) / "subjects")
@@ -91,7 +92,7 @@ def _on_simulated_scans(labels: Path, out: Path, run: list[str], pairs: int, cac
 def _on_real_scans(scans: Path, out: Path, model: str) -> None:
     from rich.progress import track
 
-    from SITTranslateLib.evaluation import ageing_on_real_scans as ageing
+    from SITTranslateLib.training.recipes.sit import real_scans as ageing
     from SITTranslateLib.translate.model import load_model
 
     loaded = load_model(model)

@@ -55,33 +55,33 @@ class _Training:
 
 def _training_of(config: str, **wanted: int | None) -> _Training:
     """The training that a config asks for; a room of networks is imported only where it is."""
-    from SITTranslateLib.training.cross_contrast_config import is_cross_contrast, read_cross_contrast
+    from SITTranslateLib.training.recipes.cross_contrast.config import is_cross_contrast, read_cross_contrast
 
     if is_cross_contrast(config):
-        from SITTranslateLib.training import cross_contrast_runs
+        from SITTranslateLib.training.recipes.cross_contrast import runs as cross_contrast_runs
 
         return _Training(read_cross_contrast(config, **wanted), cross_contrast_runs.run)
-    from SITTranslateLib.training import structure
+    from SITTranslateLib.training.recipes.segmentation import recipe as structure
 
     if structure.is_structure(config):
         read = structure.read_structure(config, **wanted)
         return _Training(read, structure.run, then="the weights are {out}/weights.safetensors.")
-    from SITTranslateLib.training.plasticine_config import is_plasticine, read_plasticine
+    from SITTranslateLib.training.recipes.plasticine.config import is_plasticine, read_plasticine
 
     if is_plasticine(config):
-        from SITTranslateLib.training import plasticine_runs
+        from SITTranslateLib.training.recipes.plasticine import runs as plasticine_runs
 
         plan = read_plasticine(config, **wanted)
         guided = plan.network.get("guide", "structure") == "structure"
         return _Training(plan, plasticine_runs.run, {"tissues": plasticine_runs.tissue_weights() if guided else None})
-    from SITTranslateLib.training.aldm_config import is_aldm, read_aldm
+    from SITTranslateLib.training.recipes.aldm.config import is_aldm, read_aldm
 
     if is_aldm(config):
-        from SITTranslateLib.training import aldm
+        from SITTranslateLib.training.recipes.aldm import recipe as aldm
 
         return _Training(read_aldm(config, **wanted), aldm.run)
-    from SITTranslateLib.training import runs
-    from SITTranslateLib.training.config import read_config
+    from SITTranslateLib.training.recipes.sit import runs
+    from SITTranslateLib.training.recipes.sit.config import read_config
 
     return _Training(read_config(config, **wanted), runs.run, in_parallel=True)
 
@@ -96,7 +96,7 @@ def publish(
     ] = None,
 ) -> None:
     """Make a model package of a finished run."""
-    from SITTranslateLib.training.publishing import publish as write
+    from SITTranslateLib.training.engine.publishing import publish as write
 
     config, weights = _finished(run)
     measured: list[dict[str, Any]] = json.loads(figures.read_text(encoding="utf-8")) if figures else []
@@ -106,21 +106,21 @@ def publish(
 
 def _finished(run: Path) -> tuple[Any, Any]:
     """Config and weights to ship of a run of any system."""
-    from SITTranslateLib.training.cross_contrast import finished, is_run_between_contrasts
+    from SITTranslateLib.training.recipes.cross_contrast.recipe import finished, is_run_between_contrasts
 
     if is_run_between_contrasts(run):
         config, network = finished(run)
         return config, network.state_dict()
-    from SITTranslateLib.training import plasticine
+    from SITTranslateLib.training.recipes.plasticine import recipe as plasticine
 
     if plasticine.is_plasticine_run(run):
         made, painter = plasticine.finished(run)
         return made, painter.state_dict()
-    from SITTranslateLib.training import aldm
+    from SITTranslateLib.training.recipes.aldm import recipe as aldm
 
     if aldm.is_aldm_run(run):
         trained, translator = aldm.finished(run)
         return trained, translator.state_dict()
-    from SITTranslateLib.training.runs import finished_run
+    from SITTranslateLib.training.recipes.sit.runs import finished_run
 
     return finished_run(run)

@@ -1,7 +1,7 @@
 """Estimated fields: for any pair of scans, where did the anatomy go? Always labelled, always with a floor.
 
 A registration sees some motion where there is none, most of all across contrasts. How much was measured on simulated
-pairs that did not move (``calibration``) and travels with every estimated field as its floor.
+pairs that did not move (``benchmarks/calibration.py``) and travels with every estimated field as its floor.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Grey values become ranks, so that neither units nor a transfer curve matter. Cou
 ridge, on a slope or in a plain (against the mean of its surroundings, two sizes of them, in the inner and the outer
 brain): grey matter is a thin bright ribbon on FLAIR and a thin dark one on T1w. Added are the mean ranks in blocks of
 the whole head. One hidden layer, learned from simulated scans by
-``SITTranslateLib.training.contrast_classifiers``, weighs all that;
+``SITTranslateLib.training.recipes.contrast_classifiers.recipe``, weighs all that;
 its numbers stand in ``contrast_picture.json``, and NumPy runs it in some hundredths of a second.
 """
 

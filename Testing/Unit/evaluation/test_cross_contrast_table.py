@@ -17,7 +17,7 @@ from SITTranslateLib.evaluation.baselines import fit_transfer_curve, mean_image
 from SITTranslateLib.evaluation.cross_contrast_table import Case, Prediction, as_markdown, figures_of, summarise
 from SITTranslateLib.evaluation.real_pairs import case_of as real_case
 from SITTranslateLib.evaluation.real_pairs import pairs_in
-from SITTranslateLib.training.held_out import case_of
+from SITTranslateLib.training.engine.held_out import case_of
 
 SLAB = slice(0, 16)
 

@@ -16,7 +16,7 @@ from SITTranslateLib.app.main import run
 from SITTranslateLib.errors import InputError, PackageError
 from SITTranslateLib.files import write_volume
 from SITTranslateLib.packages import Attribute, ModelCard, NetworkGrid, Package, System, write_package
-from SITTranslateLib.training.publishing import CARDS
+from SITTranslateLib.training.engine.config import card_file
 from SITTranslateLib.translate.model import load_model
 from SITTranslateLib.translate.normalisation import ARBITRARY
 from SITTranslateLib.translate.pipeline import translate
@@ -173,7 +173,7 @@ def test_the_command_line_says_what_was_asked_for(
 
 
 def test_the_shipped_card_is_valid() -> None:
-    raw = tomllib.loads((CARDS / "brain-contrasts.toml").read_text(encoding="utf-8"))
+    raw = tomllib.loads(card_file("brain-contrasts").read_text(encoding="utf-8"))
     card = ModelCard.from_dict(raw | {
         "schema_version": 1, "system": {"name": "aldm", "parameters": NETWORK}, "figures": [],
         "training": {"data": "none", "simulated": True},

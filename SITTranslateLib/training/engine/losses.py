@@ -1,0 +1,21 @@
+"""What every objective hands back, and losses that several recipes share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass
+class Outcome:
+    """Terms by name (unweighted), and pairs (real, fake) by discriminator."""
+
+    terms: dict[str, Tensor] = field(default_factory=dict)
+    judged: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the mask, which is broadcast over channels."""
+    weight = mask.expand_as(values)
+    return (values * weight).sum() / weight.sum().clamp(min=1.0)

@@ -1,0 +1,170 @@
+"""A training run of ALDM, or of the regression it is held against, as a TOML file; config and seed make the weights."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.training.engine.config import config_file
+from SITTranslateLib.training.recipes.aldm.phantoms import CONTRASTS, ContrastPool
+
+#: ``any_regression``: a U-Net between the same contrasts that is told the answer, on the same heads.
+SYSTEMS = ("aldm", "any_regression")
+STAGES = {"aldm": ("autoencoder", "ms_spade", "diffusion", "detail"), "any_regression": ("regression",)}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: how long, how fast, on what.
+
+    Attributes:
+        steps: updates; 0 leaves the stage out.
+        rate: of Adam, after a warm-up down along half a cosine to 2 %.
+        targets: contrasts made of each source a step (blocks a step of the autoencoder).
+        block: side of what is decoded and compared, voxels, a multiple of 8.
+        squared: differences count by their squares. The mean of all that may be is best then, and not its median:
+            where skull may be bone or air, what lies between them.
+        brain: how many times more than ``Course.brain_weight`` says a voxel of the brain counts.
+    """
+
+    steps: int
+    rate: float = 1e-3
+    targets: int = 3
+    block: int = 64
+    squared: bool = False
+    brain: float = 1.0
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Weight of each term; 0 leaves it out.
+
+    Attributes:
+        voxel: L1 (of a ``squared`` stage L2, times ten) of decoded images, a voxel of the brain counting
+            ``Course.brain_weight`` times.
+        gradient: the same of their differences between neighbours, which a blurred edge has too little of.
+        latent: L1 or L2 of latents; in the diffusion always L2 of the clean latent.
+        cycle: of the switchable generator, there and back, in the latent.
+        adversarial: least squares on decoded blocks, in the second stage.
+    """
+
+    voxel: float = 1.0
+    gradient: float = 0.5
+    latent: float = 1.0
+    cycle: float = 0.1
+    adversarial: float = 0.0
+
+
+@dataclass(frozen=True)
+class Course:
+    """What all stages have in common.
+
+    Attributes:
+        average: of the weights that are kept.
+        brain_weight, strip: as for the other cross-contrast systems.
+        settle: share of the autoencoder's steps before there is a codebook.
+        unquantised: share of the autoencoder's blocks that are decoded without rounding to the codebook.
+        drawn: share of the detail stage's latents that come from the diffusion and not from the preview.
+        detail_steps: of that diffusion.
+        decoded_diffusion: the diffusion learns from decoded blocks as well as from latents.
+    """
+
+    average: float = 0.98
+    brain_weight: float = 2.0
+    strip: float = 0.4
+    settle: float = 0.25
+    unquantised: float = 0.5
+    drawn: float = 0.7
+    detail_steps: int = 2
+    decoded_diffusion: bool = False
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class ALDMConfig:
+    """One run; ``network`` are the parameters of the system's network."""
+
+    name: str
+    system: str
+    network: dict[str, Any]
+    heads: ContrastPool
+    stages: dict[str, Stage]
+    terms: Terms = field(default_factory=Terms)
+    course: Course = field(default_factory=Course)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def paints(self) -> bool:
+        """Whether the network begins with the scan in the target's brightness."""
+        return bool(self.network.get("paint", False))
+
+    @property
+    def steps(self) -> int:
+        """Of all stages."""
+        return sum(stage.steps for stage in self.stages.values())
+
+    def at(self, step: int) -> tuple[str, int]:
+        """Name of the stage that a step of the run belongs to, and the step within it; the last one at the end."""
+        for name, stage in self.stages.items():
+            if step < stage.steps:
+                return name, step
+            step -= stage.steps
+        return list(self.stages)[-1], self.stages[list(self.stages)[-1]].steps
+
+
+def is_aldm(path: str | Path) -> bool:
+    """Whether a config (a path or a built-in name) is one of this file's."""
+    try:
+        file = config_file(path)
+        return tomllib.loads(file.read_text(encoding="utf-8")).get("system") in SYSTEMS
+    except (InputError, tomllib.TOMLDecodeError):
+        return False
+
+
+def read_aldm(path: str | Path, *, seed: int | None = None, steps: int | None = None) -> ALDMConfig:
+    """The config at a path, or a built-in one by name; ``steps`` is the number of steps of every stage.
+
+    Raises:
+        InputError: no such config, or a key it does not know.
+    """
+    file = config_file(path)
+    try:
+        return aldm_from_dict(tomllib.loads(file.read_text(encoding="utf-8")), seed=seed, steps=steps)
+    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise InputError(f"The training config '{file.name}' is not understood: {error}.") from error
+
+
+def aldm_from_dict(raw: dict[str, Any], *, seed: int | None = None, steps: int | None = None) -> ALDMConfig:
+    """A config from plain types.
+
+    Raises:
+        InputError: stages or contrasts that there are not.
+    """
+    known = STAGES[raw["system"]]
+    unknown = [name for name in raw["stages"] if name not in known]
+    if unknown:
+        raise InputError(f"The stage '{unknown[0][:40]}' is not one of {', '.join(known)}.")
+    others = [name for name in raw["network"]["contrasts"] if name not in CONTRASTS]
+    if others:
+        raise InputError(f"The contrast '{others[0][:40]}' is not simulated; use some of {', '.join(CONTRASTS)}.")
+    stages = {
+        name: Stage(**(raw["stages"][name] | ({} if steps is None else {"steps": steps})))
+        for name in known
+        if name in raw["stages"]
+    }
+    course = raw.get("course", {}) | ({} if seed is None else {"seed": seed})
+    heads: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw["heads"].items()}
+    return ALDMConfig(
+        name=raw["name"],
+        system=raw["system"],
+        network=raw["network"],
+        heads=ContrastPool(**heads),
+        stages=stages,
+        terms=Terms(**raw.get("terms", {})),
+        course=Course(**course),
+    )

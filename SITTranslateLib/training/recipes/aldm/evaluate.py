@@ -1,0 +1,129 @@
+"""The tables of ALDM, for ``sittranslate evaluate aldm``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.training.engine.progress import say
+
+#: Directions that the steps are tried on.
+TRIED = (("T1w", "T2w"), ("T2w", "FLAIR"))
+
+
+def evaluate_aldm(
+    runs: Sequence[str], out: Path, labels: Path | None, cache: Path, scans: Path | None, heads: int
+) -> None:
+    """Held-out simulated heads (``labels``), and with ``scans`` real ones; ``runs``: ALDM=FOLDER, regression=FOLDER.
+
+    Args:
+        heads: held-out heads a direction.
+    """
+    from SITTranslateLib.systems.aldm.network import ALDMNetwork
+    from SITTranslateLib.training.recipes.aldm.recipe import finished
+
+    folders = dict(entry.partition("=")[::2] for entry in runs)
+    unknown = sorted(set(folders) - {"ALDM", "regression"})
+    if unknown or "ALDM" not in folders:
+        raise InputError("Give the runs as --run ALDM=FOLDER and, if there is one, --run regression=FOLDER.")
+    if labels is None and scans is None:
+        raise InputError("There is nothing to evaluate: give --labels, or --scans.")
+    config, network = finished(Path(folders["ALDM"]))
+    if not isinstance(network, ALDMNetwork):
+        raise InputError(f"The run '{Path(folders['ALDM']).name}' is not one of ALDM.")
+    regression = finished(Path(folders["regression"]))[1] if "regression" in folders else None
+    out.mkdir(parents=True, exist_ok=True)
+    if labels is not None and scans is None:
+        _simulated(config, network, regression, out, labels, cache, heads)
+    if scans is not None:
+        _real(config, network, regression, out, labels, cache, scans)
+
+
+def _simulated(config: Any, network: Any, regression: Any, out: Path, labels: Path, cache: Path, heads: int) -> None:
+    from SITTranslateLib.training.engine.held_out import MAPS, whole_cases_of
+    from SITTranslateLib.training.recipes.aldm import table as tables
+    from SITTranslateLib.training.recipes.aldm.phantoms import ContrastPool, heads_of
+
+    held_out = partial(whole_cases_of, heads_of(ContrastPool(MAPS, heads=heads, seed=2026), labels, cache))
+    training = partial(whole_cases_of, heads_of(config.heads, labels, cache)[:12])
+    ways = tables.directions(network.contrasts)
+    rows = tables.direction_table(training, held_out, ways, tables.methods_of(network, regression))
+    _write(out, "directions", tables.as_markdown(rows), [vars(row) for row in rows])
+    better = tables.better_than_the_curve(rows)
+    say(f"Better than the transfer curve in {sum(better.values())} of {len(better)} directions.")
+    _write(out, "better-than-the-curve", json.dumps(better, indent=1), better)
+    tried = [way for way in TRIED if way in ways] or ways[:2]
+    cases = [case for way in tried for case in held_out(*way)]
+    steps = tables.step_table(network, cases)
+    _write(out, "steps", tables.steps_as_markdown(steps), steps)
+    (out / "figures.json").write_text(json.dumps(_card_figures(rows), indent=1), encoding="utf-8")
+    paid = tables.cost(network)
+    _write(out, "cost", "\n".join(f"| {name} | {value:.2f} |" for name, value in paid.items()), paid)
+
+
+def _real(config: Any, network: Any, regression: Any, out: Path, labels: Path | None, cache: Path, scans: Path) -> None:
+    from SITTranslateLib.evaluation.cross_contrast_report import baselines, matched, own_curve
+    from SITTranslateLib.evaluation.cross_contrast_table import Prediction
+    from SITTranslateLib.evaluation.real_pairs import by_person, case_of
+    from SITTranslateLib.packages import NetworkGrid
+    from SITTranslateLib.training.engine.held_out import whole_cases_of
+    from SITTranslateLib.training.recipes.aldm import table as tables
+    from SITTranslateLib.training.recipes.aldm.phantoms import SHAPE, SPACING_MM, heads_of
+    from SITTranslateLib.translate.normalisation import in_own_units
+
+    training = [] if labels is None else heads_of(config.heads, labels, cache)[:12]
+    rows = []
+    for name, files in by_person(scans).items():
+        for source, target in tables.directions([c for c in network.contrasts if c in files]):
+            case = case_of(name, files[source], files[target], target, NetworkGrid(SPACING_MM, SHAPE))
+            known = baselines(_like(whole_cases_of(training, source, target), case)) if training else {}
+            nothing = {"do nothing": lambda case: Prediction(in_own_units(case.source, case.target))}
+            methods = {
+                **nothing,
+                **known,
+                "transfer curve of this very pair": own_curve,
+                **tables.methods_of(network, regression),
+            }
+            for method, do in methods.items():
+                figures = tables.figures_of(case, matched(do)(case).image)
+                rows.append(tables.Row(f"{name}, {source} to {target}", method, figures))
+    if not rows:
+        raise InputError(f"There is nobody with two of the contrasts below '{scans.name}'.")
+    _write(out, f"real-{scans.name}", tables.as_markdown(rows), [vars(row) for row in rows])
+
+
+def _like(cases: list[Any], case: Any) -> list[Any]:
+    """Training cases with skull if the case has one, without if not."""
+    return [c for c in cases if c.stripped == case.stripped]
+
+
+def _write(out: Path, name: str, text: str, records: Any) -> None:
+    (out / f"{name}.md").write_text(text, encoding="utf-8")
+    (out / f"{name}.json").write_text(json.dumps(records, indent=1), encoding="utf-8")
+    say(text)
+
+
+def _card_figures(rows: Sequence[Any]) -> list[dict[str, Any]]:
+    """PSNR and SSIM of each target, mean over the MR contrasts that it is made from, beside doing nothing."""
+    found: dict[tuple[str, str, str], list[float]] = {}
+    for row in rows:
+        source, _, target = row.direction.partition(" to ")
+        if "CT" not in (source, target):
+            for figure in ("psnr", "ssim"):
+                found.setdefault((target, figure, row.method), []).append(row.figures[figure])
+    return [
+        {
+            "name": f"{title} in the brain, {target} from the other MR contrasts",
+            "value": round(sum(values) / len(values), 3),
+            "unit": unit,
+            "baseline": round(sum(found[target, figure, "do nothing"]) / len(values), 3),
+            "note": "held-out simulated scans",
+        }
+        for figure, title, unit in (("psnr", "PSNR", "dB"), ("ssim", "SSIM", ""))
+        for (target, of, method), values in found.items()
+        if method == "ALDM" and of == figure
+    ]

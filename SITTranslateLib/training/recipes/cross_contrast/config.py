@@ -1,0 +1,158 @@
+"""A training run between two contrasts as a TOML file; config and seed reproduce the weights."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.training.engine.config import config_file
+from SITTranslateLib.training.engine.phantoms import PhantomSet
+
+SYSTEMS = ("sa_unit", "sasan", "regression")
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Weight of each term; 0 leaves it out.
+
+    Attributes:
+        voxel: distance to the clean scan of the same head in the other contrast (paired only).
+        self_reconstruction, cycle: of UNIT; ``cycle`` of SASAN is L1 + (1 - SSIM).
+        kl, kl_cycle: mean square of the latent (its variance is 1), first and after translation.
+        usual: distance to the tissue classes of the scan, each painted as bright as it is in a scan of another head
+            in the other contrast: it tells which tissue is bright, which a critic and a cycle cannot.
+        adversarial: least-squares GAN on images, all scales.
+        identity: a scan that already has the target's contrast stays as it is.
+        segmentation, segmentation_fake: cross-entropy and Dice of the source, and of its translation.
+        consistency: the translation is attended to as the source was.
+        orthogonality: of the attention maps.
+        class_adversarial: on the class probabilities of the contrast without labels.
+        latent_adversarial: on the codes of the two directions.
+    """
+
+    voxel: float = 0.0
+    self_reconstruction: float = 0.0
+    cycle: float = 0.0
+    kl: float = 0.0
+    kl_cycle: float = 0.0
+    usual: float = 0.0
+    adversarial: float = 0.0
+    identity: float = 0.0
+    segmentation: float = 0.0
+    segmentation_fake: float = 0.0
+    consistency: float = 0.0
+    orthogonality: float = 0.0
+    class_adversarial: float = 0.0
+    latent_adversarial: float = 0.0
+
+
+@dataclass(frozen=True)
+class Course:
+    """How long, how fast, on what.
+
+    Attributes:
+        batch: slice stacks (or blocks) a step.
+        charbonnier: width of the penalty's smooth kink; 0 for L1.
+        noise: standard deviation added to UNIT's latent while training.
+        paired_share: share of the unpaired batches' heads that come with their partner and a voxel term.
+        matched_slices: unpaired slices lie within this many of each other; negative for anywhere.
+        cycle_every: the cycle and the self reconstruction, which double a step's cost, are only gone round at every
+            such step.
+        usual_first, usual_last: steps over which the ``usual`` term falls, and the share of its weight that it falls
+            to; the critics wake up after it.
+        ramp: share of the steps over which the adversarial terms wake up.
+        attention_first: steps in which only the attention module learns, from the labels.
+        attention_rate: factor of its rate after that (0 freezes it, as the released trainer does).
+        brain_weight: how much more a voxel of the brain counts than one of the rest of the head.
+        block: size of a 3D network's training blocks.
+    """
+
+    steps: int = 3000
+    batch: int = 4
+    rate: float = 4e-4
+    critic_rate: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    average: float = 0.998
+    charbonnier: float = 1e-3
+    noise: float = 0.0
+    paired_share: float = 0.0
+    matched_slices: int = 2
+    cycle_every: int = 1
+    usual_first: int = 0
+    usual_last: float = 0.0
+    ramp: float = 0.1
+    attention_first: int = 0
+    attention_rate: float = 1.0
+    brain_weight: float = 2.0
+    strip: float = 0.4
+    critic_width: int = 24
+    critic_scales: int = 2
+    critic_spectral: bool = True
+    block: int = 48
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class CrossContrastConfig:
+    """One run; ``network`` are the parameters of the system's network.
+
+    ``paired`` False: the two contrasts come from different heads, as where no person has both.
+    """
+
+    name: str
+    system: str
+    source: str
+    target: str
+    paired: bool
+    network: dict[str, Any]
+    heads: PhantomSet
+    terms: Terms = field(default_factory=Terms)
+    course: Course = field(default_factory=Course)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def is_cross_contrast(path: str | Path) -> bool:
+    """Whether a config (a path or a built-in name) trains one of this file's systems."""
+    try:
+        file = config_file(path)
+        return tomllib.loads(file.read_text(encoding="utf-8")).get("system") in SYSTEMS
+    except (InputError, tomllib.TOMLDecodeError):
+        return False
+
+
+def read_cross_contrast(path: str | Path, **overrides: Any) -> CrossContrastConfig:
+    """The config at a path, or a built-in one by name; ``overrides`` that are not None replace parts of the course.
+
+    Raises:
+        InputError: no such config, or a key it does not know.
+    """
+    file = config_file(path)
+    try:
+        return cross_contrast_from_dict(tomllib.loads(file.read_text(encoding="utf-8")), **overrides)
+    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise InputError(f"The training config '{file.name}' is not understood: {error}.") from error
+
+
+def cross_contrast_from_dict(raw: dict[str, Any], **overrides: Any) -> CrossContrastConfig:
+    """A config from plain types."""
+
+    def plain(part: dict[str, Any]) -> dict[str, Any]:
+        return {key: tuple(value) if isinstance(value, list) else value for key, value in part.items()}
+
+    given = {key: value for key, value in overrides.items() if value is not None}
+    return CrossContrastConfig(
+        name=raw["name"],
+        system=raw["system"],
+        source=raw["source"],
+        target=raw["target"],
+        paired=raw["paired"],
+        network=raw["network"],
+        heads=PhantomSet(**plain(raw["heads"])),
+        terms=Terms(**raw.get("terms", {})),
+        course=Course(**(plain(raw.get("course", {})) | given)),
+    )

@@ -1,0 +1,169 @@
+"""A training run of Plasticine as a TOML file: stage by stage; config and seed reproduce the weights."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.training.engine.config import config_file
+from SITTranslateLib.training.recipes.plasticine.phantoms import AgeingPool
+
+SYSTEMS = ("plasticine", "plasticine_paper")
+TRAINED = ("renderer", "deformation", "regression")
+MAPS = ("labels", "predicted", "mixed")
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Weight of each term of the deformation's losses; 0 leaves it out.
+
+    Attributes:
+        structure: mean square difference of the moved structure map and the target's, both ways.
+        correlation: 1 - local normalised cross-correlation of the same, both ways, on half the resolution.
+        information: minus mutual information of the scans themselves, both ways (the paper's).
+        motion: L1 to the simulation's own motion, mm; 0 in the paper's setting, where nobody knows it.
+        membrane, bending: mean square of first (1) and second (1/mm) derivatives of the velocity.
+        alignment: first features of the source alone to those with the target.
+    """
+
+    structure: float = 0.0
+    correlation: float = 0.0
+    information: float = 0.0
+    motion: float = 0.0
+    membrane: float = 0.0
+    bending: float = 0.0
+    alignment: float = 0.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of a run.
+
+    Attributes:
+        train: renderer (algorithm 1), deformation (algorithm 2; the renderer only lends its noise), or regression (a
+            renderer that is shown the source scan of the same head, for the tables).
+        steps, rate: how long and how fast.
+        maps: structure maps from the simulation's own tissues, from the tissue network, or from either in turn.
+        paired: the deformation's target is the same head later, or another head (the paper's).
+        together: share of the deformation's steps in which the switch lets the target in.
+        years: smallest and largest change of age.
+        strip: share of heads whose skull is taken off.
+        aged: share of the renderer's heads that are moved first, since it will paint on moved maps.
+        hardest: share of the renderer's steps at the noise level that sampling starts from.
+        block: size of the renderer's training blocks ``(K, J, I)``, even; empty for whole heads.
+        brain_weight: how much more a voxel of the brain counts.
+        terms: of the deformation.
+    """
+
+    train: str
+    steps: int
+    rate: float = 1e-3
+    maps: str = "labels"
+    paired: bool = True
+    together: float = 0.5
+    years: tuple[float, float] = (5.0, 30.0)
+    strip: float = 0.4
+    aged: float = 0.3
+    hardest: float = 0.5
+    block: tuple[int, ...] = ()
+    brain_weight: float = 3.0
+    terms: Terms = field(default_factory=Terms)
+
+
+@dataclass(frozen=True)
+class PlasticineConfig:
+    """One run.
+
+    Attributes:
+        network: the parameters of the system's network.
+        motion: package of the same source whose deformation network is taken over; empty to begin with none.
+    """
+
+    name: str
+    network: dict[str, Any]
+    heads: AgeingPool
+    stages: tuple[Stage, ...]
+    average: float = 0.995
+    seed: int = 0
+    system: str = SYSTEMS[0]
+    motion: str = ""
+
+    @property
+    def steps(self) -> int:
+        """Of all stages."""
+        return sum(stage.steps for stage in self.stages)
+
+    @property
+    def needs_tissue_network(self) -> bool:
+        return any(stage.maps != "labels" for stage in self.stages)
+
+    def stage_at(self, step: int) -> tuple[int, int]:
+        """Which stage a step of the whole run belongs to, and the step within it."""
+        for number, stage in enumerate(self.stages):
+            if step < stage.steps:
+                return number, step
+            step -= stage.steps
+        return len(self.stages), step
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def is_plasticine(path: str | Path) -> bool:
+    """Whether a config (a path or a built-in name) trains Plasticine."""
+    try:
+        file = config_file(path)
+        return tomllib.loads(file.read_text(encoding="utf-8")).get("system") in SYSTEMS
+    except (InputError, tomllib.TOMLDecodeError):
+        return False
+
+
+def read_plasticine(path: str | Path, *, seed: int | None = None, steps: int | None = None) -> PlasticineConfig:
+    """The config at a path, or a built-in one by name; ``steps`` replaces those of every stage.
+
+    Raises:
+        InputError: no such config, or a key it does not know.
+    """
+    file = config_file(path)
+    try:
+        raw = tomllib.loads(file.read_text(encoding="utf-8"))
+        if seed is not None:
+            raw["seed"] = seed
+        if steps is not None:
+            raw["stages"] = [stage | {"steps": steps} for stage in raw["stages"]]
+        return plasticine_from_dict(raw)
+    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise InputError(f"The training config '{file.name}' is not understood: {error}.") from error
+
+
+def plasticine_from_dict(raw: dict[str, Any]) -> PlasticineConfig:
+    """A config from plain types.
+
+    Raises:
+        InputError: a stage trains something that there is not.
+    """
+
+    def plain(part: dict[str, Any]) -> dict[str, Any]:
+        return {key: tuple(value) if isinstance(value, list) else value for key, value in part.items()}
+
+    stages = tuple(Stage(**(plain(stage) | {"terms": Terms(**stage.get("terms", {}))})) for stage in raw["stages"])
+    for stage in stages:
+        if stage.train not in TRAINED or stage.maps not in MAPS:
+            raise InputError(f"A stage trains one of {', '.join(TRAINED)} on one of the maps {', '.join(MAPS)}.")
+        if stage.train == "deformation" and not any(
+            (stage.terms.structure, stage.terms.correlation, stage.terms.information, stage.terms.motion)
+        ):
+            raise InputError("A deformation stage needs a term that says where to go: structure, for example.")
+    return PlasticineConfig(
+        name=raw["name"],
+        network=raw["network"],
+        heads=AgeingPool(**plain(raw["heads"])),
+        stages=stages,
+        average=raw.get("average", 0.995),
+        seed=raw.get("seed", 0),
+        system=raw.get("system", SYSTEMS[0]),
+        motion=raw.get("motion", ""),
+    )

@@ -1,0 +1,185 @@
+"""Simulated heads for Plasticine on the 2 mm grid: their contrasts, what every voxel is made of, how the head ages.
+
+Made once, kept on disk, read whole: a training step takes a head, and its follow-up after any number of years is the
+same head moved by its own ageing velocity.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from SITTranslateLib import fields
+from SITTranslateLib.segmentation import CLASS_OF_LABEL, CLASSES
+from SITTranslateLib.simulation import Subject, brain_mask, draw_scanner
+from SITTranslateLib.simulation.rendering import class_shares, clean_images, place
+from SITTranslateLib.simulation.tissue import draw_tissues
+from SITTranslateLib.training.engine.phantoms import clean_units, network_units
+from SITTranslateLib.training.engine.progress import steps_with_progress
+from SITTranslateLib.training.recipes.sit.data import SHAPE, SPACING_MM
+from SITTranslateLib.volume import Grid, VectorField, Volume
+
+#: Of every pool that does not ask for others.
+CONTRASTS = ("T1w", "T2w")
+
+
+@dataclass(frozen=True)
+class AgeingPool:
+    """Which heads: label maps, how many, how they vary.
+
+    Attributes:
+        maps: names of label maps, taken in turn.
+        heads: how many are simulated.
+        scanner: range that scanners are drawn from.
+        lesion_load_ml: of half of the heads, uniform; the others have none.
+        shape: of the 2 mm grid ``(K, J, I)``, multiples of 4.
+        seed: of all of it.
+        contrasts: T1w, T2w and, after them, CT if asked for: head ``n`` has the same MR scans with and without.
+    """
+
+    maps: tuple[str, ...]
+    heads: int = 48
+    scanner: str = "training"
+    lesion_load_ml: tuple[float, float] = (0.0, 15.0)
+    shape: tuple[int, int, int] = SHAPE
+    seed: int = 1
+    contrasts: tuple[str, ...] = CONTRASTS
+
+    @property
+    def key(self) -> str:
+        """Of everything but how many: head ``n`` is the same in a smaller and a larger pool."""
+        what = {name: value for name, value in asdict(self).items() if name != "heads"}
+        if self.contrasts == CONTRASTS:
+            # Pools were kept before there was a choice.
+            del what["contrasts"]
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, eq=False)
+class AgeingHead:
+    """One head, arrays ``(K, J, I)`` on the 2 mm grid.
+
+    Attributes:
+        scans, clean: by contrast, in network units for the whole head (CT: of ``HOUNSFIELD``).
+        stripped: by contrast, the linear map ``(gain, shift)`` from whole-head units to those of the stripped brain.
+        shares: of each tissue class ``(classes, K, J, I)``, 0 to 255.
+        labels: FreeSurfer's and SynthSeg's numbers.
+        mask: what skull stripping leaves.
+        velocity: of ageing, mm per decade, RAS, of the motion, on its own 4 mm grid.
+    """
+
+    name: str
+    scans: dict[str, NDArray[np.float16]]
+    clean: dict[str, NDArray[np.float16]]
+    stripped: dict[str, tuple[float, float]]
+    shares: NDArray[np.uint8]
+    labels: NDArray[np.int16]
+    mask: NDArray[np.uint8]
+    velocity: VectorField
+    affine: NDArray[np.float64]
+
+    @property
+    def grid(self) -> Grid:
+        return Grid(self.labels.shape, self.affine)  # type: ignore[arg-type]
+
+    def image(self, contrast: str, *, clean: bool = False, strip: bool = False) -> NDArray[np.float32]:
+        """A scan in network units; of the brain alone, in the units of a stripped brain, if ``strip``."""
+        values = (self.clean if clean else self.scans)[contrast].astype(np.float32)
+        if not strip:
+            return values
+        gain, shift = self.stripped[contrast]
+        return np.where(self.mask > 0, gain * values + shift, np.float32(0.0))
+
+    def tissue_shares(self, *, strip: bool = False) -> NDArray[np.float32]:
+        """Shares of the classes, 0 to 1; what stripping takes away is outside."""
+        shares = self.shares.astype(np.float32) / 255.0
+        if strip:
+            shares *= self.mask > 0
+            shares[0] += self.mask == 0
+        return shares
+
+    def sampling(self, years: float) -> VectorField:
+        """Where each voxel of the head ``years`` later comes from, mm."""
+        velocity = VectorField(self.velocity.array * np.float32(years / 10.0), self.velocity.affine)
+        return fields.resample_field(fields.exponential(velocity, -1.0), self.grid)
+
+
+def ageing_heads(subjects: Sequence[Subject], pool: AgeingPool, cache: Path) -> list[AgeingHead]:
+    """The heads of a pool, simulated when first asked for, then read from ``cache``."""
+    folder = cache / f"ageing-heads-{pool.key}"
+    heads = []
+    with steps_with_progress("ageing heads", 0, pool.heads) as advance:
+        for index in range(pool.heads):
+            place_ = folder / f"{index:03d}"
+            if not place_.is_dir():
+                _simulate(subjects[index % len(subjects)], pool, index, place_)
+            heads.append(read_head(place_))
+            advance({})
+    return heads
+
+
+def are_there(pool: AgeingPool, cache: Path) -> bool:
+    """Whether all heads of a pool have been simulated."""
+    return all((cache / f"ageing-heads-{pool.key}" / f"{index:03d}").is_dir() for index in range(pool.heads))
+
+
+def read_head(folder: Path) -> AgeingHead:
+    """A head from its folder."""
+    about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+    with np.load(folder / "head.npz") as stored:
+        arrays = dict(stored)
+    return AgeingHead(
+        name=about["name"],
+        scans={c: arrays[c] for c in about["stripped"]},
+        clean={c: arrays[f"{c}_clean"] for c in about["stripped"]},
+        stripped={c: (float(g), float(s)) for c, (g, s) in about["stripped"].items()},
+        shares=arrays["shares"],
+        labels=arrays["labels"],
+        mask=arrays["mask"],
+        velocity=VectorField(arrays["velocity"], np.array(about["velocity_affine"])),
+        affine=np.array(about["affine"]),
+    )
+
+
+def _simulate(subject: Subject, pool: AgeingPool, index: int, folder: Path) -> None:
+    rng = np.random.default_rng([pool.seed, index])
+    load = float(rng.uniform(*pool.lesion_load_ml)) if rng.random() < 0.5 else 0.0
+    t1w = "T1w" if rng.random() < 0.7 else "T1w_spoiled"
+    grid = Grid.centred(subject.centre, pool.shape, SPACING_MM)
+    head = place(subject, grid, rng, deform=True, lesions=load > 0)
+    tissues = draw_tissues(rng)
+    mask = brain_mask(head.labels)
+    arrays: dict[str, NDArray] = {}
+    stripped = {}
+    for contrast in pool.contrasts:
+        sequence = t1w if contrast == "T1w" else contrast
+        scanner = draw_scanner(pool.scanner, rng).for_contrast(sequence)
+        (clean,) = clean_images(head, sequence, tissues, scanner, (load,))
+        scan = scanner.acquire(Volume(clean, grid.affine), rng).array
+        units, stripped[contrast] = network_units(scan, mask, contrast)
+        arrays[contrast] = units.astype(np.float16)
+        arrays[f"{contrast}_clean"] = clean_units(clean, scan, contrast).astype(np.float16)
+    arrays["shares"] = np.rint(255.0 * class_shares(head, CLASS_OF_LABEL, len(CLASSES))).astype(np.uint8)
+    arrays["labels"] = head.labels.array
+    arrays["mask"] = mask.astype(np.uint8)
+    arrays["velocity"] = head.deformation.velocity.array
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    np.savez(part / "head.npz", allow_pickle=False, **arrays)
+    about = {
+        "name": subject.name,
+        "stripped": stripped,
+        "affine": grid.affine.tolist(),
+        "velocity_affine": head.deformation.affine.tolist(),
+        "lesions_ml": load,
+    }
+    (part / "about.json").write_text(json.dumps(about), encoding="utf-8")
+    part.replace(folder)

@@ -1,0 +1,104 @@
+"""The benchmark runs, its records are complete, and a wrong answer cannot win."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.speed import report
+from benchmarks.speed.inputs import LONGEST_MM, make_inputs
+from benchmarks.speed.measuring import run_race
+from benchmarks.speed.on_device import measure_on_device
+from benchmarks.speed.races import RACES
+from benchmarks.speed.running import run_benchmark
+from SITTranslateLib import fields
+from SITTranslateLib.app.bench import run_bench
+from SITTranslateLib.errors import InputError
+
+SHAPE = (40, 44, 42)
+KEYS = {"name", "peer", "ours_cpu_s", "peer_cpu_s", "ratio", "tolerance", "max_error", "threads", "shape"}
+
+
+def test_every_race_runs_and_agrees(tmp_path) -> None:
+    records = run_benchmark(list(RACES), [1, 2], SHAPE, repeats=1)
+    assert {r.name for r in records} >= set(RACES)
+    for record in records:
+        assert record.max_error <= record.tolerance, record
+        assert record.ratio == pytest.approx(record.peer_cpu_s / record.ours_cpu_s)
+    assert all(set(r) >= KEYS for r in json.loads(report.to_json(records)))
+    assert report.to_markdown(records).count("sit-layer |") == 4
+    pytest.importorskip("matplotlib")
+    assert report.draw(records, tmp_path / "bench.png")
+    assert (tmp_path / "bench.png").stat().st_size > 5000
+
+
+def test_figures_without_a_peer_run() -> None:
+    records = {r.name: r for r in run_benchmark(["slider", "opening"], [1], SHAPE, repeats=1)}
+    assert records["slider"].max_error <= records["slider"].tolerance
+    assert records["opening"].reached is not None
+    assert "slider" in report.to_markdown(list(records.values()))
+
+
+def test_the_whole_path_is_measured_with_the_shipped_model() -> None:
+    names = ["translate-overhead", "segment-table-whole", "network"]
+    records = {r.name: r for r in run_benchmark(names, [1], (64, 72, 64), repeats=1)}
+    assert records["translate-overhead"].ours_cpu_s > records["translate-overhead"].details["network_cpu_s"] > 0.1
+    assert records["segment-table-whole"].details["segments"] == 100
+    assert records["second-apply"].details["percent"] > 0
+    assert records["network float32"].details["velocity_off_max_mm"] == 0
+    # Narrow numbers must show, and stay below what anyone could see.
+    assert 0 < records["network bfloat16"].details["velocity_off_max_mm"] < 0.1
+
+
+def test_a_wrong_answer_is_no_result() -> None:
+    inputs = make_inputs((32, 32, 32))
+    race = RACES["exp-full"](inputs)[0]
+    wrong = replace(race, ours=lambda: fields.exponential(inputs.velocity, 1.0, 7))
+    with pytest.raises(AssertionError, match=r"above 0\.001"):
+        run_race(wrong, 1, 1)
+
+
+def test_inputs_are_what_the_goals_say() -> None:
+    inputs = make_inputs((30, 32, 34))
+    assert inputs.velocity.magnitude().max() == pytest.approx(LONGEST_MM, rel=1e-4)
+    np.testing.assert_array_equal(inputs.velocity.array, make_inputs((30, 32, 34)).velocity.array)
+
+
+def test_what_cannot_be_measured_is_refused(tmp_path) -> None:
+    with pytest.raises(InputError, match="sit-layer"):
+        run_benchmark(["nothing"])
+    with pytest.raises(InputError, match="24 voxels"):
+        run_benchmark(["exp-full"], shape=(8, 8, 8))
+    with pytest.raises(InputError, match="--threads"):
+        run_bench(threads="many")
+
+
+def test_the_command_writes_its_records(tmp_path, capsys) -> None:
+    run_bench(only=["jacobian"], json_file=tmp_path / "b.json", threads="1", shape="32 32 32", repeats=1)
+    names = [r["name"] for r in json.loads((tmp_path / "b.json").read_text())]
+    assert names == ["jacobian", "jacobian"]
+    assert "ratio (CPU)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "device", ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
+)
+def test_a_device_is_measured_and_held_against_the_cpu(device: str) -> None:
+    records = measure_on_device(make_inputs(SHAPE), device, repeats=2)
+    assert [r.name.split(" on ")[0] for r in records] == [
+        "exp", "Jacobian map", "warp", "SIT layer at half resolution", "slider",
+    ]  # fmt: skip
+    for record in records:
+        assert record.ours_wall_s > 0
+        assert 0 < record.bandwidth_share < 1.5
+        assert record.max_error is None or record.max_error <= record.tolerance
+    assert "slider on" in report.to_markdown(records)
+
+
+def test_a_device_that_is_not_there() -> None:
+    with pytest.raises(InputError, match="no device"):
+        measure_on_device(make_inputs((32, 32, 32)), "cuda:7", repeats=1)
