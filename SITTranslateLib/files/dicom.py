@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from numpy.typing import NDArray
 
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.files.headers import LARGEST_SCAN
+from SITTranslateLib.files import isolated
+from SITTranslateLib.files.image import StoredImage
+from SITTranslateLib.files.stream import LARGEST_SCAN
 
 _POSITION, _ORIENTATION, _SERIES = "0020|0032", "0020|0037", "0020|000e"
 #: Share of the slice distance by which one gap may differ from the others.
@@ -22,7 +25,31 @@ def is_dicom(path: Path) -> bool:
         return file.read(4) == b"DICM"
 
 
-def read_series(path: Path) -> sitk.Image:
+def read_series(path: Path) -> StoredImage:
+    """The image of the only series in a folder, or of the series that a file belongs to.
+
+    Raises:
+        InputError: no series, several series, slices missing, doubled or sheared (gantry tilt).
+    """
+    found = isolated.read_elsewhere(path)
+    return StoredImage(*(read_here(path) if found is None else found))
+
+
+def read_here(path: Path) -> tuple[NDArray[np.generic], NDArray[np.float64]]:
+    """As :func:`read_series`, in this process: voxels ``(T, K, J, I, C)`` and the affine to RAS mm."""
+    image = _read(path)
+    affine = np.eye(4)
+    array = sitk.GetArrayFromImage(image)
+    if image.GetDimension() == 3:
+        affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
+        affine[:3, 3] = image.GetOrigin()
+    else:
+        array = array[np.newaxis]
+    array = array[np.newaxis] if image.GetNumberOfComponentsPerPixel() > 1 else array[np.newaxis, ..., np.newaxis]
+    return array, np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+
+
+def _read(path: Path) -> sitk.Image:
     """The image of the only series in a folder, or of the series that a file belongs to.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Reading a file in a process of its own, which may crash, hang or run out of memory without harm to this one.
+"""Reading DICOM in a process of its own, which may crash, hang or run out of memory without harm to this one.
 
 ``python -m SITTranslateLib.files.isolated`` reads a request as one JSON line and answers with one JSON line and the
 voxels. They pass through pipes, so nothing is left on a disk whoever dies first.
@@ -28,10 +28,8 @@ MOST_BYTES = 24 << 30
 _LIBRARY_PARENT = Path(__file__).resolve().parents[2]
 
 
-def read_elsewhere(
-    path: Path, frame: int | None = None, *, labels: bool = False, vectors: bool = False
-) -> tuple[NDArray[np.generic], NDArray[np.float64]] | None:
-    """Voxels (and components) as ``[k, j, i]`` and the affine to RAS mm, read by another process.
+def read_elsewhere(path: Path) -> tuple[NDArray[np.generic], NDArray[np.float64]] | None:
+    """Voxels ``(T, K, J, I, C)`` and the affine to RAS mm, read by another process.
 
     Returns:
         None where no other process can be started; the caller then reads for itself.
@@ -40,10 +38,10 @@ def read_elsewhere(
         InputError: the reader refused the file, crashed, or did not end.
     """
     about = f"The folder '{path.name}'" if path.is_dir() else f"'{path.name}'"
-    request = json.dumps({"path": str(path.absolute()), "frame": frame, "labels": labels, "vectors": vectors})
+    request = json.dumps({"path": str(path.absolute())})
     variables = dict(os.environ)
     variables["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_LIBRARY_PARENT), variables.get("PYTHONPATH", "")]))
-    command = [_python(), "-m", "SITTranslateLib.files.isolated"]
+    command = [_python(), "-P", "-m", "SITTranslateLib.files.isolated"]
     try:
         child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=variables
@@ -127,11 +125,11 @@ def serve(request: dict[str, Any], answers: int) -> None:
 
         resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    from SITTranslateLib.files.reading import read_here
+    from SITTranslateLib.files.dicom import read_here
 
     path, content = Path(request["path"]), memoryview(b"")
     try:
-        array, affine = read_here(path, request["frame"], labels=request["labels"], vectors=request["vectors"])
+        array, affine = read_here(path)
         said: dict[str, Any] = {"kind": array.dtype.str, "shape": array.shape, "affine": affine.tolist()}
         voxels = np.ascontiguousarray(array)
         content = voxels.reshape(-1).view(np.uint8).data

@@ -4,36 +4,29 @@ from __future__ import annotations
 
 import gzip
 import os
-import re
 import secrets
-import struct
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from SITTranslateLib.errors import InputError
+from SITTranslateLib.files import nifti, nrrd
 from SITTranslateLib.files.reading import LPS_RAS
 from SITTranslateLib.volume import Volume
 
 #: More frames than any scanner makes; a header that says more is damaged.
 MOST_FRAMES = 10_000
-#: Largest NRRD header that is looked at.
-_LONGEST_HEADER = 1 << 20
 
 
 def frame_count(path: Path) -> int:
-    """Frames of a NIfTI or NRRD file by its header alone; 1 for 3D files and for what is not understood.
-
-    The header is read here and not by ITK, which a damaged one can crash.
-    """
-    name = path.name.lower()
+    """Frames of a NIfTI or NRRD file by its header alone; 1 for 3D files and for what is not understood."""
     try:
-        count = _nifti_frames(path) if name.endswith((".nii", ".nii.gz")) else 1
-        if name.endswith((".nrrd", ".nhdr")):
-            count = _nrrd_frames(path)
-    except (OSError, EOFError, ValueError, struct.error, zlib.error):
+        if nifti.is_named_so(path):
+            count = nifti.frame_count(path)
+        else:
+            count = nrrd.frame_count(path) if path.name.lower().endswith((".nrrd", ".nhdr")) else 1
+    except InputError:
         return 1
     return count if 1 <= count <= MOST_FRAMES else 1
 
@@ -92,25 +85,3 @@ def write_sequence(frames: Sequence[Volume], path: str | os.PathLike[str], index
     finally:
         part.unlink(missing_ok=True)
     return target
-
-
-def _nifti_frames(path: Path) -> int:
-    with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    with gzip.open(path, "rb") if packed else path.open("rb") as opened:
-        head = opened.read(348)
-    order = "<" if struct.unpack("<i", head[:4])[0] == 348 else ">"
-    dims = struct.unpack(order + "8h", head[40:56])
-    return int(dims[4]) if dims[0] == 4 else 1
-
-
-def _nrrd_frames(path: Path) -> int:
-    with path.open("rb") as file:
-        head = file.read(_LONGEST_HEADER)
-    text = re.split(rb"\r?\n\r?\n", head, maxsplit=1)[0].decode("latin-1")
-    fields = dict(re.findall(r"^(sizes|kinds): *(.*?)\s*$", text, flags=re.MULTILINE))
-    sizes, kinds = fields.get("sizes", "").split(), fields.get("kinds", "").split()
-    if len(sizes) != 4 or not text.startswith("NRRD"):
-        return 1
-    lists = [int(size) for size, kind in zip(sizes, kinds, strict=False) if kind == "list"]
-    return lists[0] if lists else 1

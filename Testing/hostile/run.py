@@ -87,9 +87,7 @@ def main(first: int, last: int, results: Path) -> None:
             log.flush()
 
 
-def read_by_fork(
-    path: Path, frame: int | None = None, *, labels: bool = False, vectors: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
+def read_by_fork(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Stands in for ``isolated.read_elsewhere``: the same reading process, forked."""
     from SITTranslateLib.files import isolated
 
@@ -101,7 +99,7 @@ def read_by_fork(
         signal.signal(signal.SIGPROF, signal.SIG_DFL)
         _wind(LONGEST_WORK - 5, LONGEST_WAIT - 5)
         try:
-            isolated.serve({"path": str(path), "frame": frame, "labels": labels, "vectors": vectors}, sending)
+            isolated.serve({"path": str(path)}, sending)
         except BaseException:
             os._exit(1)
         os._exit(0)

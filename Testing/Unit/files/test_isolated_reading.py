@@ -1,4 +1,4 @@
-"""What is not plain is read by a process of its own: the same voxels, and a crash there is a sentence here."""
+"""DICOM is read by a process of its own; odd names, long paths, bombs and crossed headers are sentences."""
 
 from __future__ import annotations
 
@@ -14,40 +14,7 @@ from hostile import seeds, series
 from tiny_model import one_sentence
 
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.files import isolated, read_field, read_volume, write_field, write_volume
-from SITTranslateLib.files.plain import is_plain
-from SITTranslateLib.files.reading import read_here, read_labels
-from SITTranslateLib.volume import VectorField
-
-
-@pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".nrrd", ".mha"])
-def test_what_we_and_SimpleITK_write_is_plain(ending: str, tmp_path: Path) -> None:
-    written = write_volume(seeds.scan(), tmp_path / f"ours{ending}")
-    assert is_plain(written)
-    assert is_plain(seeds.write_single(tmp_path, ending, np.int16))
-    np.testing.assert_allclose(read_volume(written).array, seeds.scan().array)
-
-
-def test_fields_are_plain(tmp_path: Path) -> None:
-    field = VectorField(np.random.default_rng(0).normal(size=(5, 6, 7, 3)), seeds.scan().affine)
-    for ending in (".nrrd", ".mha"):
-        written = write_field(field, tmp_path / f"field{ending}")
-        assert is_plain(written)
-        np.testing.assert_allclose(read_field(written).array, field.array, atol=1e-6)
-
-
-@pytest.mark.parametrize("labels", [False, True])
-def test_another_process_reads_the_same(labels: bool, tmp_path: Path) -> None:
-    path = seeds.write_single(tmp_path, ".gipl", np.int16)
-    assert not is_plain(path)
-    array, affine = read_here(path, labels=labels)
-    found = isolated.read_elsewhere(path, labels=labels)
-    assert found is not None
-    np.testing.assert_array_equal(found[0], array)
-    np.testing.assert_array_equal(found[1], affine)
-    assert found[0].dtype == array.dtype
-    if labels:
-        np.testing.assert_array_equal(read_labels(path)[0], array)
+from SITTranslateLib.files import isolated, read_volume
 
 
 def crashing(folder: Path) -> Path:
@@ -57,8 +24,8 @@ def crashing(folder: Path) -> Path:
     return path
 
 
-def test_a_crash_of_the_reader_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"damaged|cannot be read|not a scan") as caught:
+def test_a_header_that_crashes_MetaIO_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not made of whole numbers") as caught:
         read_volume(crashing(tmp_path))
     assert one_sentence(str(caught.value))
 
@@ -67,14 +34,13 @@ def test_a_reader_that_hangs_is_stopped(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(isolated, "LONGEST_SECONDS", 0.05)
     started = time.monotonic()
     with pytest.raises(InputError, match="takes longer"):
-        isolated.read_elsewhere(seeds.write_single(tmp_path, ".gipl"))
+        isolated.read_elsewhere(seeds.write_series(tmp_path))
     assert time.monotonic() - started < 5
 
 
 def test_without_another_process_it_is_read_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolated, "_python", lambda: str(tmp_path / "no-python"))
-    path = seeds.write_single(tmp_path, ".gipl")
-    assert read_volume(path).shape == seeds.scan().shape
+    assert read_volume(seeds.write_series(tmp_path)).shape == (14, 17, 15)
 
 
 def test_DICOM_with_missing_slices_says_how_many(tmp_path: Path) -> None:
