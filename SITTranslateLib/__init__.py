@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from SITTranslateLib.translate.model import load_model
     from SITTranslateLib.translate.pipeline import translate
     from SITTranslateLib.translate.saving import read_translation, save_translation
-    from SITTranslateLib.translate.translation import FieldOrigin, Provenance, Translation
+    from SITTranslateLib.translation import FieldOrigin, Provenance, Translation
     from SITTranslateLib.volume import Grid, VectorField, Volume
 
 #: The same as in ``pyproject.toml`` (a test compares); Slicer holds the library without pip's metadata.
@@ -27,12 +27,12 @@ __version__ = "0.1.0"
 
 #: Public name to where it lives.
 _PUBLIC: dict[str, tuple[str, str]] = {
-    "FieldOrigin": ("SITTranslateLib.translate.translation", "FieldOrigin"),
+    "FieldOrigin": ("SITTranslateLib.translation", "FieldOrigin"),
     "Grid": ("SITTranslateLib.volume", "Grid"),
     "InputError": ("SITTranslateLib.errors", "InputError"),
     "PackageError": ("SITTranslateLib.errors", "PackageError"),
-    "Provenance": ("SITTranslateLib.translate.translation", "Provenance"),
-    "Translation": ("SITTranslateLib.translate.translation", "Translation"),
+    "Provenance": ("SITTranslateLib.translation", "Provenance"),
+    "Translation": ("SITTranslateLib.translation", "Translation"),
     "VectorField": ("SITTranslateLib.volume", "VectorField"),
     "Volume": ("SITTranslateLib.volume", "Volume"),
     "load_model": ("SITTranslateLib.translate.model", "load_model"),

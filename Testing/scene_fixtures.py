@@ -9,7 +9,7 @@ from synthetic_translation import head, synthetic_translation
 
 from SITTranslateLib.scene.headless.application import Application, application
 from SITTranslateLib.scene.headless.messages import MessageCatcher
-from SITTranslateLib.translate.translation import Translation
+from SITTranslateLib.translation import Translation
 from SITTranslateLib.volume import Volume
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from SITTranslateLib import fields
-from SITTranslateLib.translate.translation import FieldOrigin, Provenance, Translation
+from SITTranslateLib.translation import FieldOrigin, Provenance, Translation
 from SITTranslateLib.volume import Grid, VectorField, Volume
 
 CENTRE = np.array([5.0, -8.0, 12.0])

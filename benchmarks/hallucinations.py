@@ -19,7 +19,7 @@ from SITTranslateLib import fields
 from SITTranslateLib.traceability.estimate import estimated_translation, translation_of_pair
 from SITTranslateLib.traceability.explanation import explain
 from SITTranslateLib.traceability.segments import UNEXPLAINED_ABOVE
-from SITTranslateLib.translate.translation import FieldOrigin, Translation
+from SITTranslateLib.translation import FieldOrigin, Translation
 from SITTranslateLib.volume import Volume
 
 SHARE_OF_RANGE = 0.25

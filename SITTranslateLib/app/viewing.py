@@ -48,7 +48,7 @@ def view_result(
                 if Path(place).is_file() and Path(place).suffix != ".json":
                     raise InputError(f"'{Path(place).name}' is no result; to translate it first, say --model NAME.")
                 translation = opened(Path(place), host)
-        for words in translation.provenance.get("warnings", ()):
+        for words in translation.provenance.warnings:
             say(f"Warning: {words}", err=True)
 
         def ready(address: str) -> None:

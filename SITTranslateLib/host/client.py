@@ -23,13 +23,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.host import protocol
 from SITTranslateLib.host.process import Worker, WorkerProcess
 from SITTranslateLib.host.protocol import Event, Failure, Request
-from SITTranslateLib.host.results import HostedTranslation, files_of, hosted_translation
+from SITTranslateLib.host.results import described_translation, files_of
 from SITTranslateLib.host.signals import Signal
+from SITTranslateLib.translation import Translation
 from SITTranslateLib.volume import VectorField, Volume
 
 #: A cancelled job has this long to stop by itself; then its process is killed (together under two seconds).
@@ -90,7 +92,8 @@ class HostClient:
         self._folder: Path | None = None
         self._jobs: dict[int, Job] = {}
         self._last_id = 0
-        self._known: dict[str, dict[str, Any]] = {}
+        # What the worker calls each translation and where its arrays lie, for as long as somebody holds it.
+        self._known: WeakKeyDictionary[Translation, dict[str, Any]] = WeakKeyDictionary()
 
     def __enter__(self) -> HostClient:
         return self
@@ -162,13 +165,13 @@ class HostClient:
         if not job.started:
             self._fail(job, HostError(Failure.CANCELLED, "Cancelled."))
 
-    def forget(self, translation: HostedTranslation) -> None:
+    def forget(self, translation: Translation) -> None:
         """Remove a translation's files; it can no longer be recomposed, traced or measured."""
-        about = self._known.pop(translation.key, None)
+        about = self._known.pop(translation, None)
         if about is None or self._folder is None:
             return
         if self._worker is not None:
-            self._worker.send(protocol.encode({"request": Request.FORGET, "id": 0, "key": translation.key}))
+            self._worker.send(protocol.encode({"request": Request.FORGET, "id": 0, "key": about["key"]}))
         for file in files_of(about):
             (self._folder / file).unlink(missing_ok=True)
 
@@ -196,10 +199,10 @@ class HostClient:
     def _outgoing(self, folder: Path, value: Any) -> Any:
         if isinstance(value, (Volume, VectorField)):
             return protocol.put(folder, value)
-        if isinstance(value, HostedTranslation):
-            if value.key not in self._known:
+        if isinstance(value, Translation):
+            if value not in self._known:
                 raise InputError("This result is no longer held; translate the scan again.")
-            return self._known[value.key]
+            return self._known[value]
         return value
 
     def _send(self, job: Job) -> None:
@@ -261,8 +264,8 @@ class HostClient:
         folder = self._private_folder()
         if kind in (Request.TRANSLATE, Request.ESTIMATE, Request.RESTORE):
             about = result["translation"]
-            translation = hosted_translation(folder, about)
-            self._known[translation.key] = about
+            translation = described_translation(folder, about)
+            self._known[translation] = about
             return translation
         if kind is Request.RECOMPOSE:
             taken = {n: protocol.take_volume(folder, result[n], remove=True) for n in ("translated", "jacobian")

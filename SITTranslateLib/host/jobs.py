@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.host import protocol
 from SITTranslateLib.host.devices import available_devices
 from SITTranslateLib.host.protocol import Request
-from SITTranslateLib.host.results import describe_translation
+from SITTranslateLib.host.results import describe_translation, described_translation
 from SITTranslateLib.host.worker import NoRoomError, Teller
 from SITTranslateLib.packages import find
 from SITTranslateLib.translate.contrast import guess
@@ -25,7 +24,7 @@ from SITTranslateLib.translate.head import locate_head
 from SITTranslateLib.translate.model import LoadedModel, choose_device, load_model
 from SITTranslateLib.translate.pipeline import software_versions, translate
 from SITTranslateLib.translate.suitability import check_suitability
-from SITTranslateLib.translate.translation import FieldOrigin, Provenance, Translation
+from SITTranslateLib.translation import FieldOrigin, Provenance, Translation
 from SITTranslateLib.volume import Volume
 
 #: Models kept warm, and translations kept ready for the slider; older ones are read from the folder again.
@@ -156,7 +155,7 @@ class Jobs:
             **parts,
             origin=FieldOrigin(request["field_origin"]),
             recomposition_error=float(request["recomposition_error"]),
-            provenance=_provenance(request["provenance"]),
+            provenance=Provenance.from_dict(request["provenance"]),
         )
         return self._described(request, translation, tell)
 
@@ -214,7 +213,7 @@ class Jobs:
         """A translation of before: from memory, or from the folder after this worker took over from another."""
         key = str(about["key"])
         if key not in self._ready:
-            self._keep(key, _read_back(self._folder, about))
+            self._keep(key, described_translation(self._folder, about))
         return self._ready[key]
 
     def _with_retries(self, once: Callable[[bool], Translation], device: str, tell: Teller) -> Translation:
@@ -251,31 +250,3 @@ def _free_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-
-
-def _read_back(folder: Path, about: dict[str, Any]) -> Translation:
-    from SITTranslateLib.host.results import hosted_translation
-
-    hosted = hosted_translation(folder, about)
-    parts = {n: getattr(hosted, n) for n in hosted.__dataclass_fields__ if n not in ("key", "provenance")}
-    assert is_dataclass(Translation)
-    return Translation(
-        **{
-            **parts,
-            "field_origin": FieldOrigin(hosted.field_origin),
-            "provenance": _provenance(hosted.provenance),
-        }
-    )
-
-
-def _provenance(record: dict[str, Any]) -> Provenance:
-    """A record that was JSON in between.
-
-    Raises:
-        InputError: it lacks something, or holds what no record holds.
-    """
-    sequences = {name: tuple(record.get(name, ())) for name in ("forced", "warnings")}
-    try:
-        return Provenance(**{**record, **sequences})
-    except TypeError as error:
-        raise InputError("The record of how this result was made cannot be read; translate the scan again.") from error

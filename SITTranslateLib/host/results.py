@@ -2,46 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from SITTranslateLib.errors import InputError
 from SITTranslateLib.host import protocol
+from SITTranslateLib.translation import FIELD_PARTS, VOLUME_PARTS, FieldOrigin, Provenance, Translation
 from SITTranslateLib.volume import VectorField, Volume
 
-VOLUMES = ("source", "translated", "jacobian", "intensity_change")
-FIELDS = ("velocity", "motion", "sampling")
 
+def describe_translation(folder: Path, key: str, translation: Translation) -> dict[str, Any]:
+    """Write a translation's arrays to the folder and say where they are: all of them, or none.
 
-@dataclass(frozen=True, eq=False)
-class HostedTranslation:
-    """A translation as the client has it: the same parts as ``Translation``, without the engine that made them.
-
-    ``key`` names it to the worker, which can recompose, trace and measure it for as long as it is not forgotten.
-    """
-
-    key: str
-    source: Volume
-    translated: Volume
-    velocity: VectorField | None
-    motion: VectorField | None
-    sampling: VectorField | None
-    jacobian: Volume | None
-    intensity_change: Volume | None
-    field_origin: str
-    recomposition_error: float
-    provenance: dict[str, Any]
-    extras: dict[str, Volume] = field(default_factory=dict)
-    steps: tuple[str, ...] = ()
-
-
-def describe_translation(folder: Path, key: str, translation: Any) -> dict[str, Any]:
-    """Write a ``Translation``'s arrays to the folder and say where they are: all of them, or none.
+    Args:
+        key: names the translation to the worker, which can recompose, trace and measure it until it is forgotten.
 
     Raises:
         InputError: the folder cannot be written.
     """
-    provenance = translation.provenance
     written: list[str] = []
 
     def put(data: Volume | VectorField) -> dict[str, Any]:
@@ -50,8 +28,8 @@ def describe_translation(folder: Path, key: str, translation: Any) -> dict[str, 
         return about
 
     try:
-        volumes = {n: put(v) for n in VOLUMES if (v := getattr(translation, n)) is not None}
-        fields = {n: put(v) for n in FIELDS if (v := getattr(translation, n)) is not None}
+        volumes = {p.name: put(v) for p in VOLUME_PARTS if (v := getattr(translation, p.name)) is not None}
+        fields = {p.name: put(v) for p in FIELD_PARTS if (v := getattr(translation, p.name)) is not None}
         extras = {n: put(v) for n, v in translation.extras.items()}
     except BaseException:
         for file in written:
@@ -63,29 +41,34 @@ def describe_translation(folder: Path, key: str, translation: Any) -> dict[str, 
         "fields": fields,
         "extras": extras,
         "steps": list(translation.steps),
-        "field_origin": str(getattr(translation.field_origin, "value", translation.field_origin)),
+        "field_origin": translation.field_origin.value,
         "recomposition_error": translation.recomposition_error,
-        "provenance": provenance if isinstance(provenance, dict) else provenance.to_dict(),
+        "provenance": translation.provenance.to_dict(),
     }
 
 
-def hosted_translation(folder: Path, about: dict[str, Any]) -> HostedTranslation:
-    """What :func:`describe_translation` wrote, read back; the files stay for the worker."""
-    volumes = {n: protocol.take_volume(folder, v) for n, v in about["volumes"].items() if n in VOLUMES}
-    fields = {n: protocol.take_field(folder, v) for n, v in about["fields"].items() if n in FIELDS}
+def described_translation(folder: Path, about: dict[str, Any]) -> Translation:
+    """What :func:`describe_translation` wrote, read back; the files stay for the worker.
+
+    Raises:
+        ProtocolError: a part, the origin of the field or the record of how it was made cannot be read.
+    """
+    volumes = {p.name: about["volumes"].get(p.name) for p in VOLUME_PARTS}
+    fields = {p.name: about["fields"].get(p.name) for p in FIELD_PARTS}
     error = about["recomposition_error"]
-    return HostedTranslation(
-        key=about["key"],
-        source=volumes["source"],
-        translated=volumes["translated"],
-        velocity=fields.get("velocity"),
-        motion=fields.get("motion"),
-        sampling=fields.get("sampling"),
-        jacobian=volumes.get("jacobian"),
-        intensity_change=volumes.get("intensity_change"),
-        field_origin=about["field_origin"],
+    try:
+        provenance = Provenance.from_dict(about["provenance"])
+    except InputError as refusal:
+        raise protocol.ProtocolError(str(refusal)) from refusal
+    parts: dict[str, Any] = {n: None if v is None else protocol.take_volume(folder, v) for n, v in volumes.items()}
+    parts |= {n: None if v is None else protocol.take_field(folder, v) for n, v in fields.items()}
+    if parts["source"] is None or parts["translated"] is None:
+        raise protocol.ProtocolError("a translation lacks its source or translated scan")
+    return Translation(
+        **parts,
+        field_origin=FieldOrigin(about["field_origin"]),
         recomposition_error=float("nan") if error is None else float(error),
-        provenance=dict(about["provenance"]),
+        provenance=provenance,
         extras={n: protocol.take_volume(folder, v) for n, v in about["extras"].items()},
         steps=tuple(n for n in about.get("steps", ()) if n in about["extras"]),
     )

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from SITTranslateLib.translate.translation import FieldOrigin, Translation
 from SITTranslateLib.translate.verification import (
     LARGEST_FOLDED,
     LARGEST_RECOMPOSITION,
     LARGEST_RESIDUAL_MM,
     Verification,
 )
+from SITTranslateLib.translation import FieldOrigin, Translation
 
 
 @dataclass(frozen=True)

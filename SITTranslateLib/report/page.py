@@ -13,8 +13,8 @@ from SITTranslateLib.report.figures import expansion_extremes, field_words, figu
 from SITTranslateLib.scene.annotation import SYNTHETIC
 from SITTranslateLib.scene.headless.pictures import Picture
 from SITTranslateLib.traceability.table import SegmentTable
-from SITTranslateLib.translate.translation import Translation
 from SITTranslateLib.translate.verification import Verification
+from SITTranslateLib.translation import Translation
 
 TEMPLATE = Path(__file__).with_name("report.html")
 STYLE = Path(__file__).with_name("style.css")

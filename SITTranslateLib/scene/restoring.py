@@ -10,13 +10,11 @@ import numpy as np
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.scene import display, hierarchy, sequences
-from SITTranslateLib.scene.result import PREFIX, DecomposedResult, SceneResult, measure
+from SITTranslateLib.scene.result import PREFIX, RESULT_ROLES, SceneResult, measure
 from SITTranslateLib.scene.transforms import field_of_node
 from SITTranslateLib.scene.volumes import volume_from_node
+from SITTranslateLib.translation import Translation
 
-_ROLES = (
-    "source", "translated", "sampling", "motion", "velocity", "distance", "jacobian", "change", "table", "outline",
-)  # fmt: skip
 #: What a node says of itself when the slider stands at 100 % with both parts.
 _FULL = {"Strength": ("1", None), "Parts": ("anatomy+intensity", None)}
 
@@ -66,7 +64,7 @@ def saved_parts(nodes: Mapping[str, Any]) -> dict[str, Any]:
     return parts | {"provenance": provenance, "field_origin": origin, "recomposition_error": misfit}
 
 
-def result_of_nodes(scene: Any, nodes: Mapping[str, Any], translation: DecomposedResult) -> SceneResult:
+def result_of_nodes(scene: Any, nodes: Mapping[str, Any], translation: Translation) -> SceneResult:
     """The nodes of a result as :func:`~SITTranslateLib.scene.result.add_translation` would have returned them."""
     ranges, focus, box = measure(translation)
     record = _record_node(nodes)
@@ -74,12 +72,12 @@ def result_of_nodes(scene: Any, nodes: Mapping[str, Any], translation: Decompose
     folder = int(tree.GetItemParent(tree.GetItemByDataNode(record)))
     made = [node for node in hierarchy.nodes_in(scene, folder) if node.GetAttribute(PREFIX + "Role")]
     return SceneResult(
-        **{role: nodes.get(role) for role in _ROLES},
+        **{role: nodes.get(role) for role in RESULT_ROLES},
         folder=folder,
         ranges=ranges,
         focus=focus,
         box=box,
-        field_origin=str(getattr(translation.field_origin, "value", translation.field_origin)),
+        field_origin=translation.field_origin.value,
         nodes=made,
         extras=_extras(made),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,57 +17,19 @@ from SITTranslateLib.scene.layout import MOTION, THREE_D, view_id
 from SITTranslateLib.scene.surface import add_outline_node
 from SITTranslateLib.scene.table import add_table_node
 from SITTranslateLib.scene.transaction import all_or_nothing
+from SITTranslateLib.translation import Translation
 from SITTranslateLib.volume import VectorField, Volume
 
 #: Node attributes of ours begin with this.
 PREFIX = "SITTranslate."
+#: Roles of the nodes of a result; references to them in the parameter node survive saving and loading.
+RESULT_ROLES = (
+    "source", "translated", "sampling", "motion", "velocity", "distance", "jacobian", "change", "table", "outline",
+)  # fmt: skip
 #: A Jacobian at or below 0 is folded; in the log2 map it is shown at this bottom.
 SMALLEST_JACOBIAN = 1e-3
 #: Smallest bounds of the maps: log2 J, and share of the grey levels.
 SMALLEST_EXPANSION, SMALLEST_CHANGE = 0.1, 0.02
-
-
-class DecomposedResult(Protocol):
-    """What the scene needs of a :class:`~SITTranslateLib.translate.translation.Translation`.
-
-    A protocol, not the class: in Slicer the result comes from the worker process, and this process never loads torch.
-    """
-
-    @property
-    def source(self) -> Volume: ...
-
-    @property
-    def translated(self) -> Volume: ...
-
-    @property
-    def velocity(self) -> VectorField | None: ...
-
-    @property
-    def motion(self) -> VectorField | None: ...
-
-    @property
-    def sampling(self) -> VectorField | None: ...
-
-    @property
-    def jacobian(self) -> Volume | None: ...
-
-    @property
-    def intensity_change(self) -> Volume | None: ...
-
-    @property
-    def extras(self) -> Mapping[str, Volume]: ...
-
-    @property
-    def steps(self) -> tuple[str, ...]: ...
-
-    @property
-    def field_origin(self) -> Any: ...
-
-    @property
-    def recomposition_error(self) -> float: ...
-
-    @property
-    def provenance(self) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -118,7 +80,7 @@ class SceneResult:
 
 
 def add_translation(
-    translation: DecomposedResult,
+    translation: Translation,
     input_node: Any = None,
     *,
     scene: Any = None,
@@ -148,7 +110,7 @@ def add_translation(
     scene = slicer.mrmlScene if scene is None else scene
     ranges, focus, box = measure(translation)
     name = input_node.GetName() if input_node is not None else translation.source.name
-    origin = str(getattr(translation.field_origin, "value", translation.field_origin))
+    origin = translation.field_origin.value
     with all_or_nothing(scene):
         title = f"{name} translated: {_headline(translation)}"
         if translated_node is not None:
@@ -175,7 +137,7 @@ def add_translation(
 class _Builder:
     """Makes the nodes of one run; each carries provenance and stands in the run's folder."""
 
-    def __init__(self, scene: Any, folder: int, translation: DecomposedResult, name: str, origin: str) -> None:
+    def __init__(self, scene: Any, folder: int, translation: Translation, name: str, origin: str) -> None:
         self.scene, self.folder, self.translation = scene, folder, translation
         self.name, self.origin = name, origin
         self.attributes = provenance_attributes(translation, origin)
@@ -293,7 +255,7 @@ class _Builder:
         return self.keep(node, "outline", "Outline of the source, so that arrows in 3D have a place.")
 
 
-def measure(translation: DecomposedResult) -> tuple[Ranges, NDArray[np.float64], NDArray[np.float64]]:
+def measure(translation: Translation) -> tuple[Ranges, NDArray[np.float64], NDArray[np.float64]]:
     """Ranges of the maps, the RAS point where most changed, and the head's box ``(2, 3)`` in RAS mm."""
     source = translation.source.array
     mask = display.head_mask(source)
@@ -342,39 +304,32 @@ def head_box(volume: Volume, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.stack([world.min(axis=0), world.max(axis=0)])
 
 
-def provenance_attributes(translation: DecomposedResult, origin: str) -> dict[str, str]:
+def provenance_attributes(translation: Translation, origin: str) -> dict[str, str]:
     """Node attributes that say how a result was made; all text."""
-    record = _record(translation)
+    record = translation.provenance.to_dict()
     return {
         "Synthetic": "1",
         "Use": SYNTHETIC,
         "FieldOrigin": origin,
         "RecompositionError": f"{translation.recomposition_error:.6g}",
-        "Package": str(record.get("package", "")),
+        "Package": translation.provenance.package,
         "Provenance": json.dumps(record, sort_keys=True),
     }
 
 
-def request_text(translation: DecomposedResult) -> str:
+def request_text(translation: Translation) -> str:
     """What was asked for, as a person would say it: ``age +20``, ``target FLAIR``."""
-    record = _record(translation)
-    asked = dict(record.get("attributes", {}))
-    # The floor of an estimated field travels with the attributes; nobody asked for it. Steps change nothing, and what
-    # the scan is is not what it shall be.
-    asked = {key: value for key, value in asked.items() if not key.startswith(("floor_", "intermediate", "source"))}
+    made = translation.provenance
+    # Steps change nothing, and what the scan is is not what it shall be.
+    asked = {key: value for key, value in made.attributes.items() if not key.startswith(("intermediate", "source"))}
     words = {key: f"{value:+g}" for key, value in asked.items()}
-    if "target" in words and record.get("target"):
-        words["target"] = str(record["target"])
+    if "target" in words and made.target:
+        words["target"] = made.target
     return ", ".join(f"{key.replace('_', ' ')} {word}" for key, word in words.items())
 
 
-def _headline(translation: DecomposedResult) -> str:
-    return f"{_record(translation).get('package', '')} {request_text(translation)}".strip()
-
-
-def _record(translation: DecomposedResult) -> dict[str, Any]:
-    provenance = translation.provenance
-    return dict(provenance.to_dict() if hasattr(provenance, "to_dict") else provenance)
+def _headline(translation: Translation) -> str:
+    return f"{translation.provenance.package} {request_text(translation)}".strip()
 
 
 def _origin_words(origin: str) -> str:

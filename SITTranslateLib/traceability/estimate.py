@@ -25,7 +25,7 @@ from SITTranslateLib.traceability.explanation import tissue_mask
 from SITTranslateLib.traceability.geometry import inside
 from SITTranslateLib.traceability.registration import VELOCITY_COARSENING, Settings, register
 from SITTranslateLib.traceability.residual import tissue_images
-from SITTranslateLib.translate.translation import FieldOrigin, Provenance, Translation
+from SITTranslateLib.translation import FieldOrigin, NoiseFloor, Provenance, Translation
 from SITTranslateLib.volume import Grid, VectorField, Volume
 
 WORKING_SPACING_MM = 2.0
@@ -38,29 +38,6 @@ FLOORS = Path(__file__).with_name("floors.json")
 Progress = Callable[[str, float], None]
 
 
-@dataclass(frozen=True)
-class Floor:
-    """What an estimated field reports where nothing moved, and how far off it is where something did.
-
-    Attributes:
-        pair: the contrasts or the kind of pair it was measured on.
-        mean_mm, p95_mm: length of the motion in the brain of pairs that did not move.
-        error_mm: mean error on pairs that moved by known fields of up to 8 mm.
-    """
-
-    pair: str
-    mean_mm: float
-    p95_mm: float
-    error_mm: float
-
-    def sentence(self) -> str:
-        """For every label and page that shows an estimated figure."""
-        return (
-            f"Estimated: where nothing moves, this estimate shows {self.mean_mm:.2g} mm on average and "
-            f"{self.p95_mm:.2g} mm in 5 % of the voxels ({self.pair}); less than that means nothing."
-        )
-
-
 @dataclass(frozen=True, eq=False)
 class EstimatedField:
     """A field found by registration: velocity on its coarse grid, the rest (mm, RAS) on the source's."""
@@ -69,7 +46,7 @@ class EstimatedField:
     motion: VectorField
     sampling: VectorField
     jacobian: Volume
-    floor: Floor
+    floor: NoiseFloor
     seconds: float
 
 
@@ -128,14 +105,10 @@ def estimated_translation(
 ) -> Translation:
     """The same scans with an estimated field in place of what the translation carries, labelled so.
 
-    The floor travels in ``provenance.attributes`` as ``floor_mm`` and ``floor_p95_mm``. Intensity change is left out:
-    across contrasts it is the contrast; ``explanation.explain`` tells contrast from new content.
+    The noise floor travels in ``provenance.noise_floor``. Intensity change is left out: across contrasts it is the
+    contrast; ``explanation.explain`` tells contrast from new content.
     """
     found = estimate(translation.source, translation.translated, contrasts=contrasts, device=device, progress=progress)
-    attributes = translation.provenance.attributes | {
-        "floor_mm": found.floor.mean_mm,
-        "floor_p95_mm": found.floor.p95_mm,
-    }
     return replace(
         translation,
         velocity=found.velocity,
@@ -145,7 +118,7 @@ def estimated_translation(
         intensity_change=None,
         field_origin=FieldOrigin.ESTIMATED,
         recomposition_error=0.0,
-        provenance=replace(translation.provenance, attributes=attributes),
+        provenance=replace(translation.provenance, noise_floor=found.floor),
     )
 
 
@@ -192,15 +165,15 @@ def relation(source: Volume, translated: Volume, contrasts: tuple[str, str] | No
 
 
 @cache
-def _floors() -> dict[str, Floor]:
+def _floors() -> dict[str, NoiseFloor]:
     document = json.loads(FLOORS.read_text(encoding="utf-8"))
     return {
-        name: Floor(name, *(entry[key] for key in ("mean_mm", "p95_mm", "error_mm")))
+        name: NoiseFloor(name, *(entry[key] for key in ("mean_mm", "p95_mm", "error_mm")))
         for name, entry in document["pairs"].items()
     }
 
 
-def floor_of(contrasts: tuple[str, str] | None, kind: str) -> Floor:
+def floor_of(contrasts: tuple[str, str] | None, kind: str) -> NoiseFloor:
     """The calibrated floor of two contrasts, or of the kind of pair where these were not measured."""
     floors = _floors()
     return floors.get(">".join(contrasts) if contrasts else kind, floors[kind])

@@ -19,7 +19,7 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.fields import tensors
 from SITTranslateLib.traceability.geometry import Geometry
 from SITTranslateLib.traceability.residual import expected_residual, tissue_images
-from SITTranslateLib.translate.translation import Translation
+from SITTranslateLib.translation import Translation
 from SITTranslateLib.volume import FloatArray, Volume
 
 KNOTS = 12

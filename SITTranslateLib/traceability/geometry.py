@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.translate.translation import FieldOrigin, Translation
+from SITTranslateLib.translation import FieldOrigin, Translation
 from SITTranslateLib.volume import Grid, VectorField, Volume
 
 

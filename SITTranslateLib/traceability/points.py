@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.traceability.geometry import Geometry, inside
-from SITTranslateLib.translate.translation import Translation
+from SITTranslateLib.translation import Translation
 
 LARGEST_RESIDUAL_MM = 0.5
 REFINEMENTS = 25

@@ -19,7 +19,7 @@ from SITTranslateLib.traceability.geometry import Geometry, box_of, field_on, in
 from SITTranslateLib.traceability.overlap import agreement
 from SITTranslateLib.traceability.table import SegmentRow, SegmentTable
 from SITTranslateLib.traceability.verdict import Rules, judge_table
-from SITTranslateLib.translate.translation import FieldOrigin, Translation
+from SITTranslateLib.translation import FieldOrigin, Translation
 from SITTranslateLib.volume import Grid, Volume
 
 SLAB = 24
@@ -58,7 +58,7 @@ def segment_table(
     geometry = Geometry.of(translation)
     values, dense, present = _dense_labels(labels)
     if floor_mm is None:
-        floor_mm = translation.provenance.attributes.get("floor_mm")
+        floor_mm = getattr(translation.provenance.noise_floor, "mean_mm", None)
     rows = []
     if len(present):
         patch = _patch(dense, labels.grid, geometry)

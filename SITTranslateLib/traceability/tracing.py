@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SITTranslateLib.traceability.estimate import (
-    Floor,
     Progress,
     estimated_translation,
     floor_of,
@@ -25,7 +24,7 @@ from SITTranslateLib.traceability.points import TracedPoint, trace_points
 from SITTranslateLib.traceability.segments import segment_table, whole_measures
 from SITTranslateLib.traceability.table import SegmentTable, rounded
 from SITTranslateLib.traceability.verdict import judge_table
-from SITTranslateLib.translate.translation import Translation
+from SITTranslateLib.translation import NoiseFloor, Translation
 from SITTranslateLib.volume import Volume
 
 IDENTICAL = "both images hold the same values, voxel by voxel: nothing was changed"
@@ -45,7 +44,7 @@ class PairTrace:
     """
 
     translation: Translation
-    floor: Floor
+    floor: NoiseFloor
     kind: str
     identity: Explanation
     table: SegmentTable

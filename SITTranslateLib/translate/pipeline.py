@@ -33,9 +33,9 @@ from SITTranslateLib.translate.preparation import Prepared, prepare
 from SITTranslateLib.translate.request import checked_request
 from SITTranslateLib.translate.restoration import as_array, faded_outwards, with_rim
 from SITTranslateLib.translate.suitability import Severity, check_suitability, refusal
-from SITTranslateLib.translate.translation import FieldOrigin, Provenance, Translation
 from SITTranslateLib.translate.uncertainty import UNCERTAINTY, check_members, with_uncertainty
 from SITTranslateLib.translate.upsampling import on_scan_grid
+from SITTranslateLib.translation import FieldOrigin, Provenance, Translation
 from SITTranslateLib.volume import Grid, VectorField, Volume
 
 #: Called with what is being done and the fraction of the whole that is done; it may raise to cancel.

@@ -7,7 +7,7 @@ import numpy as np
 from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.translate.pipeline import hash_of, on_grid
-from SITTranslateLib.translate.translation import FieldOrigin, Provenance, Translation
+from SITTranslateLib.translation import FieldOrigin, Provenance, Translation
 from SITTranslateLib.volume import VectorField, Volume
 
 #: Parts that belong together give the saved scan again to this share of its grey range; edited ones do not.

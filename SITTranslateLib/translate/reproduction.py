@@ -12,7 +12,7 @@ from SITTranslateLib.errors import PackageError
 from SITTranslateLib.packages import Package, find
 from SITTranslateLib.translate.pipeline import Progress, hash_of, software_versions, translate
 from SITTranslateLib.translate.saving import PROVENANCE_FILE, exact_source, read_translation
-from SITTranslateLib.translate.translation import Provenance, Translation
+from SITTranslateLib.translation import Provenance, Translation
 from SITTranslateLib.volume import VectorField
 
 #: How far two runs on other devices or with other software may lie apart: share of the scan's intensity range, mm.

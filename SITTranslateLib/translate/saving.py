@@ -19,27 +19,10 @@ import numpy as np
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.files import read_field, read_volume, replace_folder, write_field, write_volume
 from SITTranslateLib.files.reading import read_image_as_volume
-from SITTranslateLib.translate.translation import FieldOrigin, Provenance, Translation
+from SITTranslateLib.translation import FIELD_PARTS, PARTS, VOLUME_PARTS, FieldOrigin, Provenance, Translation
 from SITTranslateLib.volume import VectorField, Volume
 
 PROVENANCE_FILE = "provenance.json"
-#: Name in the folder of each volume and field of a translation.
-VOLUMES = {
-    "source": "source.nii.gz",
-    "translated": "translated.nii.gz",
-    "jacobian": "jacobian.nii.gz",
-    "intensity_change": "intensity_change.nii.gz",
-}
-FIELDS = {"motion": "motion.nrrd", "sampling": "sampling.nrrd", "velocity": "velocity.nrrd"}
-_ABOUT = {
-    "source": "the scan, as it was given",
-    "translated": "the translated scan, native units, on the scan's own grid",
-    "jacobian": "determinant of the motion's Jacobian: above 1 the anatomy expands, below 1 it shrinks",
-    "intensity_change": "what was added to the source before it was warped, native units, source grid",
-    "motion": "where a source point goes, mm",
-    "sampling": "where a translated voxel comes from, mm; a DisplacementFieldTransform, Slicer's from-parent transform",
-    "velocity": "stationary velocity whose exponential is the motion, mm per unit time",
-}
 
 
 def save_translation(
@@ -115,15 +98,13 @@ def read_translation(place: str | os.PathLike[str]) -> Translation:
     raw = _read_sidecar(sidecar_file, location.name)
     try:
         about, names = raw["SITTranslate"], raw["SITTranslate"]["files"]
-        made = about["provenance"]
-        sentences = {key: tuple(made.get(key, ())) for key in ("forced", "warnings")}
-        provenance = Provenance(**{**made, **sentences})
+        provenance = Provenance.from_dict(about["provenance"])
         origin = FieldOrigin(about["field_origin"])
         error = float(about["recomposition_error"])
         files = {str(part): _file_of(folder, str(part), str(entry["file"])) for part, entry in names.items()}
         extras = list(map(str, about.get("extras", [])))
         steps = tuple(name for name in map(str, about.get("steps", [])) if name in extras)
-    except (AttributeError, KeyError, TypeError, ValueError) as exception:
+    except (AttributeError, InputError, KeyError, TypeError, ValueError) as exception:
         raise InputError(f"'{sidecar_file.name}' in '{folder.name}' is not that of a translation.") from exception
 
     def volume(part: str) -> Volume | None:
@@ -180,16 +161,12 @@ def _file_of(folder: Path, part: str, name: str) -> Path:
 def sidecar(translation: Translation) -> dict[str, Any]:
     """The provenance as a BIDS-derivative-like JSON: standard keys first, all of ours below ``SITTranslate``."""
     provenance = translation.provenance
-    present = {
-        part: {"file": file, "name": getattr(translation, part).name, "about": _ABOUT[part]}
-        for part, file in VOLUMES.items()
-        if getattr(translation, part) is not None
-    }
-    present |= {
-        part: {"file": file, "about": _ABOUT[part]}
-        for part, file in FIELDS.items()
-        if getattr(translation, part) is not None
-    }
+    present: dict[str, dict[str, str]] = {}
+    for part in PARTS:
+        value = getattr(translation, part.name)
+        if value is not None:
+            name = {"name": value.name} if isinstance(value, Volume) else {}
+            present[part.name] = {"file": part.file, **name, "about": part.about}
     return {
         "Description": "Synthetic: a scan translated by a model. Not acquired from a person as shown.",
         "Sources": ["source.nii.gz"],
@@ -213,12 +190,12 @@ def sidecar(translation: Translation) -> dict[str, Any]:
 
 
 def _write_all(translation: Translation, folder: Path) -> None:
-    for part, file in VOLUMES.items():
-        if (volume := getattr(translation, part)) is not None:
-            write_volume(volume, folder / file)
-    for part, file in FIELDS.items():
-        if (vectors := getattr(translation, part)) is not None:
-            write_field(vectors, folder / file)
+    for part in VOLUME_PARTS:
+        if (volume := getattr(translation, part.name)) is not None:
+            write_volume(volume, folder / part.file)
+    for part in FIELD_PARTS:
+        if (vectors := getattr(translation, part.name)) is not None:
+            write_field(vectors, folder / part.file)
     for index, volume in enumerate(translation.extras.values()):
         write_volume(volume, folder / extra_file(index))
     text = json.dumps(sidecar(translation), indent=2, ensure_ascii=False) + "\n"

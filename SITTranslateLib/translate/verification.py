@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from SITTranslateLib import fields
-from SITTranslateLib.translate.translation import FieldOrigin, Translation
+from SITTranslateLib.translation import FieldOrigin, Translation
 
 #: Limits of the verdict: share of the scan's intensity range, mm at the 99th percentile, folded voxels.
 LARGEST_RECOMPOSITION, LARGEST_RESIDUAL_MM, LARGEST_FOLDED = 0.01, 0.1, 0

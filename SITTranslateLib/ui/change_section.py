@@ -116,10 +116,10 @@ class ChangeSection(Section):
         elif translation.intensity_change is not None:
             parts.append(_("Intensity changed by up to {change:.3g} (scan units).").format(change=ranges.change))
         parts.append(_origin_words(translation.field_origin))
-        floor = translation.provenance.get("attributes", {}).get("floor_mm")
+        floor = translation.provenance.noise_floor
         if translation.field_origin == "estimated":
             if floor is not None:
-                parts.append(_("Where nothing moves it sees {floor:.2g} mm.").format(floor=floor))
+                parts.append(_("Where nothing moves it sees {floor:.2g} mm.").format(floor=floor.mean_mm))
         else:
             low, high = ranges.grey
             percent = 100.0 * translation.recomposition_error / max(high - low, 1e-9)

@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-#: Roles of the nodes of the result that is shown; their references survive saving and loading.
-RESULT_ROLES = (
-    "source", "translated", "sampling", "motion", "velocity", "distance", "jacobian", "change", "table", "outline",
-)  # fmt: skip
+from SITTranslateLib.scene.result import RESULT_ROLES
 
 
 class Parameters:

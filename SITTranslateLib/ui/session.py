@@ -16,13 +16,13 @@ from slicer.i18n import tr as _
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.host.client import HostClient, HostError, Job
 from SITTranslateLib.host.protocol import Failure
-from SITTranslateLib.host.results import HostedTranslation
 from SITTranslateLib.host.signals import Signal
 from SITTranslateLib.scene import hierarchy, layout, presentation
 from SITTranslateLib.scene.restoring import result_of_nodes, saved_parts
 from SITTranslateLib.scene.result import SceneResult, add_translation
 from SITTranslateLib.scene.strength import show_strength
 from SITTranslateLib.scene.volumes import volume_from_node
+from SITTranslateLib.translation import Translation
 
 #: Spacing of the sampling field that is kept in the scene: Slicer saves fields uncompressed in double precision.
 SAVED_FIELD_MM = 2.0
@@ -34,7 +34,7 @@ USUAL_LAYOUT = 3
 class Shown:
     """The result in the views: its nodes, and the translation that the host still holds."""
 
-    translation: HostedTranslation
+    translation: Translation
     nodes: SceneResult
 
 
@@ -153,7 +153,7 @@ class Session:
             self.warned.emit(str(error))
             return
 
-        def answered(translation: HostedTranslation) -> None:
+        def answered(translation: Translation) -> None:
             kept = all(slicer.mrmlScene.IsNodePresent(node) for node in nodes.values() if node is not None)
             if number != self._scene_number or self.shown is not None or not kept:
                 self.host.forget(translation)
@@ -312,7 +312,7 @@ class Session:
         self.changed.emit()
         self.failed.emit(error)
 
-    def _on_translated(self, translation: HostedTranslation) -> None:
+    def _on_translated(self, translation: Translation) -> None:
         run, self._run = self._run, None
         if run is None or run.scene_number != self._scene_number:
             self.host.forget(translation)
@@ -335,9 +335,7 @@ class Session:
             self.failed.emit(HostError(Failure.FAILED, sentence, repr(error)))
         self.changed.emit()
 
-    def show(
-        self, translation: HostedTranslation, node: Any, *, partner: Any = None, views: bool = True
-    ) -> SceneResult:
+    def show(self, translation: Translation, node: Any, *, partner: Any = None, views: bool = True) -> SceneResult:
         """Put a result into the scene and, unless not wanted, into our views; the one before stays in the scene.
 
         Args:

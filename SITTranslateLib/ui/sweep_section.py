@@ -8,9 +8,9 @@ import numpy as np
 from slicer.i18n import tr as _
 
 from SITTranslateLib.host.client import HostError, Job
-from SITTranslateLib.host.results import HostedTranslation
 from SITTranslateLib.scene.sequences import put_into_tool_bar
 from SITTranslateLib.scene.volumes import volume_from_node
+from SITTranslateLib.translation import Translation
 from SITTranslateLib.ui.section import Resource, Section, show_text
 from SITTranslateLib.ui.session import Session
 from SITTranslateLib.ui.sweeping import Sweep
@@ -44,9 +44,7 @@ class SweepSection(Section):
     def update(self) -> None:
         """A sweep begins from the result that is shown, with the model that made it."""
         shown = self.session.shown
-        fits = (
-            shown is not None and self._card is not None and shown.translation.provenance["package"] == self._card.name
-        )
+        fits = shown is not None and self._card is not None and shown.translation.provenance.package == self._card.name
         self.ui.sweepButton.setEnabled(bool(fits and any(not a.choices for a in self._card.attributes)))
         if self._job is not None:
             self._stopped = True
@@ -61,7 +59,7 @@ class SweepSection(Section):
         unit = next(a.unit for a in self._card.attributes if a.name == attribute)
         sweep, waiting = Sweep(attribute, unit), list(values)
         # A frame needs no steps of its own, and many frames with steps would fill the memory.
-        base = {name: v for name, v in shown.translation.provenance["attributes"].items() if name != "intermediate"}
+        base = {name: v for name, v in shown.translation.provenance.attributes.items() if name != "intermediate"}
         volume = shown.translation.source if shown.nodes.source is None else volume_from_node(shown.nodes.source)
         self._stopped = False
 
@@ -70,10 +68,10 @@ class SweepSection(Section):
             self._job = self.session.ask(
                 "translate", answered, refused, volume=volume, model=self._card.name,
                 attributes={**base, attribute: waiting[0]}, force=True,
-                device=self._device(), precision=shown.translation.provenance.get("precision", "float32"),
+                device=self._device(), precision=shown.translation.provenance.precision,
             )  # fmt: skip
 
-        def answered(translation: HostedTranslation) -> None:
+        def answered(translation: Translation) -> None:
             self._job = None
             self.session.host.forget(translation)
             if self._stopped or self.session.shown is not shown:
@@ -96,7 +94,7 @@ class SweepSection(Section):
 
     def _device(self) -> str:
         shown = self.session.shown
-        made_on = str(shown.translation.provenance.get("device", "")) if shown is not None else ""
+        made_on = shown.translation.provenance.device if shown is not None else ""
         return "cpu" if made_on == "cpu" else "auto"
 
     def _finish(self, sentence: str) -> None:

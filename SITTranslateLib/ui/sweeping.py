@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import slicer
 
-from SITTranslateLib.host.results import HostedTranslation
 from SITTranslateLib.scene.annotation import SYNTHETIC
 from SITTranslateLib.scene.presentation import put_with
 from SITTranslateLib.scene.result import SMALLEST_JACOBIAN, SceneResult
@@ -15,6 +14,7 @@ from SITTranslateLib.scene.sequences import Axis, add_browser, add_sequence, fra
 from SITTranslateLib.scene.transaction import all_or_nothing
 from SITTranslateLib.scene.transforms import grid_transform, thinned
 from SITTranslateLib.scene.volumes import image_from_array
+from SITTranslateLib.translation import Translation
 
 #: What is drawn is thinned to about this, as in the scene room.
 DRAWN_MM = 3.0
@@ -29,12 +29,12 @@ class Sweep:
 
     def __init__(self, attribute: str, unit: str) -> None:
         self.attribute, self.unit = attribute, unit
-        self._frames: list[tuple[float, HostedTranslation]] = []
+        self._frames: list[tuple[float, Translation]] = []
 
     def __len__(self) -> int:
         return len(self._frames)
 
-    def add(self, value: float, translation: HostedTranslation) -> None:
+    def add(self, value: float, translation: Translation) -> None:
         self._frames.append((value, translation))
 
     def put_into_scene(self, result: SceneResult) -> Any:
@@ -58,7 +58,7 @@ class Sweep:
         return browser
 
 
-def _frame(node: Any, role: str, translation: HostedTranslation) -> Any:
+def _frame(node: Any, role: str, translation: Translation) -> Any:
     """A node outside the scene, like ``node`` but of another translation."""
     frame = frame_like(node)
     if role == "motion":

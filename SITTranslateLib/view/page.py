@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from SITTranslateLib.host.client import HostClient
-from SITTranslateLib.host.results import HostedTranslation
 from SITTranslateLib.scene import layout, presentation
 from SITTranslateLib.scene.annotation import SYNTHETIC
 from SITTranslateLib.scene.headless.application import Application
+from SITTranslateLib.translation import Translation
 from SITTranslateLib.view.panes import Panes
 from SITTranslateLib.view.shown import MOTIONS, PARTS, STRONGEST, Shown
 
@@ -27,7 +27,7 @@ _NONE = "none"
 class Page:
     """One result in one page."""
 
-    def __init__(self, server: Any, app: Application, translation: HostedTranslation, host: HostClient) -> None:
+    def __init__(self, server: Any, app: Application, translation: Translation, host: HostClient) -> None:
         self.server, self.state = server, server.state
         # Before the nodes: a colour legend is not drawn in a view that comes into being after it.
         self.panes = Panes(app, server)

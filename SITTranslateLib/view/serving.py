@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.host.client import HostClient
-from SITTranslateLib.host.results import HostedTranslation
+from SITTranslateLib.translation import Translation
 from SITTranslateLib.view import access
 
 _NEEDED = ("trame", "trame_slicer", "aiohttp")
@@ -28,9 +28,7 @@ def require_trame() -> None:
         raise InputError(f"The page needs trame-slicer, which is not installed here; {_HOW}.")
 
 
-def serve(
-    translation: HostedTranslation, host: HostClient, *, port: int = 0, ready: Callable[[str], None] = print
-) -> None:
+def serve(translation: Translation, host: HostClient, *, port: int = 0, ready: Callable[[str], None] = print) -> None:
     """Show a result until the program is stopped.
 
     Args:

@@ -11,13 +11,13 @@ from typing import Any
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.host.client import HostClient, HostError, Job
-from SITTranslateLib.host.results import HostedTranslation
 from SITTranslateLib.host.signals import Signal
 from SITTranslateLib.scene import layout, presentation
 from SITTranslateLib.scene.headless.pictures import change_title, motion_title
 from SITTranslateLib.scene.points import PointPairs
 from SITTranslateLib.scene.result import SceneResult, add_translation, request_text
 from SITTranslateLib.scene.strength import show_strength
+from SITTranslateLib.translation import Translation
 
 #: How the motion can be drawn, and which map can lie on the scan; "" is none.
 MOTIONS = ("glyphs", "grid", "contours", "")
@@ -28,7 +28,7 @@ STRONGEST = 1.5
 _WAIT_SECONDS = 600.0
 
 
-def opened(place: Path, host: HostClient) -> HostedTranslation:
+def opened(place: Path, host: HostClient) -> Translation:
     """A result taken up from its folder, or by the sidecar that a batch wrote, and held by the host.
 
     Raises:
@@ -45,7 +45,7 @@ def opened(place: Path, host: HostClient) -> HostedTranslation:
         parts["velocity"] = saved.velocity
     elif saved.sampling is not None:
         parts["sampling"] = saved.sampling
-    held: HostedTranslation = host.run(
+    held: Translation = host.run(
         "restore",
         timeout=_WAIT_SECONDS,
         provenance=saved.provenance.to_dict(),
@@ -66,7 +66,7 @@ class Shown:
         motion, map, parts, strength: what is shown at present.
     """
 
-    def __init__(self, scene: Any, translation: HostedTranslation, host: HostClient) -> None:
+    def __init__(self, scene: Any, translation: Translation, host: HostClient) -> None:
         self.changed, self.told = Signal(), Signal()
         self.scene, self.translation, self.host = scene, translation, host
         self.nodes: SceneResult = add_translation(translation, scene=scene)
@@ -124,7 +124,7 @@ class Shown:
     def summary(self) -> list[str]:
         """The result in a few plain sentences."""
         record, ranges = self.translation.provenance, self.nodes.ranges
-        model = f"{record.get('package', '')} {record.get('version', '')}".strip()
+        model = f"{record.package} {record.version}".strip()
         sentences = [f"Model: {model}."] if model else []
         sentences.append(
             {
@@ -140,7 +140,7 @@ class Shown:
             # The range of the map has a least bound; a fainter change must not be told as that.
             most = "less than 1 %" if ranges.faint else f"up to {ranges.change:.3g} (scan units)"
             sentences.append(f"Intensity changed by {most}.")
-        return [*sentences, *(f"Warning: {words}" for words in record.get("warnings", ()))]
+        return [*sentences, *(f"Warning: {words}" for words in record.warnings)]
 
     def show_motion(self, kind: str) -> None:
         """Draw the motion as ``glyphs``, ``grid`` or ``contours``, or not at all."""
@@ -263,7 +263,7 @@ class Shown:
 
 def translated_now(
     scan: str, model: str, attributes: Mapping[str, float], host: HostClient, *, device: str = "auto", force: bool
-) -> HostedTranslation:
+) -> Translation:
     """A scan translated by the host; wait for it.
 
     Raises:
@@ -273,7 +273,7 @@ def translated_now(
 
     if not scan:
         raise InputError("No scan is given.")
-    held: HostedTranslation = host.run(
+    held: Translation = host.run(
         "translate", volume=read_volume(scan), model=model, attributes=dict(attributes), device=device, force=force
     )
     return held

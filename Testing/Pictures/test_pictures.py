@@ -19,7 +19,7 @@ from SITTranslateLib.scene.headless import opengl
 from SITTranslateLib.scene.headless.application import Application
 from SITTranslateLib.scene.headless.images import mosaic, write_png
 from SITTranslateLib.scene.headless.pictures import Outlines, Studio, motion_title
-from SITTranslateLib.translate.translation import FieldOrigin, Translation
+from SITTranslateLib.translation import FieldOrigin, Translation
 from SITTranslateLib.volume import Volume
 
 SIZE = (400, 340)

@@ -18,8 +18,8 @@ from SITTranslateLib.scene.annotation import SYNTHETIC
 from SITTranslateLib.scene.headless.images import png
 from SITTranslateLib.scene.headless.pictures import Picture
 from SITTranslateLib.traceability.segments import segment_table
-from SITTranslateLib.translate.translation import FieldOrigin, Translation
 from SITTranslateLib.translate.verification import verify
+from SITTranslateLib.translation import FieldOrigin, Translation
 from SITTranslateLib.volume import Volume
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

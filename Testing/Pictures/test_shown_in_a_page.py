@@ -21,7 +21,7 @@ from SITTranslateLib.scene.transforms import moved_points
 from SITTranslateLib.scene.volumes import volume_from_node
 from SITTranslateLib.translate.pipeline import hash_of
 from SITTranslateLib.translate.saving import save_translation
-from SITTranslateLib.translate.translation import FieldOrigin, Translation
+from SITTranslateLib.translation import FieldOrigin, Translation
 from SITTranslateLib.view.shown import Shown, opened, translated_now
 
 INSIDE = np.array([[-12.0, -8.0, 12.0], [25.0, 10.0, 0.0]])

@@ -19,7 +19,7 @@ from tiny_model import head
 from SITTranslateLib.packages import find
 from SITTranslateLib.translate.model import load_model
 from SITTranslateLib.translate.pipeline import translate
-from SITTranslateLib.translate.translation import Translation
+from SITTranslateLib.translation import Translation
 from SITTranslateLib.volume import Volume
 
 #: The model that ships with the project: bounds on random weights would say nothing.

@@ -17,7 +17,7 @@ from SITTranslateLib.scene.headless.pictures import compress
 from SITTranslateLib.scene.restoring import result_of_nodes
 from SITTranslateLib.scene.result import SceneResult, add_translation
 from SITTranslateLib.scene.volumes import volume_from_node
-from SITTranslateLib.translate.translation import Translation
+from SITTranslateLib.translation import Translation
 
 #: Of the translated scan, step by step.
 SHARES = (0.5, 0.8, 1.0)

@@ -14,7 +14,7 @@ from synthetic_translation import in_steps
 from SITTranslateLib.scene.headless.application import Application
 from SITTranslateLib.scene.result import add_translation
 from SITTranslateLib.scene.volumes import add_volume_node
-from SITTranslateLib.translate.translation import Translation
+from SITTranslateLib.translation import Translation
 
 ROWS = [{"name": "Ventricles", "change_percent": 12.5}]
 

@@ -19,7 +19,7 @@ from SITTranslateLib.scene.result import add_translation, request_text
 from SITTranslateLib.scene.table import add_table_node, rows_of_node
 from SITTranslateLib.scene.transforms import field_of_node, moved_points
 from SITTranslateLib.scene.volumes import add_volume_node, volume_from_node
-from SITTranslateLib.translate.translation import FieldOrigin, Translation
+from SITTranslateLib.translation import FieldOrigin, Translation
 
 ROWS = [
     {"name": "Ventricles", "change_percent": 12.5, "dice": None},

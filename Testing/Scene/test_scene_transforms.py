@@ -19,7 +19,7 @@ from SITTranslateLib.scene.transforms import (
     thinned,
 )
 from SITTranslateLib.scene.volumes import add_volume_node, array_to_matrix
-from SITTranslateLib.translate.translation import Translation
+from SITTranslateLib.translation import Translation
 from SITTranslateLib.volume import Grid, VectorField, Volume
 
 

@@ -10,7 +10,7 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.scene.headless.application import Application
 from SITTranslateLib.scene.transforms import add_motion_node
 from SITTranslateLib.scene.volumes import add_volume_node, array_to_matrix, grid_of_node, volume_from_node
-from SITTranslateLib.translate.translation import Translation
+from SITTranslateLib.translation import Translation
 from SITTranslateLib.volume import Volume
 
 

@@ -17,7 +17,7 @@ from SITTranslateLib.scene.headless.application import Application
 from SITTranslateLib.scene.result import add_translation
 from SITTranslateLib.scene.segmentation import add_segmentation_node
 from SITTranslateLib.scene.volumes import array_to_matrix
-from SITTranslateLib.translate.translation import Translation
+from SITTranslateLib.translation import Translation
 from SITTranslateLib.volume import VectorField, Volume
 
 NAMES = {1: "Brain", 2: "Ball"}

@@ -15,8 +15,8 @@ from SITTranslateLib.files import place_image
 from SITTranslateLib.translate.model import LoadedModel, load_model
 from SITTranslateLib.translate.pipeline import translate
 from SITTranslateLib.translate.saving import read_translation, save_translation
-from SITTranslateLib.translate.translation import FieldOrigin, Translation
 from SITTranslateLib.translate.verification import verify
+from SITTranslateLib.translation import FieldOrigin, Translation
 from SITTranslateLib.volume import Volume
 
 TURNED = np.array([[0.98, -0.17, 0.1], [0.17, 0.985, 0.0], [-0.1, 0.02, 0.995]])

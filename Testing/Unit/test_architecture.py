@@ -14,7 +14,7 @@ LIBRARY = Path(__file__).resolve().parents[2] / "SITTranslateLib"
 #: stands above the room that makes them.
 ROOMS = [
     "ui", "app", "view", "report", "scene", "host", "training", "evaluation", "traceability", "translate", "systems",
-    "segmentation", "packages", "simulation", "fields", "files", "volume", "errors",
+    "segmentation", "packages", "simulation", "translation", "fields", "files", "options", "volume", "errors",
     "escaping",
 ]  # fmt: skip
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "core", "misc", "util"}

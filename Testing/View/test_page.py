@@ -23,7 +23,7 @@ from SITTranslateLib import fields
 from SITTranslateLib.app.main import run
 from SITTranslateLib.translate.pipeline import hash_of
 from SITTranslateLib.translate.saving import save_translation
-from SITTranslateLib.translate.translation import Translation
+from SITTranslateLib.translation import Translation
 
 # Opt-in: in the environment that has trame-slicer and a browser's driver.
 pytest.importorskip("trame_slicer", reason="trame-slicer has an environment of its own: make test-view")

@@ -40,7 +40,7 @@ def test_the_faster_precision_is_asked_for_recorded_and_kept(
 ) -> None:
     panel.model.ui.fastCheckBox.setChecked(True)
     shown = translate(slicer_harness, panel, head_node)
-    assert shown.translation.provenance["precision"] == "bfloat16"
+    assert shown.translation.provenance.precision == "bfloat16"
     assert panel.parameters.precision == "bfloat16"
     panel.model.ui.fastCheckBox.setChecked(False)
     assert panel.model.precision == "float32"
@@ -50,7 +50,7 @@ def test_the_uncertainty_is_asked_for_mapped_and_kept(panel: Any, slicer_harness
     panel.model.ui.uncertaintyCheckBox.setChecked(True)
     shown = translate(slicer_harness, panel, head_node)
     node = shown.nodes.extras["uncertainty"]
-    assert volume_from_node(node).array.max() > 0 and shown.translation.provenance["ensemble"] == 8
+    assert volume_from_node(node).array.max() > 0 and shown.translation.provenance.ensemble == 8
     assert panel.change.ui.extraComboBox.itemText(0) == "uncertainty"
     assert panel.parameters.ensemble == 8
     panel.model.ui.uncertaintyCheckBox.setChecked(False)

@@ -11,7 +11,7 @@ from benchmarks.speed import whole_path
 from benchmarks.speed.inputs import Inputs, make_inputs
 from benchmarks.speed.measuring import Record, figure_of, peak_apart, run_apart, seconds_of, use_threads
 from SITTranslateLib import fields
-from SITTranslateLib.translate.translation import FieldOrigin, Provenance, Translation
+from SITTranslateLib.translation import FieldOrigin, Provenance, Translation
 
 GROWTH_SIZES = (96, 128, 160, 192, 224)
 #: Only on request: 512^3 takes minutes and about 8 GB.

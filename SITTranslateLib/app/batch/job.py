@@ -20,13 +20,11 @@ from SITTranslateLib.errors import InputError
 
 if TYPE_CHECKING:
     from SITTranslateLib.translate.model import LoadedModel
-    from SITTranslateLib.translate.translation import Translation
     from SITTranslateLib.translate.verification import Verification
+    from SITTranslateLib.translation import Translation
 
 #: Hidden folder in the output; each running batch has a folder in it, for results that are being written.
 WORK_FOLDER = ".sittranslate"
-#: Parts that ``--no-fields`` leaves out: they are the large ones.
-FIELDS = ("motion", "sampling", "velocity")
 
 
 @dataclass(frozen=True)
@@ -264,7 +262,9 @@ def _record(job: Job, translation: Translation, verification: Verification, seco
 def _write(job: Job, translation: Translation, record: Record) -> None:
     """Every file into a folder aside, then each into its place; the sidecar, which makes it count, last."""
     from SITTranslateLib.files import write_field, write_volume
-    from SITTranslateLib.translate.saving import VOLUMES, extra_file, sidecar
+    from SITTranslateLib.translate.saving import extra_file, sidecar
+    from SITTranslateLib.translation import FIELD_PARTS
+    from SITTranslateLib.volume import Volume
 
     aside = job.work_folder / f"{job.id}.{secrets.token_hex(6)}"
     try:
@@ -272,16 +272,16 @@ def _write(job: Job, translation: Translation, record: Record) -> None:
         about = sidecar(translation)
         described: dict[str, Any] = about["SITTranslate"]["files"]
         if not job.settings.fields:
-            for part in FIELDS:
-                described.pop(part, None)
+            for large in FIELD_PARTS:
+                described.pop(large.name, None)
         for part, entry in described.items():
             if part == "source":
                 entry["file"] = Path(os.path.relpath(job.scan.path.resolve(), job.folder.resolve())).as_posix()
                 entry["frame"] = job.scan.frame
                 continue
             entry["file"] = job.names.file(part)
-            write = write_volume if part in VOLUMES else write_field
-            write(getattr(translation, part), aside / entry["file"])
+            value = getattr(translation, part)
+            (write_volume if isinstance(value, Volume) else write_field)(value, aside / entry["file"])
         for index, (name, volume) in enumerate(translation.extras.items()):
             file = job.names.file(f"extra{index}")
             write_volume(volume, aside / file)

@@ -10,7 +10,8 @@ import numpy as np
 from SITTranslateLib.scene import annotation, display, layout, presentation, volumes
 from SITTranslateLib.scene.headless.pictures import SAVED_FIELD_MM, Outlines, Panels, Studio
 from SITTranslateLib.scene.headless.views import SliceView, ThreeDView
-from SITTranslateLib.scene.result import DecomposedResult, SceneResult, add_translation
+from SITTranslateLib.scene.result import SceneResult, add_translation
+from SITTranslateLib.translation import Translation
 from SITTranslateLib.volume import Volume
 
 MARK = "estimated, research use only"
@@ -31,7 +32,7 @@ class PairStudio(Studio):
     """
 
     def __init__(
-        self, translation: DecomposedResult, unexplained: Volume, residual: Volume, outlines: Outlines | None = None
+        self, translation: Translation, unexplained: Volume, residual: Volume, outlines: Outlines | None = None
     ) -> None:
         signed = np.where(unexplained.array >= SHOWN_FROM, unexplained.array * np.sign(residual.array), 0.0)
         self._signed = unexplained.with_array(signed.astype(np.float32), NOT_EXPLAINED)

@@ -19,9 +19,10 @@ from SITTranslateLib.scene.extras import STEPS
 from SITTranslateLib.scene.headless.application import application
 from SITTranslateLib.scene.headless.images import Pixels, mosaic, png, write_png
 from SITTranslateLib.scene.headless.views import SliceView, ThreeDView
-from SITTranslateLib.scene.result import DecomposedResult, SceneResult, add_translation, request_text
+from SITTranslateLib.scene.result import SceneResult, add_translation, request_text
 from SITTranslateLib.scene.segmentation import CARRIED_COLOUR, SOURCE_COLOUR, add_segmentation_node, show_only
 from SITTranslateLib.scene.sequences import browser_of
+from SITTranslateLib.translation import Translation
 from SITTranslateLib.volume import Volume
 
 VIEW_SIZE = (800, 680)
@@ -81,7 +82,7 @@ class Studio:
 
     def __init__(
         self,
-        translation: DecomposedResult,
+        translation: Translation,
         outlines: Outlines | None = None,
         rows: Sequence[Mapping[str, Any]] = (),
         size: tuple[int, int] = VIEW_SIZE,

@@ -17,19 +17,19 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.host.client import HostClient, HostError
 from SITTranslateLib.host.process import WorkerProcess
 from SITTranslateLib.host.protocol import Failure
-from SITTranslateLib.host.results import HostedTranslation
+from SITTranslateLib.translation import Translation
 from SITTranslateLib.volume import Volume
 
 
 @pytest.fixture(scope="module")
-def translated(host: HostClient, tiny: Path, head: Volume) -> HostedTranslation:
+def translated(host: HostClient, tiny: Path, head: Volume) -> Translation:
     return host.run(
         "translate", volume=head, model=str(tiny), attributes={"age": 20}, device="cpu", force=True, timeout=120
     )
 
 
 def test_the_same_translation_comes_out_of_the_process_as_without_one(
-    translated: HostedTranslation, tiny: Path, head: Volume
+    translated: Translation, tiny: Path, head: Volume
 ) -> None:
     from SITTranslateLib.translate.pipeline import translate
 
@@ -41,10 +41,10 @@ def test_the_same_translation_comes_out_of_the_process_as_without_one(
     np.testing.assert_allclose(translated.motion.array, direct.motion.array, atol=1e-4)
     np.testing.assert_allclose(translated.translated.affine, head.affine)
     assert translated.field_origin == "model"
-    assert translated.provenance["package"] == "tiny-ageing"
+    assert translated.provenance.package == "tiny-ageing"
 
 
-def test_strength_is_changed_without_the_network(host: HostClient, translated: HostedTranslation, head: Volume) -> None:
+def test_strength_is_changed_without_the_network(host: HostClient, translated: Translation, head: Volume) -> None:
     nothing = host.run("recompose", translation=translated, strength=0.0)["translated"]
     np.testing.assert_allclose(nothing.array, head.array, atol=1e-3)
     whole = host.run("recompose", translation=translated, strength=1.0, fields=True)
@@ -55,14 +55,14 @@ def test_strength_is_changed_without_the_network(host: HostClient, translated: H
     np.testing.assert_allclose(only.array, head.array + translated.intensity_change.array, atol=1e-3)
 
 
-def test_a_strength_that_makes_no_sense_is_refused(host: HostClient, translated: HostedTranslation) -> None:
+def test_a_strength_that_makes_no_sense_is_refused(host: HostClient, translated: Translation) -> None:
     with pytest.raises(HostError, match="out of range") as refusal:
         host.run("recompose", translation=translated, strength=-2.0)
     assert refusal.value.failure is Failure.INPUT
 
 
 def test_points_and_segments_are_measured_by_the_worker(
-    host: HostClient, translated: HostedTranslation, head: Volume
+    host: HostClient, translated: Translation, head: Volume
 ) -> None:
     (point,) = host.run("trace", translation=translated, points=[[10.0, 20.0, 5.0]])["points"]
     assert point["residual_mm"] < 0.1
@@ -72,7 +72,7 @@ def test_points_and_segments_are_measured_by_the_worker(
     assert table["segments"][0]["volume_before_mm3"] > 1e5
 
 
-def test_the_model_stays_warm(host: HostClient, tiny: Path, translated: HostedTranslation) -> None:
+def test_the_model_stays_warm(host: HostClient, tiny: Path, translated: Translation) -> None:
     warm = host.run("describe")
     assert any(tiny.name in name for name in warm["warm"])
     assert warm["devices"][-1]["name"] == "cpu"

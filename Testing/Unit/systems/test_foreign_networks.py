@@ -28,7 +28,7 @@ from SITTranslateLib.systems.monai_networks.network import ALLOWED, MonaiNetwork
 from SITTranslateLib.translate.model import load_model
 from SITTranslateLib.translate.pipeline import translate
 from SITTranslateLib.translate.saving import read_translation
-from SITTranslateLib.translate.translation import FieldOrigin
+from SITTranslateLib.translation import FieldOrigin
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from SITTranslateLib import fields
-from SITTranslateLib.translate.translation import FieldOrigin, Provenance, Translation
+from SITTranslateLib.translation import FieldOrigin, Provenance, Translation
 from SITTranslateLib.volume import Grid, VectorField, Volume
 
 PROVENANCE = Provenance("phantom", "1", "", "phantom", {}, 0, "cpu", "", "", 0.0)

@@ -22,7 +22,7 @@ from SITTranslateLib.traceability.estimate import (
     translation_of_pair,
 )
 from SITTranslateLib.traceability.similarity import LocalContrast, box_mean, noise_variance
-from SITTranslateLib.translate.translation import FieldOrigin
+from SITTranslateLib.translation import FieldOrigin
 from SITTranslateLib.volume import Grid, Volume
 
 TISSUES = {"T1w": (100.0, 700.0, 1000.0, 250.0), "T2w": (1000.0, 550.0, 300.0, 60.0)}
@@ -95,7 +95,7 @@ def test_estimates_are_labelled_and_carry_their_floor(space):
     assert pair.field_origin is FieldOrigin.NONE
     found = estimated_translation(pair)
     assert found.field_origin is FieldOrigin.ESTIMATED
-    assert found.provenance.attributes["floor_mm"] == floor_of(None, CROSS).mean_mm > 0
+    assert found.provenance.noise_floor == floor_of(None, CROSS) and floor_of(None, CROSS).mean_mm > 0
     assert "Estimated" in floor_of(None, CROSS).sentence()
     assert found.provenance.package == PROVENANCE.package or found.provenance.system == "unknown"
 

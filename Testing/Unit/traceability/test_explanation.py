@@ -11,7 +11,7 @@ from moved_phantoms import field_of, moved, oblique_grid, world
 from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.traceability.explanation import explain
-from SITTranslateLib.translate.translation import FieldOrigin, Translation
+from SITTranslateLib.translation import FieldOrigin, Translation
 from SITTranslateLib.volume import Grid, Volume
 
 BLOB = np.array([4.0, -3.0, 5.0])

@@ -14,7 +14,7 @@ from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.traceability.landmarks import read_landmarks, write_markups, write_pairs_csv
 from SITTranslateLib.traceability.points import Direction, trace_points
-from SITTranslateLib.translate.translation import FieldOrigin, Translation
+from SITTranslateLib.translation import FieldOrigin, Translation
 from SITTranslateLib.volume import Grid, Volume
 
 

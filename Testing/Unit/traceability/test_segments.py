@@ -14,7 +14,7 @@ from moved_phantoms import PROVENANCE, field_of, moved, oblique_grid, world
 from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.traceability.segments import segment_table
-from SITTranslateLib.translate.translation import FieldOrigin, Translation
+from SITTranslateLib.translation import FieldOrigin, Translation
 from SITTranslateLib.volume import Grid, Volume
 
 CENTRE = np.array([1.0, -1.0, 0.5])

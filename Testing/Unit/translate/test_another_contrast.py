@@ -17,9 +17,9 @@ from SITTranslateLib.translate.model import LoadedModel, load_model
 from SITTranslateLib.translate.normalisation import HOUNSFIELD, to_native, to_network
 from SITTranslateLib.translate.pipeline import translate
 from SITTranslateLib.translate.saving import read_translation, save_translation
-from SITTranslateLib.translate.translation import FieldOrigin
 from SITTranslateLib.translate.upsampling import local_slope, on_scan_grid
 from SITTranslateLib.translate.verification import verify
+from SITTranslateLib.translation import FieldOrigin
 from SITTranslateLib.volume import Grid, Volume
 
 SASAN = {"directions": ["T1w>CT"], "attention_widths": [4, 6, 8], "widths": [4, 6, 8], "hidden": 4, "maps": 2}

@@ -16,8 +16,8 @@ from SITTranslateLib.translate.head import locate_head, resample_itk
 from SITTranslateLib.translate.model import LoadedModel, load_model
 from SITTranslateLib.translate.preparation import antialiased, around, network_grid
 from SITTranslateLib.translate.restoration import faded_outwards
-from SITTranslateLib.translate.translation import FieldOrigin
 from SITTranslateLib.translate.verification import verify
+from SITTranslateLib.translation import FieldOrigin
 from SITTranslateLib.volume import Grid, VectorField, Volume
 
 #: What each variant of SIT must give: origin, field, intensity change, velocity.

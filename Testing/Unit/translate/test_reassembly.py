@@ -12,7 +12,7 @@ from synthetic_translation import synthetic_translation
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.translate.pipeline import hash_of
 from SITTranslateLib.translate.reassembly import reassembled
-from SITTranslateLib.translate.translation import FieldOrigin, Translation
+from SITTranslateLib.translation import FieldOrigin, Translation
 
 
 @pytest.fixture(scope="module")

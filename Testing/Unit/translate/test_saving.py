@@ -14,8 +14,8 @@ import SITTranslateLib as sit
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.files import read_field, write_field, write_volume
 from SITTranslateLib.translate import saving
-from SITTranslateLib.translate.translation import Translation
 from SITTranslateLib.translate.verification import verify
+from SITTranslateLib.translation import PARTS, Translation
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +29,10 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Translation:
 def test_round_trip(result: Translation, tmp_path: Path) -> None:
     folder = sit.save_translation(result, tmp_path / "out", strength=0.5)
     assert {p.name for p in folder.iterdir()} == {
-        *saving.VOLUMES.values(), *saving.FIELDS.values(), "provenance.json", "translated_at_+0.5.nii.gz"
+        *(part.file for part in PARTS), "provenance.json", "translated_at_+0.5.nii.gz"
     }  # fmt: skip
     back = sit.read_translation(folder)
-    for part in (*saving.VOLUMES, *saving.FIELDS):
+    for part in (part.name for part in PARTS):
         mine, theirs = getattr(result, part), getattr(back, part)
         np.testing.assert_allclose(theirs.array, mine.array, atol=1e-4)
         np.testing.assert_allclose(theirs.affine, mine.affine, atol=1e-4)

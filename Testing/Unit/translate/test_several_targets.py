@@ -21,7 +21,7 @@ from SITTranslateLib.translate.model import load_model
 from SITTranslateLib.translate.normalisation import ARBITRARY
 from SITTranslateLib.translate.pipeline import translate
 from SITTranslateLib.translate.request import checked_request
-from SITTranslateLib.translate.translation import FieldOrigin
+from SITTranslateLib.translation import FieldOrigin
 
 TARGETS = ("T2w", "FLAIR", "T1w")
 NETWORK = {

@@ -1,14 +1,20 @@
-"""What a translation is: the translated scan and where every part of it came from."""
+"""A translation: the translated scan, its parts, and the record of how it was made.
+
+Importing this module loads neither torch nor numba; in Slicer it is what the worker process answers with.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from dataclasses import fields as fields_of
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 
 from SITTranslateLib import fields
+from SITTranslateLib.errors import InputError
 from SITTranslateLib.volume import VectorField, Volume
 
 
@@ -22,8 +28,91 @@ class FieldOrigin(StrEnum):
 
 
 @dataclass(frozen=True)
+class Part:
+    """A volume or a displacement field of a translation.
+
+    Attributes:
+        name: attribute of :class:`Translation`, key of the sidecar and of the host's lines.
+        file: name in the folder of a result.
+        unit: of its values.
+        about: what it is, for the sidecar.
+        is_field: a :class:`VectorField`, not a :class:`Volume`.
+    """
+
+    name: str
+    file: str
+    unit: str
+    about: str
+    is_field: bool = False
+
+
+#: Every part of a translation besides its extra maps.
+PARTS = (
+    Part("source", "source.nii.gz", "native units", "the scan, as it was given"),
+    Part(
+        "translated", "translated.nii.gz", "native units",
+        "the translated scan, native units, on the scan's own grid",
+    ),
+    Part(
+        "jacobian", "jacobian.nii.gz", "1",
+        "determinant of the motion's Jacobian: above 1 the anatomy expands, below 1 it shrinks",
+    ),
+    Part(
+        "intensity_change", "intensity_change.nii.gz", "native units",
+        "what was added to the source before it was warped, native units, source grid",
+    ),
+    Part("motion", "motion.nrrd", "mm", "where a source point goes, mm", is_field=True),
+    Part(
+        "sampling", "sampling.nrrd", "mm",
+        "where a translated voxel comes from, mm; a DisplacementFieldTransform, Slicer's from-parent transform",
+        is_field=True,
+    ),
+    Part(
+        "velocity", "velocity.nrrd", "mm per unit time",
+        "stationary velocity whose exponential is the motion, mm per unit time", is_field=True,
+    ),
+)  # fmt: skip
+VOLUME_PARTS = tuple(part for part in PARTS if not part.is_field)
+FIELD_PARTS = tuple(part for part in PARTS if part.is_field)
+
+
+@dataclass(frozen=True)
+class NoiseFloor:
+    """What an estimated field reports where nothing moved, and how far off it is where something did.
+
+    Attributes:
+        pair: the contrasts or the kind of pair it was measured on; empty if an earlier version did not record it.
+        mean_mm, p95_mm: length of the motion in the brain of pairs that did not move.
+        error_mm: mean error on pairs that moved by known fields of up to 8 mm; None if not recorded.
+    """
+
+    pair: str
+    mean_mm: float
+    p95_mm: float
+    error_mm: float | None = None
+
+    def sentence(self) -> str:
+        """For every label and page that shows an estimated figure."""
+        measured_on = f" ({self.pair})" if self.pair else ""
+        return (
+            f"Estimated: where nothing moves, this estimate shows {self.mean_mm:.2g} mm on average and "
+            f"{self.p95_mm:.2g} mm in 5 % of the voxels{measured_on}; less than that means nothing."
+        )
+
+
+@dataclass(frozen=True)
 class Provenance:
-    """How a translation was made; everything needed to make it again."""
+    """How a translation was made; everything needed to make it again from the same scan.
+
+    Attributes:
+        attributes: what was asked for, in each attribute's own unit.
+        device: name of the processor it ran on.
+        source_sha256: of the scan's voxels and position.
+        forced: why the scan does not suit the model, where it was translated all the same.
+        target: contrast of the translated scan, if it is another than the source's.
+        ensemble: number of answers its maps of uncertainty were made of; 1 where it has none.
+        noise_floor: of an estimated field; None for other origins.
+    """
 
     package: str
     version: str
@@ -39,14 +128,38 @@ class Provenance:
     forced: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     precision: str = "float32"
-    #: Contrast of the translated scan, if it is another than the source's.
     target: str = ""
-    #: How many answers its maps of uncertainty were made of; 1 where it has none.
     ensemble: int = 1
+    noise_floor: NoiseFloor | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON."""
         return asdict(self) | {"forced": list(self.forced), "warnings": list(self.warnings)}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Provenance:
+        """What :meth:`to_dict` gave, also of earlier versions; keys of later versions are left out.
+
+        Raises:
+            InputError: it lacks something, or is no record.
+        """
+        try:
+            known = {f.name: record[f.name] for f in fields_of(cls) if f.name in record}
+            known |= {name: tuple(known.get(name, ())) for name in ("forced", "warnings")}
+            attributes = dict(known["attributes"])
+            # Before 0.2 the noise floor stood among the attributes.
+            early = {name: attributes.pop(name) for name in ("floor_mm", "floor_p95_mm") if name in attributes}
+            floor = known.get("noise_floor")
+            if floor is not None:
+                known["noise_floor"] = NoiseFloor(**floor)
+            elif "floor_mm" in early:
+                mean = float(early["floor_mm"])
+                known["noise_floor"] = NoiseFloor("", mean, float(early.get("floor_p95_mm", mean)))
+            return cls(**{**known, "attributes": attributes})
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                "The record of how this result was made cannot be read; translate the scan again."
+            ) from error
 
 
 @dataclass(frozen=True, eq=False)
