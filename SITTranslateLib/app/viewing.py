@@ -51,12 +51,12 @@ def view_result(
         for words in translation.provenance.warnings:
             say(f"Warning: {words}", err=True)
 
-        def ready(address: str) -> None:
+        def ready(address: str, once: str) -> None:
             say(f"Open {address}")
             say("The address works on this machine only, until you stop this with Ctrl+C.", err=True)
             if browser:
                 import webbrowser
 
-                webbrowser.open(address)
+                webbrowser.open(once)
 
         serve(translation, host, port=port, ready=ready)

@@ -323,7 +323,7 @@ class HostClient:
 
     def _again_or_fail(self, job: Job, code: int | None, words: str) -> None:
         """A job that had not begun is sent to a new worker, once; one that had begun has failed."""
-        if not job.started and not job.sent_again and code in (0, -9):
+        if not job.started and not job.sent_again and code in (0, -9, protocol.DEAF):
             job.sent_again = True
             self._send(job)
             return

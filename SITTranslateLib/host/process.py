@@ -13,12 +13,15 @@ import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol, cast
+
+from SITTranslateLib.host import protocol
 
 #: Folder that holds the SITTranslateLib package; the worker must find the same one.
 LIBRARY_PARENT = Path(__file__).resolve().parents[2]
 #: Lines of the worker's own words that are kept for an error's details.
 KEPT_LINES = 200
+LONGEST_WORDS = 1 << 14
 
 
 class Worker(Protocol):
@@ -56,6 +59,8 @@ class WorkerProcess:
         paths = [str(LIBRARY_PARENT), *filter(None, variables.get("PYTHONPATH", "").split(os.pathsep))]
         variables["PYTHONPATH"] = os.pathsep.join(paths)
         variables["PYTHONUNBUFFERED"] = "1"
+        # The folder that it is started in is no place to import from.
+        variables["PYTHONSAFEPATH"] = "1"
         options: dict[str, Any] = {}
         if os.name == "posix":
             options["start_new_session"] = True
@@ -118,17 +123,21 @@ class WorkerProcess:
 
     def _read_lines(self) -> None:
         assert self._process.stdout is not None
-        with contextlib.suppress(OSError, ValueError):
-            for raw in self._process.stdout:
-                self._lines.put(raw.decode("utf-8", errors="replace"))
+        try:
+            with contextlib.suppress(OSError, ValueError):
+                for line in protocol.lines_of(cast(BinaryIO, self._process.stdout)):
+                    self._lines.put(line)
+        except MemoryError:
+            # Nobody would hear the rest: it is ended, and the client is told like of any other end.
+            self._process.kill()
         self._process.wait()
         self._lines.put(None)
 
     def _read_words(self) -> None:
         assert self._process.stderr is not None
-        with contextlib.suppress(OSError, ValueError):
-            for raw in self._process.stderr:
-                self._words.append(raw.decode("utf-8", errors="replace"))
+        with contextlib.suppress(OSError, ValueError, MemoryError):
+            for line in protocol.lines_of(cast(BinaryIO, self._process.stderr), LONGEST_WORDS):
+                self._words.append(line)
 
 
 def worker_command() -> list[str]:

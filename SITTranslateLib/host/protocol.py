@@ -13,6 +13,7 @@ import json
 import math
 import re
 import secrets
+from collections.abc import Iterator
 from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,6 +27,8 @@ from SITTranslateLib.volume import VectorField, Volume
 VERSION = 1
 #: A line longer than this is not ours.
 LONGEST_LINE = 8 << 20
+#: Exit code of a worker that could no longer listen, for want of memory; what it had not begun can be sent again.
+DEAF = 70
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,80}\.npy")
 
 
@@ -97,6 +100,15 @@ def decode(line: str, key: str) -> dict[str, Any]:
     if not isinstance(message.get("id", 0), int):
         raise ProtocolError("the id is not a number")
     return message
+
+
+def lines_of(stream: BinaryIO, longest: int = LONGEST_LINE) -> Iterator[str]:
+    """Lines of a pipe as text; of a line that is longer, its beginning alone, and the rest is never held."""
+    while line := stream.readline(longest + 1):
+        rest = line
+        while len(rest) > longest and not rest.endswith(b"\n"):
+            rest = stream.readline(longest + 1)
+        yield line.decode("utf-8", errors="replace")
 
 
 def put_array(folder: Path, array: NDArray[np.generic], name: str | None = None) -> str:

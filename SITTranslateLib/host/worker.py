@@ -1,7 +1,8 @@
 """The worker process: reads requests, runs one at a time, tells what happens.
 
-A thread reads requests, so that a cancel is heard while a network runs. When the pipe closes, whoever started this
-process is gone: it removes the private folder (scans lie in it) and ends at once.
+A thread reads requests, so that a cancel is heard while a network runs. When the pipe closes, or the process that
+started this one is no longer its parent, whoever started it is gone: it removes the private folder (scans lie in it)
+and ends at once. A worker that can no longer listen ends too: it would hear no cancel, and not that it is alone.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
@@ -85,7 +86,7 @@ class WorkerLoop:
     """Reads requests from one stream, writes events to another, runs them with a handler made at the first one."""
 
     def __init__(
-        self, requests: TextIO, events: TextIO, make_handler: Callable[[], Handler], folder: Path, idle: float,
+        self, requests: Iterable[str], events: TextIO, make_handler: Callable[[], Handler], folder: Path, idle: float,
     ) -> None:  # fmt: skip
         self._requests, self._events = requests, events
         self._make_handler = make_handler
@@ -114,21 +115,53 @@ class WorkerLoop:
             self._events.flush()
 
     def _listen(self) -> None:
-        for line in self._requests:
+        try:
+            for line in self._requests:
+                self._hear(line)
+        except Exception:
+            # The client's results lie in the folder: it stays.
+            os._exit(protocol.DEAF)
+        self._leave()
+
+    def _hear(self, line: str) -> None:
+        """Take a line; where memory is short, again in a moment."""
+        for pause in (0.1, 0.4, 1.0, 0.0):
             try:
-                request = protocol.decode(line, "request")
-                kind = Request(request["request"])
-            except ValueError as error:
-                sys.stderr.write(f"ignored: {error}\n")
-                continue
-            job = int(request.get("id", 0))
-            if kind is Request.CANCEL:
-                if job in self._cancelled:
-                    self._cancelled[job].set()
-                continue
-            # Each request its own event, should two clients ever use one number.
-            self._cancelled[job] = threading.Event()
-            self._waiting.put((request, self._cancelled[job]))
+                self._take(line)
+                return
+            except MemoryError:
+                if not pause:
+                    raise
+                time.sleep(pause)
+
+    def _take(self, line: str) -> None:
+        try:
+            request = protocol.decode(line, "request")
+            kind = Request(request["request"])
+        except ValueError as error:
+            sys.stderr.write(f"ignored: {error}\n")
+            return
+        job = int(request.get("id", 0))
+        if kind is Request.CANCEL:
+            if job in self._cancelled:
+                self._cancelled[job].set()
+            return
+        # Each request its own event, should two clients ever use one number.
+        self._cancelled[job] = threading.Event()
+        self._waiting.put((request, self._cancelled[job]))
+
+    def watch_parent(self, seconds: float = 2.0) -> None:
+        """End this process when its parent does, should somebody else hold the pipe open."""
+        parent = os.getppid()
+
+        def watch() -> None:
+            while os.getppid() == parent:
+                time.sleep(seconds)
+            self._leave()
+
+        threading.Thread(target=watch, daemon=True).start()
+
+    def _leave(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
         os._exit(0)
 
@@ -185,14 +218,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     events = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
     os.dup2(2, 1)
     sys.stdout = sys.stderr
-    requests = os.fdopen(os.dup(0), "r", encoding="utf-8", errors="replace", newline="\n")
+    requests = protocol.lines_of(os.fdopen(os.dup(0), "rb"))
 
     def make_handler() -> Handler:
         from SITTranslateLib.host.jobs import Jobs
 
         return Jobs(options.folder)
 
-    code = WorkerLoop(requests, events, make_handler, options.folder, options.idle).run()
+    loop = WorkerLoop(requests, events, make_handler, options.folder, options.idle)
+    loop.watch_parent()
+    code = loop.run()
     events.flush()
     # Not sys.exit: libraries may hold threads, and the listening thread never ends by itself.
     os._exit(code)

@@ -13,7 +13,7 @@ import pytest
 
 from SITTranslateLib.host.client import HostClient, HostError
 from SITTranslateLib.host.process import WorkerProcess
-from SITTranslateLib.host.protocol import VERSION, Failure
+from SITTranslateLib.host.protocol import DEAF, LONGEST_LINE, VERSION, Failure
 
 READY = f'{{"event":"ready","protocol":{VERSION}}}'
 #: Says that it is ready, then does what ``BODY`` says for every line it gets.
@@ -111,6 +111,25 @@ def test_death_in_the_middle_is_told_with_the_last_words() -> None:
             client.run("translate", timeout=10)
         assert refusal.value.failure is Failure.DIED
         assert "the reason" in refusal.value.details
+
+
+def test_what_a_deaf_worker_had_not_begun_is_sent_to_another() -> None:
+    """Its first request ends the worker; the second worker answers."""
+    once = f"""
+import pathlib
+flag = pathlib.Path(sys.argv[sys.argv.index('--folder') + 1]) / 'ended'
+if not flag.exists(): flag.touch(); os._exit({DEAF})
+say(event='result', id=job, result={{'fine': True}})
+"""
+    with HostClient(starter(once)) as client:
+        assert client.run("describe", timeout=20) == {"fine": True}
+
+
+def test_a_line_without_an_end_is_set_aside_without_being_held() -> None:
+    endless = f"print('x' * {LONGEST_LINE + 1000}); say(event='result', id=job, result={{'fine': True}})"
+    with HostClient(starter(endless)) as client:
+        assert client.run("describe", timeout=20) == {"fine": True}
+        assert len(client.noise) == 1
 
 
 def test_an_answer_that_cannot_be_read_is_an_error_not_a_hang() -> None:

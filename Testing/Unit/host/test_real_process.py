@@ -155,3 +155,23 @@ def wait_until(condition, seconds: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.02)
+
+
+def test_a_worker_ends_with_its_owner_although_somebody_else_holds_its_pipe(tmp_path: Path) -> None:
+    """As a process that was forked in between would: the end of the pipe never comes."""
+    code = (
+        "import os, subprocess, sys\n"
+        "from SITTranslateLib.host.client import HostClient\n"
+        "client = HostClient(); client.run('forget', key='none')\n"
+        "pipe = client._worker._process.stdin.fileno()\n"
+        "nothing = subprocess.DEVNULL\n"
+        "holder = subprocess.Popen(['sleep', '60'], pass_fds=[pipe], stdout=nothing, stderr=nothing)\n"
+        "print(client._worker.pid, holder.pid, client._folder, flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    pid, holder, folder = answer.stdout.split()
+    try:
+        wait_until(lambda: not Path(folder).exists() and not Path(f"/proc/{pid}/exe").exists())
+    finally:
+        os.kill(int(holder), signal.SIGKILL)
