@@ -30,10 +30,7 @@ def require_trame() -> None:
         raise InputError(f"The page needs trame-slicer, which is not installed here; {_HOW}.")
 
 
-def serve(translation: Translation, host: HostClient, *, port: int = 0, ready: Callable[[str], None] = print) -> None:
-def serve(
-    translation: HostedTranslation, host: HostClient, *, port: int = 0, ready: Callable[[str, str], None]
-) -> None:
+def serve(translation: Translation, host: HostClient, *, port: int = 0, ready: Callable[[str, str], None]) -> None:
     """Show a result until the program is stopped.
 
     Args:
