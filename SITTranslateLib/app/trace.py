@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from SITTranslateLib.app.label_maps import read_label_map
 from SITTranslateLib.app.terminal import progress_bar, say, without_library_noise
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def trace(
         pair_of_contrasts = (parts[0], parts[1])
     with without_library_noise():
         scans = [read_volume(path) for path in (source, translated)]
-        labels, other_labels = (_labels(path) for path in (segmentation, translated_segmentation))
+        labels, other_labels = (read_label_map(path) for path in (segmentation, translated_segmentation))
 
     from SITTranslateLib.traceability.landmarks import read_landmarks
     from SITTranslateLib.traceability.tracing import trace_pair
@@ -88,18 +89,6 @@ def trace(
     if folder is not None:
         say(f"Written: {folder}")
     say(f"Verdict: {found.table.verdict} ({'; '.join(found.table.reasons)})")
-
-
-def _labels(path: str | None) -> Volume | None:
-    import numpy as np
-
-    from SITTranslateLib.files import read_labels
-    from SITTranslateLib.volume import Volume
-
-    if path is None:
-        return None
-    array, affine = read_labels(path)
-    return Volume(array.astype(np.float32), affine, Path(path).name.split(".")[0])
 
 
 def _write(found: PairTrace, labels: Volume | None, out: Path, overwrite: bool) -> Path:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from SITTranslateLib.app.label_maps import read_label_map
 from SITTranslateLib.app.terminal import Stopwatch, progress_bar, say, without_library_noise
 
 
@@ -29,6 +30,15 @@ def translate_scan(
     strength: Annotated[
         float | None, typer.Option(help="Also write the scan with this share of the change (0.5: half of it).")
     ] = None,
+    segmentation: Annotated[
+        str | None, typer.Option(help="Label map of the scan: the volumes before and after, in segments.csv.")
+    ] = None,
+    names: Annotated[
+        Path | None, typer.Option(help="Names of its labels: a table with the columns label and name (CSV or TSV).")
+    ] = None,
+    dicom: Annotated[
+        bool, typer.Option("--dicom", help="Of a DICOM scan: also a derived series, its motion, segments, volumes.")
+    ] = False,
     frame: Annotated[int | None, typer.Option(help="Which image of a 4D file, from 0.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Translate a scan that does not suit the model.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")] = False,
@@ -39,6 +49,7 @@ def translate_scan(
     from SITTranslateLib.errors import InputError
     from SITTranslateLib.files import read_volume
     from SITTranslateLib.packages import find
+    from SITTranslateLib.traceability.label_names import read_label_names
     from SITTranslateLib.translate.request import checked_request, parse_settings
     from SITTranslateLib.translate.saving import check_target, extra_file, save_translation
 
@@ -50,7 +61,15 @@ def translate_scan(
     request = checked_request(package.card, parse_settings(settings or []))
     with without_library_noise():
         volume = read_volume(scan, frame=frame)
+        labels = read_label_map(segmentation)
+        label_names = {} if names is None else read_label_names(names)
+        source = None
+        if dicom:
+            from SITTranslateLib.dicom import SourceSeries
 
+            source = SourceSeries.of(scan, volume.grid)
+
+    from SITTranslateLib.traceability.segments import segment_table
     from SITTranslateLib.translate.pipeline import translate
 
     with progress_bar("Translating") as report:
@@ -67,7 +86,18 @@ def translate_scan(
         )
         report("writing", 0.97)
         computed = watch.report()
-        folder = save_translation(result, out, overwrite=overwrite, strength=strength)
+
+        def also(place: Path) -> None:
+            table = None if labels is None else segment_table(result, labels, label_names)
+            if table is not None:
+                table.to_csv(place / "segments.csv")
+            if source is not None:
+                from SITTranslateLib.dicom import write_dicom
+
+                rows = [] if table is None else list(table.rows)
+                write_dicom(result, source, place / "dicom", labels, label_names, rows)
+
+        folder = save_translation(result, out, overwrite=overwrite, strength=strength, also=also)
     say(f"{package.card.title} ({package.name} {package.card.version}): {package.card.said(request)}")
     for sentence in result.provenance.forced:
         say(f"Forced although: {sentence}", err=True)
@@ -78,6 +108,8 @@ def translate_scan(
     named = {extra_file(number): f": {name}" for number, name in enumerate(result.extras)}
     for file in sorted(folder.iterdir()):
         say(f"  {file}{named.get(file.name, '')}")
+    for file in sorted((folder / "dicom").glob("*")):
+        say(f"  {file}")
     if ensemble > 1:
         from SITTranslateLib.translate.uncertainty import summary
 

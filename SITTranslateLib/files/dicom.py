@@ -55,10 +55,7 @@ def _read(path: Path) -> sitk.Image:
     Raises:
         InputError: no series, several series, slices missing, doubled or sheared (gantry tilt).
     """
-    if path.is_dir():
-        name, files = f"folder '{path.name}'", _only_series(path)
-    else:
-        name, files = f"series of '{path.name}'", _series_of(path)
+    name, files = f"folder '{path.name}'" if path.is_dir() else f"series of '{path.name}'", series_files(path)
     if len(files) == 1:
         # A multi-frame file holds the whole volume; a single slice is refused as 2D by the caller.
         return _execute(lambda: sitk.ReadImage(files[0]), name)
@@ -66,6 +63,15 @@ def _read(path: Path) -> sitk.Image:
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames(files)
     return _execute(reader.Execute, name)
+
+
+def series_files(path: Path) -> list[str]:
+    """Files of the only series in a folder, or of the series that a file belongs to, in order of their positions.
+
+    Raises:
+        InputError: no series, or several.
+    """
+    return _only_series(path) if path.is_dir() else _series_of(path)
 
 
 def _only_series(folder: Path) -> list[str]:

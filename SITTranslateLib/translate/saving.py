@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,19 @@ PROVENANCE_FILE = "provenance.json"
 
 
 def save_translation(
-    translation: Translation, folder: str | os.PathLike[str], *, overwrite: bool = False, strength: float | None = None
+    translation: Translation,
+    folder: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    strength: float | None = None,
+    also: Callable[[Path], None] | None = None,
 ) -> Path:
     """Write a translation to a folder, which appears whole or not at all.
 
     Args:
         strength: also write the scan with this share of the change.
         overwrite: replace an earlier result; a folder with anything else in it is never replaced.
+        also: writes whatever else belongs to the result into the folder before it appears.
 
     Raises:
         InputError: the folder is in use, or cannot be written.
@@ -47,6 +54,8 @@ def save_translation(
         _write_all(translation, part)
         if strength is not None:
             write_volume(translation.at(strength), part / f"translated_at_{strength:+g}.nii.gz")
+        if also is not None:
+            also(part)
         if target.is_dir() and not any(target.iterdir()):
             target.rmdir()
         replace_folder(part, target)

@@ -13,8 +13,8 @@ LIBRARY = Path(__file__).resolve().parents[2] / "SITTranslateLib"
 #: Top to bottom; a room may import from those after it (and from itself). Traceability reads translations, so it
 #: stands above the room that makes them.
 ROOMS = [
-    "ui", "app", "view", "report", "scene", "host", "training", "evaluation", "traceability", "translate", "systems",
-    "segmentation", "packages", "simulation", "translation", "fields", "files", "options", "volume", "errors",
+    "ui", "app", "view", "report", "scene", "host", "training", "evaluation", "dicom", "traceability", "translate",
+    "systems", "segmentation", "packages", "simulation", "translation", "fields", "files", "options", "volume", "errors",
     "escaping",
 ]  # fmt: skip
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "core", "misc", "util"}
