@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from SITTranslateLib.packages import available as models
     from SITTranslateLib.translate.model import load_model
     from SITTranslateLib.translate.pipeline import translate
+    from SITTranslateLib.translate.prescribing import prescribe
     from SITTranslateLib.translate.saving import read_translation, save_translation
     from SITTranslateLib.translation import FieldOrigin, Provenance, Translation
     from SITTranslateLib.volume import Grid, VectorField, Volume
@@ -37,6 +38,7 @@ _PUBLIC: dict[str, tuple[str, str]] = {
     "Volume": ("SITTranslateLib.volume", "Volume"),
     "load_model": ("SITTranslateLib.translate.model", "load_model"),
     "models": ("SITTranslateLib.packages", "available"),
+    "prescribe": ("SITTranslateLib.translate.prescribing", "prescribe"),
     "read_translation": ("SITTranslateLib.translate.saving", "read_translation"),
     "read_volume": ("SITTranslateLib.files", "read_volume"),
     "save_translation": ("SITTranslateLib.translate.saving", "save_translation"),
@@ -55,6 +57,7 @@ __all__ = [
     "Volume",
     "load_model",
     "models",
+    "prescribe",
     "read_translation",
     "read_volume",
     "save_translation",

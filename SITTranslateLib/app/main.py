@@ -45,6 +45,9 @@ class Command:
 COMMANDS: tuple[Command, ...] = (
     Command("demo", "SITTranslateLib.app.demo:run_demo", "Translate a brain that comes along, and show all there is."),
     Command("translate", "SITTranslateLib.app.translating:translate_scan", "Translate a scan with an installed model."),
+    Command(
+        "prescribe", "SITTranslateLib.app.prescribing:prescribe_scan", "Change volumes of structures as prescribed."
+    ),
     Command("batch", "SITTranslateLib.app.batch.command:run_batch", "Translate a BIDS dataset or a folder; resumable."),
     Command("models", "SITTranslateLib.app.listing:list_models", "List the installed models."),
     Command("check", "SITTranslateLib.app.checking:check_result", "Check a result: recomposition, folding, inverse."),

@@ -1,0 +1,57 @@
+"""``sittranslate prescribe``: one scan, its structures, a table of changes, one folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from SITTranslateLib.app.terminal import progress_bar, without_library_noise
+
+
+def prescribe_scan(
+    scan: Annotated[str, typer.Argument(help="NIfTI, NRRD or MHA file, DICOM folder, or one DICOM file of a series.")],
+    labels: Annotated[
+        str, typer.Option("--labels", "-l", help="Its structures in FreeSurfer's numbers (aseg, SynthSeg), any grid.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the result; made in one go at the end.")],
+    changes: Annotated[
+        Path | None, typer.Option("--changes", "-c", help="TOML file with [changes], [rates] and years.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", "-s", help="One change, as 'left hippocampus=-8 %' or 'ventricles=+6 mL'; repeatable."),
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="healthy-ageing, alzheimer, ms or ventricles.")] = None,
+    age: Annotated[float | None, typer.Option(help="At the scan, years; for healthy-ageing.")] = None,
+    years: Annotated[float | None, typer.Option(help="Of a preset or of rates; negative for earlier.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")] = False,
+) -> None:
+    """Change the volumes of structures as prescribed: the motion that does it, and the scan after it."""
+    from SITTranslateLib.errors import InputError
+    from SITTranslateLib.files import read_volume
+    from SITTranslateLib.systems.prescribed.changes import read_table
+    from SITTranslateLib.translate.prescribing import prescribe
+    from SITTranslateLib.translate.request import parse_settings
+    from SITTranslateLib.translate.saving import check_target, save_translation
+
+    check_target(out, overwrite)
+    table: dict[str, object] | None = None
+    if changes is not None:
+        read = read_table(changes)
+        table, years = dict(read.changes), years if years is not None else read.years
+    if settings:
+        table = (table or {}) | dict(parse_settings(settings))
+    if (table is None) == (preset is None):
+        raise InputError("Give what to change: a file by --changes, or --set, or else a --preset.")
+    with without_library_noise():
+        volume = read_volume(scan)
+    with progress_bar("Prescribing") as report:
+        result = prescribe(volume, labels, changes=table, preset=preset, age=age, years=years, progress=report)
+        folder = save_translation(result, out, overwrite=overwrite)
+    for part, percent in result.provenance.attributes.items():
+        typer.echo(f"{part}: {percent:+.1f} %")
+    for sentence in result.provenance.warnings:
+        typer.echo(f"Warning: {sentence}", err=True)
+    typer.echo(f"Written to {folder}")

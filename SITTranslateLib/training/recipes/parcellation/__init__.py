@@ -1,0 +1,1 @@
+"""Training of the parcellation network by domain randomisation of label maps."""

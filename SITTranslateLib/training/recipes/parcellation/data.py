@@ -1,0 +1,185 @@
+"""Examples for the parcellation network: random heads in random contrasts, made on the fly from label maps.
+
+Domain randomisation after Billot et al., "SynthSeg", Medical Image Analysis 2023: labels deformed by a random affine
+map and a smooth displacement, left and right exchanged in half of them, a random brightness for each tissue, bias,
+thick slices, noise and gamma; the skull is taken off in half of them. Labels are deformed at 1 mm, so that voxels of
+2 mm hold shares; a pool of deformed labels is drawn from several times, each time in another contrast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional
+
+from SITTranslateLib.segmentation.structures import CLASS_COUNT, CLASS_OF_LABEL, RIGHT_LABELS, SIDED_CLASSES
+from SITTranslateLib.segmentation.tissues import normalised
+from SITTranslateLib.simulation.labels import BRAIN_LABELS, LEFT_RIGHT, OUTER_CSF, LabelMap, lookup
+from SITTranslateLib.simulation.random_contrast import random_table
+from SITTranslateLib.simulation.scanner import bias_field
+
+SHAPE = (128, 144, 128)
+"""Voxels (K, J, I) of 1 mm of an example: most of a brain, or a part of it with some of the head."""
+_BRAIN = lookup(dict.fromkeys(BRAIN_LABELS, True), np.bool_)
+_WITH_FLUID = lookup(dict.fromkeys((*BRAIN_LABELS, OUTER_CSF, 30, 62, 85, 502, 514), True), np.bool_)
+_OTHER_SIDE = np.arange(len(_BRAIN), dtype=np.int16)
+for _label, _other in LEFT_RIGHT.items():
+    _OTHER_SIDE[_label] = _other
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """A label map ready for sampling: labels ``(K, J, I)`` at 1 mm along R, A, S, and the voxel (k, j, i) of the
+    brain's centre."""
+
+    labels: NDArray[np.int16]
+    centre: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class DeformedLabels:
+    """Labels at 1 mm, and the share of each class at 2 mm in eighths ``(classes, K/2, J/2, I/2)`` uint8."""
+
+    labels: NDArray[np.int16]
+    shares: NDArray[np.uint8]
+    right: NDArray[np.float32]
+
+
+def head_of(labels: LabelMap) -> Head:
+    """Prepare a label map of 1 mm."""
+    brain = labels.mask(*BRAIN_LABELS)
+    found = ndimage.find_objects(brain.astype(np.uint8))[0]
+    return Head(labels.array, np.array([(s.start + s.stop - 1) / 2 for s in found]))
+
+
+def _smooth_noise(rng: np.random.Generator, nodes: tuple[int, int, int], shape: tuple[int, int, int]) -> NDArray:
+    noise = torch.from_numpy(rng.standard_normal((1, 3, *nodes), dtype=np.float32))
+    raised: NDArray = functional.interpolate(noise, size=shape, mode="trilinear", align_corners=True)[0].numpy()
+    return raised
+
+
+def deformed(head: Head, rng: np.random.Generator) -> NDArray[np.int16]:
+    """Labels of a random person made from a head, ``SHAPE`` at 1 mm."""
+    angles = np.deg2rad(rng.uniform(-15, 15, 3))
+    cosines, sines = np.cos(angles), np.sin(angles)
+    matrix = np.eye(3)
+    for (a, b), c, s in zip(((0, 1), (0, 2), (1, 2)), cosines, sines, strict=True):
+        turn = np.eye(3)
+        turn[a, a] = turn[b, b] = c
+        turn[a, b], turn[b, a] = -s, s
+        matrix = matrix @ turn
+    matrix = (
+        matrix
+        @ np.diag(rng.uniform(0.85, 1.18, 3) * rng.uniform(0.95, 1.05))
+        @ (np.eye(3) + rng.uniform(-0.06, 0.06, (3, 3)))
+    )
+    flip = rng.random() < 0.5
+    if flip:
+        matrix = matrix @ np.diag([1.0, 1.0, -1.0])
+    shift = rng.uniform(-1, 1, 3) * (22.0, 26.0, 18.0)
+    smooth = tuple(n // 4 for n in SHAPE)
+    offset = rng.uniform(0, 4.0) * _smooth_noise(rng, (6, 7, 6), smooth)  # type: ignore[arg-type]
+    offset += rng.uniform(0, 1.6) * _smooth_noise(rng, (13, 16, 13), smooth)  # type: ignore[arg-type]
+    raised = functional.interpolate(torch.from_numpy(offset)[None], size=SHAPE, mode="trilinear")[0].numpy()
+    places = []
+    for axis in range(3):
+        place = raised[axis]
+        for other in range(3):
+            line = (np.arange(SHAPE[other]) - (SHAPE[other] - 1) / 2 + shift[other]) * matrix[axis, other]
+            place += line.astype(np.float32).reshape([-1 if d == other else 1 for d in range(3)])
+        place += np.float32(head.centre[axis] + 0.5)
+        places.append(np.clip(place, 0, head.labels.shape[axis] - 1).astype(np.int32))
+    labels = head.labels[tuple(places)]
+    return _OTHER_SIDE[labels] if flip else labels
+
+
+def with_shares(labels: NDArray[np.int16]) -> DeformedLabels:
+    """Shares of the classes in voxels of 2 mm, and how much of the sided tissue there is on the right."""
+    k, j, i = (n // 2 for n in labels.shape)
+    classes = CLASS_OF_LABEL[labels].reshape(k, 2, j, 2, i, 2)
+    right = RIGHT_LABELS[labels].reshape(k, 2, j, 2, i, 2).sum(axis=(1, 3, 5), dtype=np.float32)
+    shares = np.zeros((CLASS_COUNT, k, j, i), np.uint8)
+    flat = shares.reshape(CLASS_COUNT, -1)
+    voxel = np.arange(k * j * i)
+    for a in range(2):
+        for b in range(2):
+            for c in range(2):
+                flat[np.ascontiguousarray(classes[:, a, :, b, :, c]).ravel(), voxel] += 1
+    sided = shares[list(SIDED_CLASSES)].sum(axis=0, dtype=np.float32)
+    return DeformedLabels(labels, shares, right / np.maximum(sided, 1.0))
+
+
+def _averaged(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    k, j, i = (n // 2 for n in image.shape)
+    return image.reshape(k, 2, j, 2, i, 2).mean(axis=(1, 3, 5), dtype=np.float32)
+
+
+def _stripping(labels: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """What skull stripping leaves: the brain alone, with its fluid, or the brain with a loose border."""
+    kind = rng.random()
+    if kind < 0.3:
+        return np.asarray(_BRAIN[labels])
+    if kind < 0.6:
+        return np.asarray(_WITH_FLUID[labels])
+    loose = ndimage.uniform_filter(_BRAIN[labels].astype(np.float32), int(rng.choice([3, 5, 7])))
+    return np.asarray((loose > rng.uniform(0.15, 0.5)) & _WITH_FLUID[labels]) | _BRAIN[labels]
+
+
+def example(pooled: DeformedLabels, rng: np.random.Generator, strip: float, physical: float) -> tuple[Tensor, ...]:
+    """Image ``(1, 1, K, J, I)`` at 2 mm, shares ``(1, classes, ...)``, and the share on the right ``(1, ...)``."""
+    table, spread = random_table(rng, physical)
+    jitter = rng.normal(0.0, rng.uniform(0.0, 0.03), len(table)).astype(np.float32)
+    for label, other in LEFT_RIGHT.items():
+        jitter[max(label, other)] = jitter[min(label, other)]
+    table = np.where(table > 0.03, np.clip(table + jitter, 0.0, 1.0), table).astype(np.float32)
+    image = table[pooled.labels]
+    shares = pooled.shares.astype(np.float32) / 8.0
+    if rng.random() < strip:
+        mask = _stripping(pooled.labels, rng)
+        image *= mask
+        left = _averaged(mask.astype(np.float32))
+        shares *= left
+        shares[0] += 1.0 - left
+    image = _averaged(image)
+    if spread > 0:
+        image *= 1.0 + np.float32(spread) * rng.standard_normal(image.shape, dtype=np.float32)
+    blur = [float(rng.uniform(0.0, 0.45))] * 3
+    if rng.random() < 0.35:
+        blur[int(rng.integers(3))] = float(rng.uniform(0.5, 1.2))
+    image = ndimage.gaussian_filter(image, blur, mode="nearest", truncate=2.5)
+    image *= bias_field(image.shape, float(rng.uniform(0.0, 0.35)), int(rng.integers(2**31)))
+    noise = np.float32(rng.uniform(0.0, 0.05) if rng.random() < 0.8 else 0.0)
+    image = normalised(np.abs(image + noise * rng.standard_normal(image.shape, dtype=np.float32)))
+    image **= np.float32(np.exp(rng.normal(0.0, 0.25)))
+    if rng.random() < 0.5:
+        image = np.clip(image * np.float32(rng.uniform(0.7, 1.2)), 0.0, 1.0)
+    mirror = 1 if rng.random() < 0.5 else 0
+    right = pooled.right
+    if mirror:
+        image, shares, right = image[..., ::-1], shares[..., ::-1], 1.0 - right[..., ::-1]
+    tensors = (np.ascontiguousarray(a, dtype=np.float32) for a in (image[None, None], shares[None], right[None]))
+    return tuple(torch.from_numpy(a) for a in tensors)
+
+
+def examples(
+    heads: Sequence[Head], seed: int, start: int, *, pool: int = 48, reuse: int = 4, strip: float, physical: float
+) -> Iterator[tuple[Tensor, ...]]:
+    """Endless examples from a step on; a new deformed head enters the pool every ``reuse`` steps."""
+    kept: list[DeformedLabels] = []
+    step = start
+    while True:
+        rng = np.random.default_rng([seed, step])
+        if len(kept) < 8 or step % reuse == 0:
+            made = with_shares(deformed(heads[int(rng.integers(len(heads)))], rng))
+            if len(kept) < pool:
+                kept.append(made)
+            else:
+                kept[int(rng.integers(pool))] = made
+        yield example(kept[int(rng.integers(len(kept)))], rng, strip, physical)
+        step += 1
