@@ -53,6 +53,60 @@ def flip(path: Path, rng: Random) -> None:
     path.write_bytes(content)
 
 
+def flip_packed(path: Path, rng: Random) -> None:
+    """One bit of compressed voxels, wherever they lie, is another."""
+    beside = [file for file in path.parent.iterdir() if file != path]
+    target = beside[0] if beside else path
+    content = bytearray(target.read_bytes())
+    start = 0 if beside or path.suffix == ".gz" else _end_of_text(bytes(content))
+    content[int(rng.integers(start, len(content)))] ^= 1 << int(rng.integers(8))
+    target.write_bytes(content)
+
+
+def neighbours(path: Path, rng: Random) -> None:
+    """Files of nearly the same name beside it hold another scan, or nothing of sense."""
+    stem = path.name.split(".")[0]
+    for ending in (".nii", ".nii.gz", ".hdr", ".img", ".img.gz", ".mat", ".raw", ".zraw"):
+        other = path.with_name(stem + ending)
+        if other != path and rng.random() < 0.6:
+            content = bytearray(gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes())
+            content[352:] = rng.bytes(len(content) - 352)
+            other.write_bytes(gzip.compress(bytes(content), 1) if ending.endswith("gz") else bytes(content))
+
+
+def half(path: Path, rng: Random) -> Path | None:
+    """A pair of which one half is cut, empty, missing, packed, a link out of the folder, or the one that is named."""
+    image, choice = path.with_suffix(".img"), int(rng.integers(7))
+    if choice == 0:
+        cut(image, rng)
+    elif choice == 1:
+        image.write_bytes(b"")
+    elif choice == 2:
+        image.unlink()
+    elif choice == 3:
+        image.with_name(f"{image.name}.gz").write_bytes(gzip.compress(image.read_bytes(), 1))
+        image.unlink()
+    elif choice == 4:
+        outside = path.parent.parent / f"{path.parent.name}.img"
+        image.rename(outside)
+        image.symlink_to(outside)
+    elif choice == 5:
+        nifti_field(path, rng)
+    return image if choice == 6 else None
+
+
+def lists(path: Path, rng: Random) -> None:
+    """A text header that names its voxels by a list, a pattern, a path, twice, or in a line that looks like another."""
+    name = "data file: " if path.suffix == ".nhdr" else "ElementDataFile = "
+    lines = path.read_text("latin-1").split("\n")
+    values = ("LIST\nscan.raw", "scan%d.raw 1 2 1", "../scan.raw", "/etc/passwd", "LOCAL", "./scan.raw", "..",
+              "scan.raw\n" + name + "scan.raw", "a/../scan.raw", "scan.raw\0", "")  # fmt: skip
+    value = values[int(rng.integers(len(values)))]
+    before = ("", "", "\t", " ", "#", "Comment = ")[int(rng.integers(6))]
+    changed = [f"{before}{name}{value}" if line.startswith(name) else line for line in lines]
+    path.write_text("\n".join(changed), "latin-1")
+
+
 def insert(path: Path, rng: Random) -> None:
     """Bytes too many somewhere in the middle, or behind the end."""
     content = path.read_bytes()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 from tiny_model import write_tiny_package
 
 from SITTranslateLib.errors import InputError
@@ -46,12 +47,19 @@ def of_volume(volume: Volume, model: LoadedModel, *, force: bool, keep: Path | N
     return "translated"
 
 
-def of_path(path: Path, model: LoadedModel, *, force: bool, keep: Path | None = None) -> str:
-    """Read, translate and check a file or folder; see :func:`of_volume`."""
+def of_path(
+    path: Path, model: LoadedModel, *, force: bool, keep: Path | None = None, honest: np.ndarray | None = None
+) -> str:
+    """Read, translate and check a file or folder; see :func:`of_volume`.
+
+    With ``honest``, what is read must be these voxels or nothing.
+    """
     try:
         volume = read_volume(path)
     except InputError as error:
         return refused(error, path)
+    if honest is not None and not np.array_equal(volume.array, honest):
+        raise Fault("read, but not the voxels of this file")
     return of_volume(volume, model, force=force, keep=keep)
 
 

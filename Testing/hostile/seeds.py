@@ -7,6 +7,7 @@ import struct
 from functools import cache
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 from tiny_model import head, turned
@@ -15,7 +16,7 @@ from SITTranslateLib.files import place_image
 from SITTranslateLib.volume import Volume
 
 #: Formats with one file, by ending; the detached ones have a second.
-SINGLE = (".nii", ".nii.gz", ".nrrd", ".mha", ".gipl", ".vtk", ".hdf5", ".tif")
+SINGLE = (".nii", ".nii.gz", ".nrrd", ".mha", ".mgz", ".nii", ".nrrd", ".tif")
 DETACHED = {".mhd": ".raw", ".nhdr": ".raw", ".hdr": ".img"}
 
 
@@ -29,12 +30,15 @@ def picture(kind: type = np.float32) -> sitk.Image:
     return place_image(sitk.GetImageFromArray(scan().array.astype(kind)), scan().affine)
 
 
-def write_single(folder: Path, ending: str, kind: type = np.float32) -> Path:
-    """One file in the format of its ending."""
+def write_single(folder: Path, ending: str, kind: type = np.float32, *, packed: bool = False) -> Path:
+    """One file in the format of its ending (or a header and its compressed voxels)."""
     path = folder / f"scan{ending}"
+    if ending == ".mgz":
+        nib.save(nib.MGHImage(np.ascontiguousarray(scan().array.T.astype(kind)), scan().affine), path)
+        return path
     if ending == ".nii2":
         return write_nifti2(folder)
-    sitk.WriteImage(picture(kind), str(path), useCompression=ending in (".nii.gz", ".nrrd"))
+    sitk.WriteImage(picture(kind), str(path), useCompression=packed or ending in (".nii.gz", ".nrrd"))
     return path
 
 
@@ -82,6 +86,49 @@ def write_series(folder: Path, series: str = "1.2.826.0.1.3680043.2.1125.1", kin
         writer.SetFileName(str(target / f"{index:03d}.dcm"))
         writer.Execute(image)
     return target
+
+
+def write_multi_frame(folder: Path) -> Path:
+    """The same slices as one enhanced DICOM file, each frame with its own place and scaling."""
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.sequence import Sequence
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    def group(**elements: object) -> Sequence:
+        item = Dataset()
+        for tag, value in elements.items():
+            setattr(item, tag, value)
+        return Sequence([item])
+
+    straight = head(spacing=(9.5, 9.9, 9.7), size_mm=(138.0, 170.0, 138.0)).array
+    one = Dataset()
+    one.file_meta = FileMetaDataset()
+    one.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    one.file_meta.MediaStorageSOPClassUID = one.SOPClassUID = "1.2.840.10008.5.1.4.1.1.4.1"
+    one.file_meta.MediaStorageSOPInstanceUID = one.SOPInstanceUID = "1.2.826.0.1.3680043.2.1125.3"
+    one.PatientName, one.PatientID, one.Modality = "Doe^Jane", "PATIENT-4711", "MR"
+    one.SeriesInstanceUID, one.StudyInstanceUID = "1.2.826.0.1.3680043.2.1125.4", "1.2.826.0.1.3680043.2.1125.2"
+    one.NumberOfFrames, one.Rows, one.Columns = straight.shape
+    one.SamplesPerPixel, one.PhotometricInterpretation, one.PixelRepresentation = 1, "MONOCHROME2", 0
+    one.BitsAllocated, one.BitsStored, one.HighBit = 16, 12, 11
+    shared = Dataset()
+    shared.PixelMeasuresSequence = group(PixelSpacing=[9.9, 9.5], SliceThickness=9.7)
+    shared.PlaneOrientationSequence = group(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])
+    one.SharedFunctionalGroupsSequence = Sequence([shared])
+    frames, stored = [], []
+    for index, plane in enumerate(straight):
+        slope = 0.25 + 0.01 * index
+        frame = Dataset()
+        frame.PlanePositionSequence = group(ImagePositionPatient=[-84, -100, round(index * 9.7, 3)])
+        frame.PixelValueTransformationSequence = group(RescaleSlope=slope, RescaleIntercept=-5, RescaleType="US")
+        frame.FrameContentSequence = group(StackID="1", InStackPositionNumber=index + 1)
+        frames.append(frame)
+        stored.append(np.rint((plane + 5) / slope).astype("<u2"))
+    one.PerFrameFunctionalGroupsSequence = Sequence(frames)
+    one.PixelData = np.stack(stored).tobytes()
+    path = folder / "enhanced.dcm"
+    one.save_as(path, enforce_file_format=True)
+    return path
 
 
 def write_bomb(folder: Path, megabytes: int) -> Path:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -89,3 +92,54 @@ def flat(folder: Path, rng: Random) -> None:
 
 
 CHANGES = (missing, missing, doubled, retagged, retagged, retagged, damaged, damaged, strangers, two_series, flat)
+
+
+def _of_frames(path: Path, change: Callable[[Any], None]) -> None:
+    from pydicom import dcmread
+
+    one = dcmread(path)
+    change(one)
+    one.save_as(path)
+
+
+def frames_missing(path: Path, rng: Random) -> None:
+    """Frames are described that are not there, or are there and not described."""
+
+    def change(one: Any) -> None:
+        count = int(rng.choice([1, 7, 13, 15, 1_000_000]))
+        one.NumberOfFrames = count
+        if rng.random() < 0.3:
+            del one.PerFrameFunctionalGroupsSequence[count % 14 :]
+
+    _of_frames(path, change)
+
+
+def frames_moved(path: Path, rng: Random) -> None:
+    """A frame lies or is scaled otherwise, or says nothing of it."""
+
+    def change(one: Any) -> None:
+        frame = one.PerFrameFunctionalGroupsSequence[int(rng.integers(14))]
+        choice = int(rng.integers(5))
+        if choice == 0:
+            frame.PlanePositionSequence[0].ImagePositionPatient = [-84, -100, float(rng.choice([0, 9.7, 300, 1e6]))]
+        elif choice == 1:
+            frame.PlaneOrientationSequence = one.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[:]
+            turned = copy.deepcopy(one.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0])
+            turned.ImageOrientationPatient = [0, 1, 0, 1, 0, 0]
+            frame.PlaneOrientationSequence = [turned]
+        elif choice == 2:
+            frame.PixelValueTransformationSequence[0].RescaleSlope = str(rng.choice(["0", "1e30", "-1"]))
+        elif choice == 3:
+            del frame.PlanePositionSequence
+        else:
+            measures = one.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+            measures.PixelSpacing = [0, 9.5] if rng.random() < 0.5 else None
+
+    _of_frames(path, change)
+
+
+def frames_damaged(path: Path, rng: Random) -> None:
+    (damage.cut, damage.flip, damage.insert)[int(rng.integers(3))](path, rng)
+
+
+FRAME_CHANGES = (frames_missing, frames_moved, frames_moved, frames_damaged)
