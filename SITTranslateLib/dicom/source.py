@@ -57,8 +57,9 @@ class SourceSeries:
                 f"'{place.name}' is no DICOM scan, and only of one can a DICOM result be made, which carries on its "
                 "patient and study; give the DICOM folder, or leave --dicom out."
             )
+        files = series_files(place)
         try:
-            found = [pydicom.dcmread(file, stop_before_pixels=True) for file in series_files(place)]
+            found = [pydicom.dcmread(file, stop_before_pixels=True) for file in files]
         except (OSError, InvalidDicomError, ValueError) as error:
             raise InputError(f"The DICOM series of '{place.name}' cannot be read again; a file is damaged.") from error
         if len(found) == 1 and int(found[0].get("NumberOfFrames", 1) or 1) > 1:

@@ -14,8 +14,8 @@ LIBRARY = Path(__file__).resolve().parents[2] / "SITTranslateLib"
 #: stands above the room that makes them.
 ROOMS = [
     "ui", "app", "view", "report", "scene", "host", "training", "evaluation", "dicom", "traceability", "translate",
-    "systems", "segmentation", "packages", "simulation", "translation", "fields", "files", "options", "volume", "errors",
-    "escaping",
+    "systems", "segmentation", "packages", "simulation", "translation", "fields", "files", "options", "volume",
+    "errors", "escaping",
 ]  # fmt: skip
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "core", "misc", "util"}
 SOURCES = sorted(LIBRARY.rglob("*.py"))
