@@ -105,7 +105,8 @@ class SITTranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneEndClose)
-        self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved)
+        # Before Slicer's selectors, which choose a neighbour for a node that goes.
+        self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved, priority=10.0)
         slicer.app.connect("aboutToQuit()", self.cleanup)
         self.useParameterNode()
 
@@ -134,7 +135,7 @@ class SITTranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def onNodeAboutToBeRemoved(self, _caller, _event, node):
-        self.panel.session.on_node_removed(node)
+        self.panel.on_node_removed(node)
 
     def useParameterNode(self):
         from SITTranslateLib.ui.parameters import Parameters

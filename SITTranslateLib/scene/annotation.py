@@ -62,11 +62,21 @@ def add_text(
 
 
 def annotate(renderer: Any, title: str, *, synthetic: bool, size: int = 20) -> list[Any]:
-    """Title at the top, and the mark at the bottom of a view that shows anything synthetic."""
+    """Title at the top, and under it the mark of a view that shows anything synthetic.
+
+    The mark stays clear of the corners at the bottom: Slicer's Data Probe writes at the left, the cube stands at the
+    right.
+    """
     actors = [add_text(renderer, title, "top left", size, bold=True, backing=True)]
     if synthetic:
-        mark = max(12, round(0.8 * size))
-        actors.append(add_text(renderer, SYNTHETIC, "bottom left", mark, SYNTHETIC_COLOUR, backing=True))
+        points = max(12, round(0.8 * size))
+        mark = add_text(renderer, SYNTHETIC, "top left", points, SYNTHETIC_COLOUR, backing=True)
+        # Relative to the title, in pixels, so that it stays under it in a view of any size.
+        place = mark.GetPositionCoordinate()
+        place.SetCoordinateSystemToViewport()
+        place.SetReferenceCoordinate(actors[0].GetPositionCoordinate())
+        place.SetValue(0.0, -1.75 * size)
+        actors.append(mark)
     return actors
 
 

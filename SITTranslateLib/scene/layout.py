@@ -122,6 +122,24 @@ def show_volumes(scene: Any, name: str, background: Any, foreground: Any | None 
     refresh_legends(scene)
 
 
+def empty_views(scene: Any, node: Any = None) -> None:
+    """Take a volume out of our views, or every volume, before it leaves the scene.
+
+    Slicer's view controllers choose a neighbour for a volume that is removed, and linked views take it over.
+    """
+    for name in SLICES:
+        composite = composite_node(scene, name)
+        if composite is None:
+            continue
+        linked = composite.GetLinkedControl()
+        composite.SetLinkedControl(0)
+        for layer in ("Background", "Foreground", "Label"):
+            shown = getattr(composite, f"Get{layer}VolumeID")()
+            if shown and (node is None or shown == node.GetID()):
+                getattr(composite, f"Set{layer}VolumeID")(None)
+        composite.SetLinkedControl(linked)
+
+
 def refresh_legends(scene: Any) -> None:
     """Have every colour legend look again whether its volume is shown: it does not notice a changed layer itself."""
     for index in range(scene.GetNumberOfNodesByClass("vtkMRMLColorLegendDisplayNode")):

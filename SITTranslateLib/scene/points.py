@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from SITTranslateLib.scene import layout
+from SITTranslateLib.scene.picking import active_list_kept
 from SITTranslateLib.scene.presentation import put_with
-from SITTranslateLib.scene.result import PREFIX, SceneResult
+from SITTranslateLib.scene.result import SceneResult
+from SITTranslateLib.scene.runs import PREFIX
 
 SOURCE_COLOUR, TRANSLATED_COLOUR = (0.25, 0.85, 1.0), (1.0, 0.76, 0.25)
 
@@ -33,14 +35,16 @@ class PointPairs:
             node.SetNthControlPointLabel(index, label)
             node.SetNthControlPointLocked(index, True)
 
-    def remove(self) -> None:
+    def remove(self, but: Any = None) -> None:
+        """Take both lists out of the scene, but for one that is going already."""
         for node in (self.source, self.translated):
-            if self._scene.IsNodePresent(node):
+            if node is not but and self._scene.IsNodePresent(node):
                 self._scene.RemoveNode(node)
 
 
 def _point_list(scene: Any, name: str, colour: tuple[float, float, float], views: list[str]) -> Any:
-    node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", scene.GenerateUniqueName(name))
+    with active_list_kept(scene):
+        node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", scene.GenerateUniqueName(name))
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
     display.SetSelectedColor(*colour)

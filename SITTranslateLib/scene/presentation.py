@@ -12,6 +12,7 @@ from SITTranslateLib.scene import layout
 from SITTranslateLib.scene.display import transform_display
 from SITTranslateLib.scene.hierarchy import put_into
 from SITTranslateLib.scene.result import SceneResult
+from SITTranslateLib.scene.runs import show_drawn
 
 ORIENTATIONS = ("Axial", "Coronal", "Sagittal")
 #: Which two RAS axes a slice shows, left to right and bottom to top.
@@ -19,20 +20,33 @@ _AXES = {"Axial": (0, 1), "Coronal": (0, 2), "Sagittal": (1, 2)}
 OVERLAY_OPACITY = 0.85
 
 
-def show_result(scene: Any, result: SceneResult) -> None:
-    """Fill our layout's views with a result and link them; the slices go where most changed."""
-    layout.show_volumes(scene, layout.SOURCE, result.source)
-    layout.show_volumes(scene, layout.TRANSLATED, result.translated)
+def show_result(scene: Any, result: SceneResult, *, again: bool = False) -> None:
+    """Fill our layout's views with a result and link them; the slices go where most changed.
+
+    Args:
+        again: it was in these views before: what was chosen there stays, unless others put something else in.
+    """
+    show_drawn(scene, result.folder)
     # Opacity 0: the distance is told by the arrows' colours; as a layer of the view it brings its legend.
-    layout.show_volumes(scene, layout.MOTION, result.source, result.distance, 0.0)
-    if result.change is not None:
-        layout.show_volumes(scene, layout.CHANGE, result.source, result.change, OVERLAY_OPACITY)
-    else:
-        layout.show_volumes(scene, layout.CHANGE, result.source)
-    show_motion(scene, result, "glyphs", in_3d=True)
-    style_3d_view(scene)
-    layout.jump_to(scene, result.focus)
+    contents = {
+        layout.SOURCE: (result.source, None, 0.0),
+        layout.TRANSLATED: (result.translated, None, 0.0),
+        layout.MOTION: (result.source, result.distance, 0.0),
+        layout.CHANGE: (result.source, result.change, OVERLAY_OPACITY),
+    }
+    for name, (background, foreground, opacity) in contents.items():
+        if not (again and _shows(scene, name, background)):
+            layout.show_volumes(scene, name, background, foreground, opacity if foreground is not None else 0.0)
+    if not again:
+        show_motion(scene, result, "glyphs", in_3d=True)
+        style_3d_view(scene)
+        layout.jump_to(scene, result.focus)
     layout.link_views(scene)
+
+
+def _shows(scene: Any, name: str, background: Any) -> bool:
+    composite = layout.composite_node(scene, name)
+    return composite is not None and composite.GetBackgroundVolumeID() == background.GetID()
 
 
 def show_motion(scene: Any, result: SceneResult, kind: str | None, *, in_3d: bool = False) -> None:

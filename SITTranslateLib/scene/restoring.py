@@ -10,7 +10,9 @@ import numpy as np
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.scene import display, hierarchy, sequences
-from SITTranslateLib.scene.result import PREFIX, RESULT_ROLES, SceneResult, measure
+from SITTranslateLib.scene.ranges import measure
+from SITTranslateLib.scene.result import RESULT_ROLES, SceneResult
+from SITTranslateLib.scene.runs import PREFIX
 from SITTranslateLib.scene.transforms import field_of_node
 from SITTranslateLib.scene.volumes import volume_from_node
 from SITTranslateLib.translation import Translation

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,41 +14,18 @@ from SITTranslateLib.scene import display, hierarchy, transforms, volumes
 from SITTranslateLib.scene.annotation import SYNTHETIC
 from SITTranslateLib.scene.extras import add_extras, add_steps
 from SITTranslateLib.scene.layout import MOTION, THREE_D, view_id
+from SITTranslateLib.scene.ranges import SMALLEST_JACOBIAN, Ranges, measure
+from SITTranslateLib.scene.runs import PREFIX
 from SITTranslateLib.scene.surface import add_outline_node
 from SITTranslateLib.scene.table import add_table_node
 from SITTranslateLib.scene.transaction import all_or_nothing
 from SITTranslateLib.translation import Translation
 from SITTranslateLib.volume import VectorField, Volume
 
-#: Node attributes of ours begin with this.
-PREFIX = "SITTranslate."
 #: Roles of the nodes of a result; references to them in the parameter node survive saving and loading.
 RESULT_ROLES = (
     "source", "translated", "sampling", "motion", "velocity", "distance", "jacobian", "change", "table", "outline",
 )  # fmt: skip
-#: A Jacobian at or below 0 is folded; in the log2 map it is shown at this bottom.
-SMALLEST_JACOBIAN = 1e-3
-#: Smallest bounds of the maps: log2 J, and share of the grey levels.
-SMALLEST_EXPANSION, SMALLEST_CHANGE = 0.1, 0.02
-
-
-@dataclass(frozen=True)
-class Ranges:
-    """What the maps are scaled to, the same in every view.
-
-    Attributes:
-        grey: lowest and highest grey level of the scans, native units.
-        motion_mm: 99th percentile of |w| inside the head.
-        expansion: symmetric bound of log2 J; at least 0.1, or rounding would look like a finding.
-        change: symmetric bound of the intensity change, native units; at least 2 % of the grey levels.
-        faint: whether the intensity changed by less than 1 % of the grey levels.
-    """
-
-    grey: tuple[float, float]
-    motion_mm: float
-    expansion: float
-    change: float
-    faint: bool = False
 
 
 @dataclass
@@ -105,28 +82,66 @@ def add_translation(
     Raises:
         Exception: whatever went wrong; the scene is then exactly as it was.
     """
+    steps = adding(
+        translation, input_node, scene=scene, translated_node=translated_node, rows=rows, sampling_mm=sampling_mm
+    )
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+
+def adding(
+    translation: Translation,
+    input_node: Any = None,
+    *,
+    scene: Any = None,
+    translated_node: Any = None,
+    rows: Sequence[Mapping[str, Any]] = (),
+    sampling_mm: float | None = None,
+) -> Generator[None, None, SceneResult]:
+    """:func:`add_translation` in steps, so that the window stays alive between them.
+
+    The caller takes the steps one by one. Closing the generator early, or an error, leaves the scene as it was but
+    for what others added meanwhile.
+    """
     import slicer
 
     scene = slicer.mrmlScene if scene is None else scene
     ranges, focus, box = measure(translation)
+    yield
     name = input_node.GetName() if input_node is not None else translation.source.name
     origin = translation.field_origin.value
-    with all_or_nothing(scene):
+    with all_or_nothing(scene) as transaction:
         title = f"{name} translated: {_headline(translation)}"
         if translated_node is not None:
             title = f"{name} to {translated_node.GetName()}: estimated motion"
         folder = hierarchy.run_folder(scene, input_node, title)
         made = _Builder(scene, folder, translation, name, origin)
+        yield from transaction.pause()
         source = input_node if input_node is not None else made.scan(translation.source, name, ranges.grey, True)
+        made.refer(source, translated_node)
         translated = translated_node
         if translated is None:
             translated = made.scan(translation.translated, f"{name} translated ({SYNTHETIC})", ranges.grey, False)
-        sampling, motion, distance = made.fields(ranges, box, source, sampling_mm)
+        yield from transaction.pause()
+        sampling = made.sampling(sampling_mm)
+        yield from transaction.pause()
+        moved = made.moved()
+        yield from transaction.pause()
+        motion = made.motion(moved, ranges, box, source)
+        yield from transaction.pause()
+        distance = made.distance(moved, ranges)
         velocity = made.velocity()
+        yield from transaction.pause()
         jacobian = made.expansion(ranges)
+        yield from transaction.pause()
         change = made.change(ranges)
+        yield from transaction.pause()
         table = made.table(rows)
         outline = made.outline()
+        yield from transaction.pause()
         extras = made.extras(ranges)
     return SceneResult(
         source, translated, sampling, motion, distance, jacobian, change, table, outline, folder, ranges, focus, box,
@@ -142,6 +157,7 @@ class _Builder:
         self.name, self.origin = name, origin
         self.attributes = provenance_attributes(translation, origin)
         self.nodes: list[Any] = []
+        self._references: dict[str, Any] = {}
         # What a model does to air says nothing; shown, it would hide what it does to the head.
         self.hull = display.head_hull(translation.source.array)
 
@@ -149,9 +165,15 @@ class _Builder:
         """A field that fades to nothing outside the head."""
         return VectorField(field.array * display.faded(self.hull)[..., None], field.affine)
 
+    def refer(self, source: Any, translated: Any) -> None:
+        """The scans of the run that are not its own, for :mod:`SITTranslateLib.scene.runs` to find."""
+        self._references = {"source": source} | ({"translated": translated} if translated is not None else {})
+
     def keep(self, node: Any, role: str, meaning: str, extra: str = "") -> Any:
         for key, value in (self.attributes | {"Role": role} | ({"Extra": extra} if extra else {})).items():
             node.SetAttribute(PREFIX + key, value)
+        for key, other in self._references.items():
+            node.SetNodeReferenceID(PREFIX + key, other.GetID())
         node.SetDescription(f"{meaning} {SYNTHETIC.capitalize()}. {self.attributes['Provenance']}")
         hierarchy.put_into(self.scene, self.folder, node)
         self.nodes.append(node)
@@ -165,35 +187,46 @@ class _Builder:
             return node
         return self.keep(node, "translated", "Translated scan.")
 
-    def fields(
-        self, ranges: Ranges, box: NDArray[np.float64], region: Any, sampling_mm: float | None
-    ) -> tuple[Any, Any, Any]:
+    def sampling(self, finest_mm: float | None) -> Any:
         if self.translation.sampling is None or self.translation.motion is None:
-            return None, None, None
-        sampling = transforms.add_sampling_node(
-            self.scene, self.translation.sampling, f"{self.name} sampling field ({self.origin})", sampling_mm
-        )
-        thinned = "" if sampling_mm is None else f" Thinned to about {sampling_mm:g} mm."
-        self.keep(sampling, "sampling", f"Sampling field: where each translated voxel comes from (mm, RAS).{thinned}")
-        moved = self.inside(self.translation.motion)
-        motion = transforms.add_motion_node(self.scene, moved, f"{self.name} how the anatomy moved ({self.origin})")
+            return None
+        name = f"{self.name} sampling field ({self.origin})"
+        node = transforms.add_sampling_node(self.scene, self.translation.sampling, name, finest_mm)
+        thinned = "" if finest_mm is None else f" Thinned to about {finest_mm:g} mm."
+        meaning = f"Sampling field: where each translated voxel comes from (mm, RAS).{thinned}"
+        return self.keep(node, "sampling", meaning)
+
+    def moved(self) -> VectorField | None:
+        """The motion inside the head; None without one."""
+        if self.translation.sampling is None or self.translation.motion is None:
+            return None
+        return self.inside(self.translation.motion)
+
+    def motion(self, moved: VectorField | None, ranges: Ranges, box: NDArray[np.float64], region: Any) -> Any:
+        if moved is None:
+            return None
+        node = transforms.add_motion_node(self.scene, moved, f"{self.name} how the anatomy moved ({self.origin})")
         meaning = "Motion: where each point of the source goes (mm, RAS), inside the head, thinned for display."
-        self.keep(motion, "motion", meaning)
+        self.keep(node, "motion", meaning)
         spacing = display.glyph_spacing(box[1] - box[0])
         views = [view_id(MOTION)]
-        display.style_arrows(motion, region, ranges.motion_mm, spacing, [view_id(THREE_D)])
-        display.style_glyphs(motion, region, ranges.motion_mm, spacing, views)
-        display.style_grid(motion, region, ranges.motion_mm, 0.7 * spacing, views)
-        display.style_contours(motion, region, ranges.motion_mm, views)
+        display.style_arrows(node, region, ranges.motion_mm, spacing, [view_id(THREE_D)])
+        display.style_glyphs(node, region, ranges.motion_mm, spacing, views)
+        display.style_grid(node, region, ranges.motion_mm, 0.7 * spacing, views)
+        display.style_contours(node, region, ranges.motion_mm, views)
+        return node
+
+    def distance(self, moved: VectorField | None, ranges: Ranges) -> Any:
+        if moved is None:
+            return None
         thin = transforms.thinned(moved, 2.0)
-        distance = volumes.add_volume_node(
+        node = volumes.add_volume_node(
             self.scene, Volume(thin.magnitude(), thin.affine), f"{self.name} distance moved (mm, {self.origin})"
         )
         high = max(ranges.motion_mm, display.SMALLEST_MOTION)
-        display.show_map(self.scene, distance, "how far it moved", 0.0, high)
-        display.add_legend(distance, f"moved (mm)\n{_origin_words(self.origin)}", "%5.2f")
-        self.keep(distance, "distance", "How far each point of the source moved (mm).")
-        return sampling, motion, distance
+        display.show_map(self.scene, node, "how far it moved", 0.0, high)
+        display.add_legend(node, f"moved (mm)\n{_origin_words(self.origin)}", "%5.2f")
+        return self.keep(node, "distance", "How far each point of the source moved (mm).")
 
     def velocity(self) -> Any:
         """What every strength of the motion follows from; with it a saved scene can be worked with again."""
@@ -253,55 +286,6 @@ class _Builder:
     def outline(self) -> Any:
         node = add_outline_node(self.scene, self.translation.source, f"{self.name} outline", [view_id(THREE_D)])
         return self.keep(node, "outline", "Outline of the source, so that arrows in 3D have a place.")
-
-
-def measure(translation: Translation) -> tuple[Ranges, NDArray[np.float64], NDArray[np.float64]]:
-    """Ranges of the maps, the RAS point where most changed, and the head's box ``(2, 3)`` in RAS mm."""
-    source = translation.source.array
-    mask = display.head_mask(source)
-    score = np.zeros(source.shape, dtype=np.float32)
-    motion_mm = expansion = change = 0.0
-    if translation.motion is not None:
-        length = translation.motion.magnitude()
-        motion_mm = display.robust_peak(length, mask)
-        score += (length / max(motion_mm, 1e-6)) ** 2
-    if translation.jacobian is not None:
-        logarithm = np.log2(np.maximum(translation.jacobian.array, SMALLEST_JACOBIAN))
-        expansion = display.robust_peak(logarithm, mask)
-    if translation.intensity_change is not None:
-        change = display.robust_peak(translation.intensity_change.array, mask, 99.5)
-        visible = max(change, SMALLEST_CHANGE * float(np.ptp(display.grey_range(source))))
-        score += (np.abs(translation.intensity_change.array) / visible) ** 2
-    grey = display.grey_range(source)
-    span = grey[1] - grey[0]
-    ranges = Ranges(
-        grey,
-        motion_mm,
-        max(expansion, SMALLEST_EXPANSION),
-        max(change, display.round_up(SMALLEST_CHANGE * span)),
-        change < 0.5 * SMALLEST_CHANGE * span,
-    )
-    return ranges, _focus(np.minimum(score, 4.0) * mask, translation.source), head_box(translation.source, mask)
-
-
-def _focus(score: NDArray[np.floating], volume: Volume) -> NDArray[np.float64]:
-    """The point whose three slices hold most of the change; the middle where nothing changed."""
-    if not score.any():
-        return volume.grid.centre
-    k, j, i = (int(np.argmax(score.sum(axis=tuple(a for a in range(3) if a != axis)))) for axis in range(3))
-    return volume.grid.to_world(np.array([i, j, k], dtype=np.float64))
-
-
-def head_box(volume: Volume, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Lowest and highest RAS (mm) of the head, ``(2, 3)``."""
-    limits = []
-    for axis in range(3):
-        profile = np.flatnonzero(mask.sum(axis=tuple(a for a in range(3) if a != axis)) > 5)
-        limits.append((profile[0], profile[-1]) if profile.size else (0, volume.shape[axis] - 1))
-    (k0, k1), (j0, j1), (i0, i1) = limits
-    corners = np.array([[i, j, k] for i in (i0, i1) for j in (j0, j1) for k in (k0, k1)], dtype=np.float64)
-    world = volume.grid.to_world(corners)
-    return np.stack([world.min(axis=0), world.max(axis=0)])
 
 
 def provenance_attributes(translation: Translation, origin: str) -> dict[str, str]:

@@ -7,16 +7,18 @@ carried by our own sampling, is the segment table of the run itself.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from SITTranslateLib.scene import hierarchy
-from SITTranslateLib.scene.result import PREFIX
+from SITTranslateLib.scene.runs import run_of
 from SITTranslateLib.scene.volumes import matrix_to_array, world_affine
 
 PLUGIN_NAME = "SITTranslateSegmentStatisticsPlugin"
+#: Segment Statistics measures a copy of a segmentation under a transform; since Slicer 5.12 it is called so.
+_COPY = ("_tmp_", "_transformedForSegmentStatistics")
 #: Key of a measure: its name, unit and what it says.
 MEASURES: dict[str, tuple[str, str, str]] = {
     "motion_mean_mm": ("Mean motion", "mm", "Mean length of the motion |w| in the segment"),
@@ -71,7 +73,10 @@ def plugin_class() -> Any:
             if key not in MEASURES:
                 return None
             name, unit, meaning = MEASURES[key]
-            return dict(self.createMeasurementInfo(name=name, description=f"{meaning} (SIT Translate).", units=unit))
+            about = {"name": name, "title": name, "description": f"{meaning} (SIT Translate).", "units": unit}
+            # The title came in December 2023, in second place: name by name, and only what this Slicer takes.
+            taken = inspect.signature(self.createMeasurementInfo).parameters
+            return dict(self.createMeasurementInfo(**{key: value for key, value in about.items() if key in taken}))
 
     return SITTranslateSegmentStatisticsPlugin
 
@@ -83,12 +88,15 @@ def segment_motion(scene: Any, segmentation: Any, segment_id: str, scan: Any = N
         scene: with at least one run of ours in it.
         segmentation: ``vtkMRMLSegmentationNode`` drawn on the source.
         segment_id: of the segment.
-        scan: a volume of the run that is asked for; the newest run by default.
+        scan: the source of a run, or one of its volumes; by default the volume that the segmentation was drawn on,
+            else the only run.
 
     Returns:
-        The measures; empty where there is no run, the segment is empty or reaches beyond the maps, or it has been
-        carried by the motion already.
+        The measures; empty where the volume has no run, the segment is empty or reaches beyond the maps, or it has
+        been carried by the motion already.
     """
+    if scan is None:
+        scan = segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole())
     run = run_of(scene, scan)
     if run is None or _is_carried(scene, segmentation):
         return {}
@@ -96,34 +104,18 @@ def segment_motion(scene: Any, segmentation: Any, segment_id: str, scan: Any = N
     if not len(points):
         return {}
     found: dict[str, float] = {}
-    if (distance := run.get("distance")) is not None and (length := values_at(distance, points)) is not None:
+    if (distance := run.nodes.get("distance")) is not None and (length := values_at(distance, points)) is not None:
         found |= {
             "motion_mean_mm": float(length.mean()),
             "motion_p95_mm": float(np.percentile(length, 95)),
             "motion_max_mm": float(length.max()),
         }
-    if (map_node := run.get("jacobian")) is not None and (logarithm := values_at(map_node, points)) is not None:
+    if (map_node := run.nodes.get("jacobian")) is not None and (logarithm := values_at(map_node, points)) is not None:
         jacobian = np.exp2(logarithm)
         mean = float(jacobian.mean())
         found |= {"jacobian_mean": mean, "jacobian_min": float(jacobian.min())}
         found["volume_change_percent"] = 100.0 * (mean - 1.0)
     return found
-
-
-def run_of(scene: Any, scan: Any = None) -> dict[str, Any] | None:
-    """The maps of a run by their role: the newest whose folder holds this volume, else the newest of all."""
-    tree = hierarchy.subject_hierarchy(scene)
-    runs: dict[int, dict[str, Any]] = {}
-    for index in range(scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")):
-        node = scene.GetNthNodeByClass(index, "vtkMRMLScalarVolumeNode")
-        role = node.GetAttribute(f"{PREFIX}Role")
-        if role:
-            runs.setdefault(tree.GetItemParent(tree.GetItemByDataNode(node)), {})[role] = node
-    runs = {folder: run for folder, run in runs.items() if {"distance", "jacobian"} & set(run)}
-    if not runs:
-        return None
-    folder = None if scan is None else tree.GetItemParent(tree.GetItemByDataNode(scan))
-    return runs.get(folder, list(runs.values())[-1])  # type: ignore[arg-type]
 
 
 def segment_points(segmentation: Any, segment_id: str) -> NDArray[np.float64]:
@@ -173,11 +165,13 @@ def values_at(node: Any, points: NDArray[np.float64]) -> NDArray[np.float64] | N
 
 def _is_carried(scene: Any, segmentation: Any) -> bool:
     """Whether a segmentation lies under a bending transform, or is the copy that Segment Statistics makes of one."""
-    same_name = [
+    name = segmentation.GetName() or ""
+    names = {name, name.removeprefix(_COPY[0]).removesuffix(_COPY[1])}
+    every = [
         scene.GetNthNodeByClass(index, "vtkMRMLSegmentationNode")
         for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode"))
     ]
-    for node in [segmentation, *(n for n in same_name if n.GetName() == segmentation.GetName())]:
+    for node in [segmentation, *(other for other in every if other.GetName() in names)]:
         parent = node.GetParentTransformNode()
         if parent is not None and not parent.IsTransformToWorldLinear():
             return True

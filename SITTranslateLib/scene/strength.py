@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from SITTranslateLib.scene.result import SMALLEST_JACOBIAN, SceneResult
+from SITTranslateLib.scene.ranges import SMALLEST_JACOBIAN
+from SITTranslateLib.scene.result import SceneResult
 from SITTranslateLib.scene.transforms import grid_transform, thinned
 from SITTranslateLib.scene.volumes import image_from_array
 

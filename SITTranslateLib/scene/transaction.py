@@ -2,53 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 _HIERARCHY = "vtkMRMLSubjectHierarchyNode"
 
 
-@contextmanager
-def all_or_nothing(scene: Any) -> Iterator[list[Any]]:
-    """Collect every node that is added inside; on any error take them all out again and let the error through.
+class Transaction:
+    """The nodes and subject hierarchy items that were added since it began, but for those added while it paused."""
 
-    Yields:
-        The list of nodes added so far, filled as they come.
-    """
-    import slicer
-    import vtk
+    def __init__(self, scene: Any) -> None:
+        self.scene = scene
+        self.added: list[Any] = []
+        self._items: set[int] = set()
+        self._items_before: set[int] = set()
+        # A scene outside the application may have none yet; asking for it makes it.
+        self._hierarchy = scene.GetFirstNodeByClass(_HIERARCHY)
+        self._observer: int | None = None
+        self._watch()
 
-    added: list[Any] = []
+    def pause(self) -> Generator[None]:
+        """``yield from`` it to give others a turn: what they add is theirs."""
+        self._stop_watching()
+        try:
+            yield
+        finally:
+            self._watch()
 
-    @vtk.calldata_type(vtk.VTK_OBJECT)
-    def on_added(_caller: Any, _event: str, node: Any) -> None:
-        added.append(node)
+    def end(self) -> None:
+        self._stop_watching()
 
-    # A scene outside the application may have none yet; asking for it makes it.
-    hierarchy = scene.GetFirstNodeByClass(_HIERARCHY)
-    had_hierarchy = hierarchy is not None
-    items_before = set(_items(hierarchy)) if had_hierarchy else set()
-    observer = scene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, on_added)
-    try:
-        yield added
-    except BaseException:
-        scene.RemoveObserver(observer)
-        hierarchy = scene.GetFirstNodeByClass(_HIERARCHY)
-        if had_hierarchy:
+    def undo(self) -> None:
+        """Take out what was added."""
+        self._stop_watching()
+        hierarchy = self.scene.GetFirstNodeByClass(_HIERARCHY)
+        if self._hierarchy is not None:
             # Items apart from nodes: outside the application nothing tells the hierarchy that a node is gone.
-            for item in sorted(set(_items(hierarchy)) - items_before, reverse=True):
+            for item in sorted(self._items & _items(hierarchy), reverse=True):
                 hierarchy.RemoveItem(item, False, False)
-        for node in reversed(added):
-            if scene.IsNodePresent(node) and not (had_hierarchy and node is hierarchy):
-                scene.RemoveNode(node)
+        for node in reversed(self.added):
+            if self.scene.IsNodePresent(node) and not (self._hierarchy is not None and node is hierarchy):
+                self.scene.RemoveNode(node)
+
+    def _watch(self) -> None:
+        import vtk
+
+        @vtk.calldata_type(vtk.VTK_OBJECT)
+        def on_added(_caller: Any, _event: str, node: Any) -> None:
+            self.added.append(node)
+
+        self._items_before = _items(self.scene.GetFirstNodeByClass(_HIERARCHY))
+        self._observer = self.scene.AddObserver(self.scene.NodeAddedEvent, on_added)
+
+    def _stop_watching(self) -> None:
+        if self._observer is not None:
+            self.scene.RemoveObserver(self._observer)
+            self._observer = None
+            self._items |= _items(self.scene.GetFirstNodeByClass(_HIERARCHY)) - self._items_before
+
+
+@contextmanager
+def all_or_nothing(scene: Any) -> Iterator[Transaction]:
+    """Collect every node that is added inside; on any error take them all out again and let the error through."""
+    transaction = Transaction(scene)
+    try:
+        yield transaction
+    except BaseException:
+        transaction.undo()
         raise
-    scene.RemoveObserver(observer)
+    transaction.end()
 
 
-def _items(hierarchy: Any) -> list[int]:
+def _items(hierarchy: Any) -> set[int]:
     import vtk
 
+    if hierarchy is None:
+        return set()
     identifiers = vtk.vtkIdList()
     hierarchy.GetItemChildren(hierarchy.GetSceneItemID(), identifiers, True)
-    return [identifiers.GetId(index) for index in range(identifiers.GetNumberOfIds())]
+    return {int(identifiers.GetId(index)) for index in range(identifiers.GetNumberOfIds())}

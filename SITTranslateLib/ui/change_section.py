@@ -11,7 +11,8 @@ from slicer.i18n import tr as _
 from SITTranslateLib.scene import layout, presentation
 from SITTranslateLib.scene.display import transform_display
 from SITTranslateLib.scene.extras import STEPS
-from SITTranslateLib.scene.result import PREFIX, SceneResult
+from SITTranslateLib.scene.result import SceneResult
+from SITTranslateLib.scene.runs import PREFIX
 from SITTranslateLib.scene.sequences import browser_of, put_into_tool_bar
 from SITTranslateLib.ui.section import Resource, Section
 from SITTranslateLib.ui.session import Session
@@ -151,15 +152,12 @@ class ChangeSection(Section):
         if self._updating or nodes is None or nodes.motion is None:
             return
         moves = not self.ui.intensityButton.checked
-        for kind, box in (
-            ("glyphs", self.ui.glyphsCheckBox),
-            ("arrows", self.ui.glyphsCheckBox),
-            ("grid", self.ui.gridCheckBox),
-            ("contours", self.ui.contoursCheckBox),
-        ):
+        # Read first: every display that changes has the boxes read the views again.
+        wanted = {kind: int(bool(moves and box.checked)) for kind, box in self._motion_boxes()}
+        wanted["arrows"] = wanted["glyphs"]
+        for kind, shown in wanted.items():
             display = transform_display(nodes.motion, kind)
             if display is not None:
-                shown = int(bool(moves and box.checked))
                 display.SetVisibility(shown)
                 # In 3D only the arrows made for it: grid and contours would hide everything else.
                 display.SetVisibility2D(int(shown and kind != "arrows"))
@@ -177,7 +175,7 @@ class ChangeSection(Section):
 
     def _on_map(self, *_checked: Any) -> None:
         nodes = self.nodes
-        if nodes is None:
+        if nodes is None or self._updating:
             return
         chosen = None
         if self.ui.changeMapButton.checked:
@@ -192,21 +190,41 @@ class ChangeSection(Section):
             opacity = 1.0
             put_into_tool_bar(browser_of(chosen))
         layout.show_volumes(slicer.mrmlScene, layout.CHANGE, nodes.source, chosen, opacity)
-        self.session.view_changed.emit()
 
     def _on_extra(self, *_index: Any) -> None:
         if not self._updating and self.nodes is not None:
             self.ui.extraMapButton.setChecked(True)
             self._on_map()
 
-    def map_title(self) -> str:
-        """The title of the view that shows the colour map."""
-        if self.ui.jacobianMapButton.checked:
-            return _("What expanded, what shrank")
-        if self.ui.extraMapButton.checked:
-            chosen = str(self.ui.extraComboBox.currentText)
-            return _("Step by step") if chosen == STEPS else chosen
-        return _("Source") if self.ui.noMapButton.checked else _("How the intensity changed")
+    def read_views(self) -> None:
+        """Have the switches say what the views show, whoever changed it."""
+        nodes = self.nodes
+        composite = layout.composite_node(slicer.mrmlScene, layout.CHANGE)
+        if nodes is None or composite is None or self._updating:
+            return
+        self._updating = True
+        shown = slicer.mrmlScene.GetNodeByID(composite.GetForegroundVolumeID() or "")
+        extra = next((name for name, node in nodes.extras.items() if node is shown and node is not None), "")
+        button = self.ui.noMapButton
+        if shown is not None and shown is nodes.change:
+            button = self.ui.changeMapButton
+        elif shown is not None and shown is nodes.jacobian:
+            button = self.ui.jacobianMapButton
+        elif extra:
+            button = self.ui.extraMapButton
+            self.ui.extraComboBox.setCurrentIndex(list(nodes.extras).index(extra))
+        button.setChecked(True)
+        if nodes.motion is not None and not self.ui.intensityButton.checked:
+            for kind, box in self._motion_boxes():
+                display = transform_display(nodes.motion, kind)
+                if display is not None:
+                    box.setChecked(bool(display.GetVisibility()))
+        self._updating = False
+
+    def _motion_boxes(self) -> tuple[tuple[str, Any], ...]:
+        return (
+            ("glyphs", self.ui.glyphsCheckBox), ("grid", self.ui.gridCheckBox), ("contours", self.ui.contoursCheckBox),
+        )  # fmt: skip
 
     def _on_range(self, *_value: Any) -> None:
         nodes = self.nodes

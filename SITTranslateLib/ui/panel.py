@@ -10,7 +10,6 @@ import slicer
 from slicer.i18n import tr as _
 
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.scene import layout
 from SITTranslateLib.ui import installing
 from SITTranslateLib.ui.apply_section import ApplySection
 from SITTranslateLib.ui.attribute_section import AttributeSection
@@ -26,7 +25,6 @@ from SITTranslateLib.ui.trace_section import TraceSection
 from SITTranslateLib.ui.view_titles import ViewTitles
 
 POLL_MILLISECONDS = 80
-SYNTHETIC_VIEWS = {layout.TRANSLATED, layout.MOTION, layout.CHANGE, layout.THREE_D}
 
 
 class Panel:
@@ -43,6 +41,7 @@ class Panel:
         self.requirements = Path(resource("requirements.txt"))
         self.parameters: Parameters | None = None
         self.titles = ViewTitles()
+        self.titles.changed.connect(self._on_views)
         self._updating = False
         self._listed = False
         self._entered = False
@@ -82,7 +81,7 @@ class Panel:
 
     def enter(self, parameters: Parameters) -> None:
         """The module is shown: take up what the scene remembers, list the models, watch the host."""
-        self._entered = True
+        self._entered = self.session.active = True
         self.use(parameters)
         if self._listed:
             self.list_models()
@@ -94,7 +93,7 @@ class Panel:
 
     def exit(self) -> None:
         """Another module is shown: the user's layout comes back; a run goes on to its end."""
-        self._entered = False
+        self._entered = self.session.active = False
         self.trace.stop_picking()
         self.titles.clear()
         self.session.leave_views()
@@ -104,6 +103,12 @@ class Panel:
         self.listing.stop()
         self.titles.clear()
         self.session.close()
+
+    def on_node_removed(self, node: Any) -> None:
+        """A node is about to leave the scene."""
+        self.session.on_node_removed(node)
+        for section in self.sections:
+            section.let_go(node)
 
     def use(self, parameters: Parameters | None) -> None:
         """Show what a scene's parameter node says; None between two scenes."""
@@ -218,22 +223,12 @@ class Panel:
         if self.session.shown is None:
             self.titles.clear()
 
+    def _on_views(self) -> None:
+        self.change.read_views()
+
     def _show_titles(self) -> None:
-        if self.session.shown is None:
-            return
-        titles = {
-            layout.SOURCE: _("Source"),
-            layout.TRANSLATED: _("Translated"),
-            layout.MOTION: _("How the anatomy moved"),
-            layout.CHANGE: self.change.map_title(),
-            layout.THREE_D: _("How the anatomy moved (3D)"),
-        }
-        synthetic = set(SYNTHETIC_VIEWS)
-        if not self.session.shown.nodes.made_here:
-            # Whether the second scan of a pair is synthetic is not for us to say.
-            titles[layout.TRANSLATED] = _("Second scan")
-            synthetic.discard(layout.TRANSLATED)
-        self.titles.show(titles, synthetic)
+        if self.session.shown is not None:
+            self.titles.follow(self.session.shown.nodes)
 
     def _keep(self) -> None:
         """Write the choices to the parameter node, so that they are saved with the scene."""

@@ -43,7 +43,10 @@ def register(sample_data: Any, thumbnail: str) -> None:
 def make(_source: Any = None) -> Any:
     """The button in the Sample Data module; what goes wrong is shown, not only written to the console."""
     with slicer.util.tryWithErrorDisplay(_("The simulated head could not be made."), waitCursor=True):
-        return add_procedural_head()
+        head = add_procedural_head()
+        # Slicer shows what its own readers load, and leaves this to those who make their data.
+        slicer.util.setSliceViewerLayers(background=head, fit=True)
+        return head
 
 
 def add_procedural_head(spacing: float = 2.0, host: HostClient | None = None) -> Any:

@@ -28,6 +28,12 @@ class Section:
         self.ui: Any = slicer.util.childWidgetVariables(self.widget)
         self.widget.setMRMLScene(slicer.mrmlScene)
 
+    def let_go(self, node: Any) -> None:
+        """A node is about to leave the scene: no selector may keep it, or Slicer chooses its neighbour instead."""
+        for selector in vars(self.ui).values():
+            if isinstance(selector, slicer.qMRMLNodeComboBox) and selector.currentNode() is node:
+                selector.setCurrentNode(None)
+
     def set_scene(self, scene: Any) -> None:
         self.widget.setMRMLScene(scene)
 

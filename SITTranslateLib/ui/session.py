@@ -5,9 +5,8 @@ No Qt: the panel polls it. Nodes are held only while a run lasts, and looked up 
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import slicer
@@ -17,25 +16,13 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.host.client import HostClient, HostError, Job
 from SITTranslateLib.host.protocol import Failure
 from SITTranslateLib.host.signals import Signal
-from SITTranslateLib.scene import hierarchy, layout, presentation
-from SITTranslateLib.scene.restoring import result_of_nodes, saved_parts
-from SITTranslateLib.scene.result import SceneResult, add_translation
+from SITTranslateLib.scene import layout
 from SITTranslateLib.scene.strength import show_strength
 from SITTranslateLib.scene.volumes import volume_from_node
 from SITTranslateLib.translation import Translation
+from SITTranslateLib.ui.results import Results, Shown, take_turn
 
-#: Spacing of the sampling field that is kept in the scene: Slicer saves fields uncompressed in double precision.
-SAVED_FIELD_MM = 2.0
-#: Slicer's four-up layout.
-USUAL_LAYOUT = 3
-
-
-@dataclass(frozen=True)
-class Shown:
-    """The result in the views: its nodes, and the translation that the host still holds."""
-
-    translation: Translation
-    nodes: SceneResult
+__all__ = ["Session", "Shown", "image_time"]
 
 
 @dataclass
@@ -49,27 +36,23 @@ class _Run:
     partner: Any = None
 
 
-class Session:
+class Session(Results):
     """Runs requests of the panel and puts results into the scene."""
 
     def __init__(self, host: HostClient | None = None) -> None:
-        self.host = host or HostClient()
+        super().__init__(host or HostClient())
         self.changed = Signal()
         self.stage = Signal()
         self.progress = Signal()
-        self.warned = Signal()
         self.failed = Signal()
-        self.shown_changed = Signal()
-        self.shown: Shown | None = None
-        self.view_changed = Signal()
         self._run: _Run | None = None
-        self._scene_number = 0
+        self._adding: Generator[None, None, Any] | None = None
+        self._added: Translation | None = None
+        self._reason = ""
         self._answers: dict[int, Callable[[Any], None]] = {}
         self._refusals: dict[int, Callable[[HostError], None]] = {}
-        self._users_layout = USUAL_LAYOUT
         self._recomposing: Job | None = None
         self._wanted: dict[str, Any] | None = None
-        self._refused: Any = None
         self.host.stage.connect(self._on_stage)
         self.host.progress.connect(self._on_progress)
         self.host.warning.connect(lambda _job, sentence: self.warned.emit(sentence))
@@ -134,42 +117,6 @@ class Session:
             self._run = _Run(job, source, image_time(source), self._scene_number, translated)
         self.changed.emit()
 
-    def restore(self, nodes: Mapping[str, Any], *, views: bool = True) -> None:
-        """Take up a result that came with a loaded scene, so that it can be traced and its strength changed again.
-
-        Args:
-            nodes: by role, as the scene's parameter node has them.
-            views: show it in our layout when it is there.
-        """
-        translated = nodes.get("translated")
-        if self.shown is not None or self._run is not None or translated is None or translated is self._refused:
-            return
-        # Asked once: what cannot be taken up now cannot be later either.
-        self._refused = translated
-        number = self._scene_number
-        try:
-            parts = saved_parts(nodes)
-        except InputError as error:
-            self.warned.emit(str(error))
-            return
-
-        def answered(translation: Translation) -> None:
-            kept = all(slicer.mrmlScene.IsNodePresent(node) for node in nodes.values() if node is not None)
-            if number != self._scene_number or self.shown is not None or not kept:
-                self.host.forget(translation)
-                return
-            if views:
-                self._enter_layout()
-            self.shown = Shown(translation, result_of_nodes(slicer.mrmlScene, nodes, translation))
-            if views:
-                self.show_views()
-            self.shown_changed.emit()
-
-        def refused(error: HostError) -> None:
-            self.warned.emit(str(error))
-
-        self.ask("restore", answered, refused, **parts)
-
     def ask(
         self,
         kind: str,
@@ -189,22 +136,31 @@ class Session:
 
     def poll(self) -> None:
         """Called by the panel's timer."""
+        if self._adding is not None:
+            self._add_more()
+            return
         self.host.poll()
         if self._recomposing is None and self._wanted is not None:
             self._recompose()
 
     def cancel(self) -> None:
         """Stop the running translation; nothing of it reaches the scene."""
-        if self._run is not None:
+        if self._adding is not None:
+            self._stop_adding()
+            if self.shown is None:
+                self.leave_views()
+            self._on_run_failed(HostError(Failure.CANCELLED, _("Cancelled.")))
+        elif self._run is not None:
             self.host.cancel(self._run.job)
 
     def on_node_removed(self, node: Any) -> None:
         """A node is about to leave the scene: stop a run on it, forget a result that loses a part."""
         if self._run is not None and (node is self._run.node or node is self._run.partner):
-            self.warned.emit(_("The scan was removed: the translation was cancelled."))
+            self._reason = _("The scan was removed: the translation was cancelled.")
             self.cancel()
-        if self.shown is not None and node is self.shown.nodes.translated:
+        if self.shown is not None and node in (self.shown.nodes.translated, self.shown.nodes.source):
             self.forget()
+        layout.empty_views(slicer.mrmlScene, node)
 
     def on_scene_closing(self) -> None:
         """Nothing that began in the old scene may reach the new one."""
@@ -213,45 +169,14 @@ class Session:
         self.cancel()
         self.forget()
 
-    def forget(self) -> None:
-        """Let go of the shown result; its nodes stay in the scene."""
-        if self.shown is not None:
-            self.host.forget(self.shown.translation)
-        self.shown, self._wanted = None, None
-        self.shown_changed.emit()
-
-    def remove_shown(self) -> None:
-        """Take every node of the shown result out of the scene."""
-        if self.shown is None:
-            return
-        folder = self.shown.nodes.folder
-        self.forget()
-        hierarchy.remove_folder(slicer.mrmlScene, folder)
-
     def close(self) -> None:
         """End the worker and remove its files."""
+        self._stop_adding()
         self.leave_views()
         self.host.close()
 
-    def show_views(self) -> None:
-        """Our layout with the shown result in it; without a main window there is none, and nothing to show."""
-        if self._enter_layout() and self.shown is not None:
-            presentation.show_result(slicer.mrmlScene, self.shown.nodes)
-            self.view_changed.emit()
-
-    def _enter_layout(self) -> bool:
-        try:
-            previous = layout.enter_layout(slicer.mrmlScene)
-        except LookupError:
-            return False
-        if previous != layout.LAYOUT_ID:
-            self._users_layout = previous
-        return True
-
-    def leave_views(self) -> None:
-        """Back to the layout the user had (to Slicer's usual one if ours came with a loaded scene)."""
-        with contextlib.suppress(LookupError):
-            layout.leave_layout(slicer.mrmlScene, self._users_layout)
+    def _on_taken(self) -> None:
+        self._wanted = None
 
     def set_strength(
         self, strength: float, *, spatial: bool = True, intensity: bool = True, final: bool = True
@@ -308,13 +233,16 @@ class Session:
             self.failed.emit(error)
 
     def _on_run_failed(self, error: HostError) -> None:
-        self._run = None
+        if error.failure is Failure.CANCELLED and self._reason:
+            error = HostError(error.failure, self._reason)
+        self._run, self._reason = None, ""
         self.changed.emit()
         self.failed.emit(error)
 
     def _on_translated(self, translation: Translation) -> None:
-        run, self._run = self._run, None
+        run = self._run
         if run is None or run.scene_number != self._scene_number:
+            self._run = None
             self.host.forget(translation)
             self.changed.emit()
             return
@@ -325,34 +253,33 @@ class Session:
             )
             node = None
         partner = run.partner if node is not None and slicer.mrmlScene.IsNodePresent(run.partner) else None
+        self.stage.emit(_("showing the result"))
+        self._run, self._added = replace(run, node=node, partner=partner), translation
+        self._adding = self._showing(translation, node, partner=partner)
+
+    def _add_more(self) -> None:
+        """One turn of putting the result into the scene."""
+        assert self._adding is not None
         try:
-            self.show(translation, node, partner=partner)
+            if not take_turn(self._adding):
+                return
         except Exception as error:
-            self.host.forget(translation)
+            self._stop_adding()
             if self.shown is None:
                 self.leave_views()
             sentence = _("The result could not be put into the scene; nothing was added.")
             self.failed.emit(HostError(Failure.FAILED, sentence, repr(error)))
+        self._adding, self._run, self._added = None, None, None
         self.changed.emit()
 
-    def show(self, translation: Translation, node: Any, *, partner: Any = None, views: bool = True) -> SceneResult:
-        """Put a result into the scene and, unless not wanted, into our views; the one before stays in the scene.
-
-        Args:
-            node: the volume node that was translated; None adds the scan beside the result.
-            partner: the node of the translated scan, where it was in the scene already.
-        """
-        if views:
-            # Before the nodes: a colour legend is not drawn in a view that comes into being after it.
-            self._enter_layout()
-        nodes = add_translation(translation, node, translated_node=partner, sampling_mm=SAVED_FIELD_MM)
-        if self.shown is not None:
-            self.host.forget(self.shown.translation)
-        self.shown, self._wanted = Shown(translation, nodes), None
-        if views:
-            self.show_views()
-        self.shown_changed.emit()
-        return nodes
+    def _stop_adding(self) -> None:
+        """Take out what was added of a result that is not complete."""
+        steps, self._adding = self._adding, None
+        if steps is not None:
+            steps.close()
+            if self._added is not None:
+                self.host.forget(self._added)
+            self._added = None
 
 
 def image_time(node: Any) -> tuple[int, tuple[float, ...], str]:

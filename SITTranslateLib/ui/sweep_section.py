@@ -106,6 +106,8 @@ class SweepSection(Section):
         if attribute is None:
             return
         for slider, value in ((self.ui.fromSlider, attribute.minimum), (self.ui.toSlider, attribute.maximum)):
+            slider.decimals = 0 if attribute.maximum - attribute.minimum >= 10 else 2
+            slider.singleStep = 1.0 if attribute.maximum - attribute.minimum >= 10 else 0.05
             slider.minimum, slider.maximum = float(attribute.minimum), float(attribute.maximum)
             slider.suffix = f" {attribute.unit}"
             slider.value = float(value)

@@ -9,7 +9,8 @@ import slicer
 
 from SITTranslateLib.scene.annotation import SYNTHETIC
 from SITTranslateLib.scene.presentation import put_with
-from SITTranslateLib.scene.result import SMALLEST_JACOBIAN, SceneResult
+from SITTranslateLib.scene.ranges import SMALLEST_JACOBIAN
+from SITTranslateLib.scene.result import SceneResult
 from SITTranslateLib.scene.sequences import Axis, add_browser, add_sequence, frame_like
 from SITTranslateLib.scene.transaction import all_or_nothing
 from SITTranslateLib.scene.transforms import grid_transform, thinned

@@ -12,13 +12,16 @@ from slicer.i18n import tr as _
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.escaping import csv_cell
+from SITTranslateLib.host.client import HostError
 from SITTranslateLib.scene import layout
+from SITTranslateLib.scene.picking import Picker
 from SITTranslateLib.scene.points import PointPairs
 from SITTranslateLib.scene.presentation import put_with
 from SITTranslateLib.scene.table import add_table_node
 from SITTranslateLib.ui.section import Resource, Section, show_text
 from SITTranslateLib.ui.session import Session
-from SITTranslateLib.ui.tracing import centres, labels_of_node
+from SITTranslateLib.ui.tracing import centres, joined, labels_of_node
+from SITTranslateLib.volume import Volume
 
 #: Pixels: a longer name is cut, and told in full by its tool tip.
 WIDEST_NAME = 120
@@ -35,8 +38,7 @@ class TraceSection(Section):
         self.points: list[dict[str, Any]] = []
         self.table: dict[str, Any] | None = None
         self._pairs: PointPairs | None = None
-        self._pick: Any = None
-        self._observers: list[int] = []
+        self._picker: Picker | None = None
         self._middles: dict[int, Any] = {}
         _set_columns(self.ui.pointTable, [_("Point"), _("Source (R, A, S)"), _("Moved to"), _("mm"), _("Misses by")])
         _set_columns(
@@ -90,15 +92,29 @@ class TraceSection(Section):
         shown, node = self.session.shown, self.ui.segmentSelector.currentNode()
         if shown is None or node is None:
             return
-        labels, names = labels_of_node(node, shown.nodes.source)
+        layers = labels_of_node(node, shown.nodes.source)
+        tables: list[dict[str, Any]] = []
         show_text(self.ui.verdictLabel, _("Measuring..."))
 
         def answered(answer: dict[str, Any]) -> None:
-            if self.session.shown is shown:
-                self._middles = centres(labels, list(names))
-                self._show_table(answer["table"])
+            if self.session.shown is not shown:
+                return
+            tables.append(answer["table"])
+            if len(tables) < len(layers):
+                ask(*layers[len(tables)])
+                return
+            self._middles = {}
+            for labels, names in layers:
+                self._middles |= centres(labels, list(names))
+            self._show_table(joined(tables))
 
-        self.session.ask("segments", answered, None, translation=shown.translation, labels=labels, names=names)
+        def refused(error: HostError) -> None:
+            show_text(self.ui.verdictLabel, str(error))
+
+        def ask(labels: Volume, names: dict[int, str]) -> None:
+            self.session.ask("segments", answered, refused, translation=shown.translation, labels=labels, names=names)
+
+        ask(*layers[0])
 
     def clear_points(self, *_checked: Any) -> None:
         self.points = []
@@ -198,48 +214,27 @@ class TraceSection(Section):
             self.stop_picking()
 
     def _start_picking(self) -> None:
-        """Slicer's own place mode, with a list of points that each click empties again."""
-        scene = slicer.mrmlScene
-        if self._pick is not None:
-            return
-        self._pick = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Trace")
-        self._pick.SetHideFromEditors(True)
-        self._pick.SetSaveWithScene(False)
-        self._pick.CreateDefaultDisplayNodes()
-        self._pick.GetDisplayNode().SetPointLabelsVisibility(False)
-        defined = slicer.vtkMRMLMarkupsNode.PointPositionDefinedEvent
-        self._observers = [self._pick.AddObserver(defined, self._on_point_placed)]
-        selection = scene.GetSingletonNode("Singleton", "vtkMRMLSelectionNode")
-        interaction = scene.GetSingletonNode("Singleton", "vtkMRMLInteractionNode")
-        if selection is None or interaction is None:
-            return
-        selection.SetReferenceActivePlaceNodeClassName("vtkMRMLMarkupsFiducialNode")
-        selection.SetActivePlaceNodeID(self._pick.GetID())
-        interaction.SetPlaceModePersistence(1)
-        interaction.SetCurrentInteractionMode(interaction.Place)
+        if self._picker is None:
+            self._picker = Picker(slicer.mrmlScene, self._on_point_placed, self.stop_picking)
 
     def stop_picking(self) -> None:
         """Leave Slicer's place mode."""
-        pick, self._pick = self._pick, None
-        if pick is not None:
-            for tag in self._observers:
-                pick.RemoveObserver(tag)
-            interaction = slicer.mrmlScene.GetSingletonNode("Singleton", "vtkMRMLInteractionNode")
-            if interaction is not None:
-                interaction.SetCurrentInteractionMode(interaction.ViewTransform)
-            if slicer.mrmlScene.IsNodePresent(pick):
-                slicer.mrmlScene.RemoveNode(pick)
+        picker, self._picker = self._picker, None
+        if picker is not None:
+            picker.stop()
         self.ui.pickButton.setChecked(False)
 
-    def _on_point_placed(self, *_event: Any) -> None:
-        pick = self._pick
-        if pick is None or pick.GetNumberOfDefinedControlPoints() == 0:
-            return
-        place = [0.0, 0.0, 0.0]
-        pick.GetNthControlPointPositionWorld(pick.GetNumberOfControlPoints() - 1, place)
-        from_translated = _view_under_cursor() == layout.TRANSLATED
-        pick.RemoveAllControlPoints()
-        self.trace(place, from_translated=from_translated)
+    def _on_point_placed(self, place: list[float]) -> None:
+        self.trace(place, from_translated=_view_under_cursor() == layout.TRANSLATED)
+
+    def let_go(self, node: Any) -> None:
+        super().let_go(node)
+        if self._pairs is not None and node in (self._pairs.source, self._pairs.translated):
+            pairs, self._pairs = self._pairs, None
+            self.clear_points()
+            pairs.remove(but=node)
+        if self._picker is not None and node is self._picker.node:
+            self.stop_picking()
 
     def _on_measure(self, *_checked: Any) -> None:
         try:

@@ -13,9 +13,14 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.scene.volumes import grid_of_node
 from SITTranslateLib.volume import Volume
 
+#: Verdicts of parts of a table, the worst last.
+_WORST = ("no figure", "traceable", "caution", "not traceable")
 
-def labels_of_node(node: Any, reference: Any) -> tuple[Volume, dict[int, str]]:
+
+def labels_of_node(node: Any, reference: Any) -> list[tuple[Volume, dict[int, str]]]:
     """A segmentation or label map as labels, with their names.
+
+    Segments may overlap: those that do come in different label maps, and every segment is whole in one of them.
 
     Args:
         node: segmentation or label map node.
@@ -25,22 +30,33 @@ def labels_of_node(node: Any, reference: Any) -> tuple[Volume, dict[int, str]]:
         InputError: there is no segment.
     """
     if node.IsA("vtkMRMLLabelMapVolumeNode"):
-        return _labels_of_label_map(node)
+        return [_labels_of_label_map(node)]
     grid = grid_of_node(reference)
-    labels = np.zeros(grid.shape, np.float32)
+    layers: list[tuple[np.ndarray, dict[int, str]]] = []
     segmentation = node.GetSegmentation()
-    names: dict[int, str] = {}
     for index in range(segmentation.GetNumberOfSegments()):
         identifier = segmentation.GetNthSegmentID(index)
-        names[index + 1] = segmentation.GetSegment(identifier).GetName()
         mask = slicer.util.arrayFromSegmentBinaryLabelmap(node, identifier, reference)
-        if mask is not None:
-            labels[np.asarray(mask) > 0] = index + 1
-    if not names:
+        inside = np.zeros(grid.shape, bool) if mask is None else np.asarray(mask) > 0
+        layer = next((layer for layer in layers if not layer[0][inside].any()), None)
+        if layer is None:
+            layer = (np.zeros(grid.shape, np.float32), {})
+            layers.append(layer)
+        layer[0][inside] = index + 1
+        layer[1][index + 1] = segmentation.GetSegment(identifier).GetName()
+    if not layers:
         raise InputError(
             _("The segmentation '{name}' has no segments: draw one, or choose another.").format(name=node.GetName())
         )
-    return Volume(labels, grid.affine, node.GetName()), names
+    return [(Volume(array, grid.affine, node.GetName()), names) for array, names in layers]
+
+
+def joined(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One segment table of several: rows in the order of their labels, the worst verdict, every reason once."""
+    worst = max((table["verdict"] for table in tables), key=_WORST.index)
+    rows = sorted((row for table in tables for row in table["segments"]), key=lambda row: row["label"])
+    reasons = [reason for table in tables if table["verdict"] == worst for reason in table["reasons"]]
+    return {**tables[0], "segments": rows, "verdict": worst, "reasons": list(dict.fromkeys(reasons))}
 
 
 def _labels_of_label_map(node: Any) -> tuple[Volume, dict[int, str]]:

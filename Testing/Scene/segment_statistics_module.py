@@ -18,8 +18,12 @@ class SegmentStatisticsPluginBase:
         self.parameterNode: Any = None
 
     @staticmethod
-    def createMeasurementInfo(name: str, description: str, units: str, **codes: Any) -> dict[str, Any]:
-        return {"name": name, "description": description, "units": units} | codes
+    def createMeasurementInfo(
+        name: str, title: str, description: str, units: str, quantityDicomCode: Any = None, unitsDicomCode: Any = None
+    ) -> dict[str, Any]:
+        """As since December 2023; before that there was no title."""
+        codes = {"quantityDicomCode": quantityDicomCode, "unitsDicomCode": unitsDicomCode}
+        return {"name": name, "title": title, "description": description, "units": units} | codes
 
     def toLongKey(self, key: str) -> str:
         return f"{type(self).__name__}.{key}"
@@ -58,6 +62,9 @@ class SegmentStatisticsLogic:
         self.parameters = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode")
         for plugin in self.plugins:
             plugin.setParameterNode(self.parameters)
+            # Asked of every key as soon as the module is opened: an error here makes the whole module unusable.
+            for key in plugin.keys:
+                plugin.getMeasurementInfo(key)
 
     def computeStatistics(self, segmentation: Any, scalar: Any = None) -> dict[tuple[str, str], float]:
         import slicer
@@ -65,7 +72,9 @@ class SegmentStatisticsLogic:
         node = copy = None
         if segmentation.GetParentTransformNode() is not None:
             copy = slicer.vtkMRMLSegmentationNode()
-            copy.Copy(segmentation)
+            copy.CopyContent(segmentation)
+            copy.SetAndObserveTransformNodeID(segmentation.GetTransformNodeID())
+            copy.SetName(f"_tmp_{segmentation.GetName()}_transformedForSegmentStatistics")
             copy.HideFromEditorsOn()
             slicer.mrmlScene.AddNode(copy)
             copy.HardenTransform()

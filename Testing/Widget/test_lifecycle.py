@@ -11,16 +11,10 @@ import numpy as np
 import pytest
 import slicer
 from harness import Harness
-from walking import choose, translate
+from walking import start, translate
 
 from SITTranslateLib.scene.display import head_hull
 from SITTranslateLib.scene.volumes import add_volume_node, volume_from_node
-
-
-def start(harness: Harness, panel: Any, node: Any) -> None:
-    choose(harness, panel, node)
-    panel.apply.ui.applyButton.click()
-    assert panel.session.running
 
 
 def test_closing_the_scene_while_it_runs_leaves_the_new_scene_empty(

@@ -9,7 +9,7 @@ import pytest
 from harness import Harness
 from walking import translate
 
-from SITTranslateLib.scene.result import PREFIX
+from SITTranslateLib.scene.runs import PREFIX
 from SITTranslateLib.scene.volumes import add_volume_node, volume_from_node
 
 

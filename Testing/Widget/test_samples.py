@@ -36,8 +36,13 @@ def source(slicer_harness: Harness, monkeypatch: pytest.MonkeyPatch) -> dict[str
     return registered
 
 
-def test_its_button_makes_a_scan_with_its_segments(source: dict[str, Any], scene: Any, models: Any) -> None:
+def test_its_button_makes_and_shows_a_scan_with_its_segments(
+    source: dict[str, Any], scene: Any, models: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[Any] = []
+    monkeypatch.setattr(slicer.util, "setSliceViewerLayers", lambda **layers: shown.append(layers))
     head = source["make"](object())
+    assert shown == [{"background": head, "fit": True}]
     assert scene.IsNodePresent(head)
     assert scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 1
 

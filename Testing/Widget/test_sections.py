@@ -187,16 +187,6 @@ def test_points_go_to_the_translation_and_back(shown: Any, panel: Any, slicer_ha
     assert not slicer.mrmlScene.IsNodePresent(pairs.source)
 
 
-def test_a_click_in_place_mode_is_traced(shown: Any, panel: Any, slicer_harness: Harness) -> None:
-    panel.trace.ui.pickButton.setChecked(True)
-    panel.trace._pick.AddControlPointWorld(12.0, -8.0, 3.0)
-    slicer_harness.wait(lambda: len(panel.trace.points) == 1)
-    np.testing.assert_allclose(panel.trace.points[0]["source"], [12.0, -8.0, 3.0], atol=1e-6)
-    pick = panel.trace._pick
-    panel.trace.ui.pickButton.setChecked(False)
-    assert not slicer.mrmlScene.IsNodePresent(pick)
-
-
 def test_segments_are_measured_and_a_row_jumps_to_its_segment(
     shown: Any, panel: Any, slicer_harness: Harness, head_node: Any, scene: Any, tmp_path: Path
 ) -> None:

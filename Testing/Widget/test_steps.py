@@ -85,7 +85,7 @@ def test_they_come_as_a_sequence_that_the_views_play(
     panel.change.ui.extraComboBox.setCurrentIndex(names.index(STEPS))
     view = layout.composite_node(scene, layout.CHANGE)
     assert view.GetForegroundVolumeID() == node.GetID() and view.GetForegroundOpacity() == 1.0
-    assert played == [sequences.browser_of(node)] and panel.change.map_title() == "Step by step"
+    assert played == [sequences.browser_of(node)] and panel.titles._shown[layout.CHANGE].text == "Step by step"
     panel.change.ui.changeMapButton.click()
     assert view.GetForegroundOpacity() < 1.0
     panel.change.ui.removeButton.click()

@@ -89,7 +89,7 @@ def test_switches_change_what_is_drawn(shown: Any, panel: Any, scene: Any) -> No
     change_view = layout.composite_node(scene, layout.CHANGE)
     ui.jacobianMapButton.click()
     assert change_view.GetForegroundVolumeID() == shown.nodes.jacobian.GetID()
-    assert panel.change.map_title() == "What expanded, what shrank"
+    assert panel.titles._shown[layout.CHANGE].text == "What expanded, what shrank"
     ui.noMapButton.click()
     assert change_view.GetForegroundVolumeID() is None
 
@@ -183,6 +183,6 @@ def test_what_the_model_says_besides_can_be_laid_over_the_source(shown: Any, pan
     assert view.GetForegroundVolumeID() == nodes.extras["attention 1"].GetID()
     ui.extraComboBox.setCurrentIndex(1)
     assert view.GetForegroundVolumeID() == nodes.extras["segmentation"].GetID()
-    assert panel.change.map_title() == "segmentation"
+    assert panel.titles._shown[layout.CHANGE].text == "segmentation"
     ui.changeMapButton.click()
     assert view.GetForegroundVolumeID() == nodes.change.GetID()

@@ -24,3 +24,10 @@ def translate(harness: Harness, panel: Any, node: Any, age: float = 20.0) -> Any
     harness.wait(lambda: not panel.session.running, what="the translation")
     assert panel.session.shown is not None, panel.apply.ui.messageLabel.text
     return panel.session.shown
+
+
+def start(harness: Harness, panel: Any, node: Any) -> None:
+    """Press Apply; the run goes on."""
+    choose(harness, panel, node)
+    panel.apply.ui.applyButton.click()
+    assert panel.session.running

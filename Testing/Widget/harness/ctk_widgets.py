@@ -25,6 +25,8 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
         self._folded = False
         self._text = ""
         self._shown: list[Any] = []
+        # As CTK: the widest thing in it sets the width of the whole panel.
+        self.setSizePolicy(QtWidgets.QSizePolicy.Minimum, QtWidgets.QSizePolicy.Preferred)
         self.setContentsMargins(0, 26, 0, 4)
 
     def _get_folded(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import slicer
+import vtk
 
 from SITTranslateLib.scene.headless.application import Application
 from SITTranslateLib.scene.headless.opengl import opengl_missing
@@ -63,6 +64,35 @@ class LayoutManager:
         self._views: dict[str, Any] = {}
         # As in Slicer, a view and the nodes that come with it exist as soon as its layout is shown.
         self.logic.GetLayoutNode().AddObserver("ModifiedEvent", lambda *_: self._make_views())
+
+        @vtk.calldata_type(vtk.VTK_OBJECT)
+        def on_going(_caller: Any, _event: str, node: Any) -> None:
+            self._choose_neighbours(node)
+
+        app.scene.AddObserver(app.scene.NodeAboutToBeRemovedEvent, on_going)
+
+    def _choose_neighbours(self, node: Any) -> None:
+        """As Slicer's slice controllers: a volume that goes is replaced by its neighbour, in linked views in all."""
+        scene = self._app.scene
+        if scene.IsClosing() or not node.IsA("vtkMRMLVolumeNode"):
+            return
+        volumes = [
+            scene.GetNthNodeByClass(index, "vtkMRMLVolumeNode")
+            for index in range(scene.GetNumberOfNodesByClass("vtkMRMLVolumeNode"))
+        ]
+        place = next((i for i, volume in enumerate(volumes) if volume is node), 0)
+        others = volumes[place + 1 :] + volumes[:place][::-1]
+        neighbour = others[0].GetID() if others else None
+        slices = [view for view in self._views.values() if isinstance(view, SliceView)]
+        for view in slices:
+            for layer in ("Background", "Foreground"):
+                if getattr(view.composite, f"Get{layer}VolumeID")() != node.GetID():
+                    continue
+                linked = view.composite.GetLinkedControl()
+                group = view.node.GetViewGroup()
+                for other in slices if linked else [view]:
+                    if other.node.GetViewGroup() == group:
+                        getattr(other.composite, f"Set{layer}VolumeID")(neighbour)
 
     def _make_views(self) -> None:
         for name, _kind in self._described():

@@ -86,6 +86,12 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent, scene.EndImportEvent,
                           scene.EndBatchProcessEvent):  # fmt: skip
                 self._observers.append(scene.AddObserver(event, lambda *_: self.refresh()))
+
+            @vtk.calldata_type(vtk.VTK_OBJECT)
+            def on_going(_caller: Any, _event: str, node: Any) -> None:
+                self._choose_neighbour(node)
+
+            self._observers.append(scene.AddObserver(scene.NodeAboutToBeRemovedEvent, on_going))
         self.refresh()
 
     def mrmlScene(self) -> Any:
@@ -129,6 +135,15 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             wanted = nodes[0].GetID()
         self._choose(wanted)
         self._mark()
+
+    def _choose_neighbour(self, node: Any) -> None:
+        """As Qt does when the row of the current node goes: the row beside it becomes the current one."""
+        if "_current" not in self.__dict__ or not shiboken6.isValid(self) or node.GetID() != self._current:
+            return
+        nodes = self.nodes()
+        index = next((i for i, other in enumerate(nodes) if other is node), 0)
+        others = nodes[index + 1 :] + nodes[:index][::-1]
+        self._choose(others[0].GetID() if others else None)
 
     def _fits(self, node: Any) -> bool:
         if node.GetHideFromEditors() and not self.showHidden:

@@ -1,0 +1,223 @@
+"""The result in the views: put into the scene in steps, taken up again from its nodes, switched and removed.
+
+No Qt. Nodes are looked up by the marks on them, so that every result of the scene can be shown, whoever made it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import slicer
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.host.client import HostClient, HostError, Job
+from SITTranslateLib.host.signals import Signal
+from SITTranslateLib.scene import hierarchy, layout, presentation
+from SITTranslateLib.scene.restoring import result_of_nodes, saved_parts
+from SITTranslateLib.scene.result import SceneResult, adding
+from SITTranslateLib.scene.runs import Run, runs_in, show_drawn
+from SITTranslateLib.translation import Translation
+
+#: Spacing of the sampling field that is kept in the scene: Slicer saves fields uncompressed in double precision.
+SAVED_FIELD_MM = 2.0
+#: Slicer's four-up layout.
+USUAL_LAYOUT = 3
+#: Seconds of one turn of adding nodes; the window answers between two turns.
+TURN_SECONDS = 0.04
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The result in the views: its nodes, and the translation that the host still holds."""
+
+    translation: Translation
+    nodes: SceneResult
+
+
+class Results:
+    """Base of the session: the results of the scene, one of them shown.
+
+    Attributes:
+        shown: the result in the views, or None.
+        active: whether the module is on the screen; while it is not, the user's layout stays.
+        shown_changed: emitted when another result is shown, or none.
+        view_changed: emitted when our views were filled.
+        warned: emitted with a sentence.
+    """
+
+    def __init__(self, host: HostClient | None = None) -> None:
+        self.host = host or HostClient()
+        self.shown: Shown | None = None
+        self.active = True
+        self.shown_changed, self.view_changed, self.warned = Signal(), Signal(), Signal()
+        self._scene_number = 0
+        self._in_views: SceneResult | None = None
+        self._users_layout = USUAL_LAYOUT
+        self._refused: Any = None
+
+    def ask(
+        self,
+        kind: str,
+        answered: Callable[[Any], None],
+        refused: Callable[[HostError], None] | None = None,
+        **parameters: Any,
+    ) -> Job:
+        raise NotImplementedError
+
+    @property
+    def running(self) -> bool:
+        """Whether a translation runs."""
+        return False
+
+    def runs(self) -> list[Run]:
+        """Every result of the scene, oldest first."""
+        return runs_in(slicer.mrmlScene)
+
+    def show(self, translation: Translation, node: Any, *, partner: Any = None, views: bool = True) -> SceneResult:
+        """Put a result into the scene at once and, unless not wanted, into our views.
+
+        Args:
+            node: the volume node that was translated; None adds the scan beside the result.
+            partner: the node of the translated scan, where it was in the scene already.
+        """
+        steps = self._showing(translation, node, partner=partner, views=views)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+
+    def _showing(
+        self, translation: Translation, node: Any, *, partner: Any = None, views: bool = True
+    ) -> Generator[None, None, SceneResult]:
+        """:meth:`show` in steps."""
+        if views and self.active:
+            # Before the nodes: a colour legend is not drawn in a view that comes into being after it.
+            self._enter_layout()
+            yield
+        nodes = yield from adding(translation, node, translated_node=partner, sampling_mm=SAVED_FIELD_MM)
+        self._take(Shown(translation, nodes), views=views)
+        return nodes
+
+    def _take(self, shown: Shown, *, views: bool) -> None:
+        if self.shown is not None:
+            self.host.forget(self.shown.translation)
+        self.shown = shown
+        self._on_taken()
+        if views:
+            self.show_views()
+        self.shown_changed.emit()
+
+    def _on_taken(self) -> None:
+        """Another result is shown: what was asked of the one before is not of this one."""
+
+    def restore(self, nodes: Mapping[str, Any], *, views: bool = True) -> None:
+        """Take up a result that came with a loaded scene, so that it can be traced and its strength changed again.
+
+        Args:
+            nodes: by role, as the scene's parameter node has them.
+            views: show it in our layout when it is there.
+        """
+        translated = nodes.get("translated")
+        if self.shown is not None or self.running or translated is None or translated is self._refused:
+            return
+        # Asked once: what cannot be taken up now cannot be later either.
+        self._refused = translated
+        number = self._scene_number
+        try:
+            parts = saved_parts(nodes)
+        except InputError as error:
+            self.warned.emit(str(error))
+            return
+
+        def answered(translation: Translation) -> None:
+            kept = all(slicer.mrmlScene.IsNodePresent(node) for node in nodes.values() if node is not None)
+            if number != self._scene_number or self.shown is not None or not kept:
+                self.host.forget(translation)
+                return
+            self._refused = None
+            if views and self.active:
+                self._enter_layout()
+            self._take(Shown(translation, result_of_nodes(slicer.mrmlScene, nodes, translation)), views=views)
+
+        def refused(error: HostError) -> None:
+            self.warned.emit(str(error))
+
+        self.ask("restore", answered, refused, **parts)
+
+    def choose(self, folder: int) -> None:
+        """Show another result of the scene.
+
+        Args:
+            folder: its item in the subject hierarchy.
+        """
+        if self.shown is not None and self.shown.nodes.folder == folder:
+            return
+        run = next((run for run in self.runs() if run.folder == folder), None)
+        if run is None:
+            return
+        if self.shown is not None:
+            self.forget()
+        self._refused = None
+        self.restore({**run.nodes, "source": run.source})
+
+    def forget(self) -> None:
+        """Let go of the shown result; its nodes stay in the scene, our views are emptied."""
+        if self.shown is not None:
+            self.host.forget(self.shown.translation)
+        self.shown, self._in_views = None, None
+        self._on_taken()
+        layout.empty_views(slicer.mrmlScene)
+        show_drawn(slicer.mrmlScene, None)
+        self.shown_changed.emit()
+
+    def remove_shown(self) -> None:
+        """Take every node of the shown result out of the scene; the newest of the others is shown then."""
+        if self.shown is None:
+            return
+        folder = self.shown.nodes.folder
+        # First: where a volume that is shown leaves the scene, Slicer puts its neighbour there.
+        self.forget()
+        hierarchy.remove_folder(slicer.mrmlScene, folder)
+        others = self.runs()
+        if others:
+            self.choose(others[-1].folder)
+
+    def show_views(self) -> None:
+        """Our layout with the shown result in it; without a main window there is none, and nothing to show."""
+        if not self.active or not self._enter_layout() or self.shown is None:
+            return
+        nodes = self.shown.nodes
+        presentation.show_result(slicer.mrmlScene, nodes, again=self._in_views is nodes)
+        self._in_views = nodes
+        self.view_changed.emit()
+
+    def leave_views(self) -> None:
+        """Back to the layout the user had (to Slicer's usual one if ours came with a loaded scene)."""
+        with contextlib.suppress(LookupError):
+            layout.leave_layout(slicer.mrmlScene, self._users_layout)
+
+    def _enter_layout(self) -> bool:
+        try:
+            previous = layout.enter_layout(slicer.mrmlScene)
+        except LookupError:
+            return False
+        if previous != layout.LAYOUT_ID:
+            self._users_layout = previous
+        return True
+
+
+def take_turn(steps: Generator[None, None, Any]) -> bool:
+    """Take steps for one turn, one at least; True when there is none left."""
+    end = time.monotonic() + TURN_SECONDS
+    while True:
+        try:
+            next(steps)
+        except StopIteration:
+            return True
+        if time.monotonic() >= end:
+            return False
