@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from SITTranslateLib.errors import InputError, PackageError
     from SITTranslateLib.files import read_volume, write_field, write_volume
     from SITTranslateLib.packages import available as models
+    from SITTranslateLib.scene.volumes import volume_from_node
     from SITTranslateLib.translate.model import load_model
     from SITTranslateLib.translate.pipeline import translate
     from SITTranslateLib.translate.prescribing import prescribe
@@ -42,6 +43,7 @@ _PUBLIC: dict[str, tuple[str, str]] = {
     "read_translation": ("SITTranslateLib.translate.saving", "read_translation"),
     "read_volume": ("SITTranslateLib.files", "read_volume"),
     "save_translation": ("SITTranslateLib.translate.saving", "save_translation"),
+    "volume_from_node": ("SITTranslateLib.scene.volumes", "volume_from_node"),
     "write_field": ("SITTranslateLib.files", "write_field"),
     "write_volume": ("SITTranslateLib.files", "write_volume"),
 }
@@ -62,6 +64,7 @@ __all__ = [
     "read_volume",
     "save_translation",
     "translate",
+    "volume_from_node",
     "write_field",
     "write_volume",
 ]

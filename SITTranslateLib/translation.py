@@ -5,15 +5,17 @@ Importing this module loads neither torch nor numba; in Slicer it is what the wo
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from dataclasses import fields as fields_of
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from SITTranslateLib import fields
+from SITTranslateLib import fields, notebook
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.volume import VectorField, Volume
 
@@ -162,7 +164,7 @@ class Provenance:
             ) from error
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Translation:
     """A translated scan with its decomposition: ``translated(y) = (source + d)(y + u(y))``.
 
@@ -184,6 +186,70 @@ class Translation:
     provenance: Provenance
     extras: dict[str, Volume] = field(default_factory=dict)
     steps: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Translation of '{self.source.name}' {'; '.join(f'{n}: {v}' for n, v in self._figures()[:4])}>"
+
+    def _repr_html_(self) -> str:
+        window = notebook.window_of(self.source.array)
+        after = notebook.window_of(self.translated.array) if self.provenance.target else window
+        affine = self.source.affine
+        pictures = [
+            notebook.picture_html(self.source.array, affine, "source", window=window),
+            notebook.picture_html(self.translated.array, affine, "translated (synthetic)", window=after),
+        ]
+        if self.motion is not None:
+            length = self.motion.magnitude()
+            caption = f"motion, 0 to {float(length.max()):.2g} mm"
+            pictures.append(notebook.picture_html(length, affine, caption, "length", (0.0, float(length.max()))))
+        if self.intensity_change is not None:
+            change = self.intensity_change.array
+            caption = f"intensity change, {float(change.min()):.3g} to {float(change.max()):.3g}"
+            pictures.append(notebook.picture_html(change, affine, caption, "change"))
+        return f"<div>{''.join(pictures)}{notebook.table_html(self._figures())}</div>"
+
+    def _figures(self) -> list[tuple[str, str]]:
+        """What was made by what, and how much of it."""
+        made = self.provenance
+        request = ", ".join(f"{name} {value:+g}" for name, value in made.attributes.items())
+        rows = [("model", f"{made.package} {made.version}" + (f" ({request})" if request else ""))]
+        rows.append(("field", self.field_origin.value))
+        if self.motion is not None:
+            length = self.motion.magnitude()
+            rows.append(("motion", f"{float(length.mean()):.2g} mm on average, up to {float(length.max()):.3g} mm"))
+        rows.append(("recomposition error", f"{self.recomposition_error:.3g}"))
+        if self.jacobian is not None:
+            low, high = float(self.jacobian.array.min()), float(self.jacobian.array.max())
+            rows.append(("Jacobian", f"{low:.3g} to {high:.3g}, {int((self.jacobian.array <= 0).sum())} voxels folded"))
+        rows += [("warning", sentence) for sentence in (*made.forced, *made.warnings)]
+        return rows
+
+    def to_sitk(self) -> Any:
+        """The translated scan as a ``SimpleITK.Image``."""
+        return self.translated.to_sitk()
+
+    def to_nibabel(self) -> Any:
+        """The translated scan as a ``nibabel.Nifti1Image``."""
+        return self.translated.to_nibabel()
+
+    def to_monai(self) -> Any:
+        """The translated scan as a ``monai.data.MetaTensor``."""
+        return self.translated.to_monai()
+
+    def to_torchio(self) -> Any:
+        """A ``torchio.Subject`` with ``source``, ``translated``, and where they are known ``jacobian`` and
+        ``intensity_change``."""
+        volumes = {part.name: getattr(self, part.name) for part in VOLUME_PARTS}
+        images = {name: one.to_torchio() for name, one in volumes.items() if one is not None}
+        import torchio
+
+        return torchio.Subject(images)
+
+    def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write it to a new folder; :func:`SITTranslateLib.save_translation`."""
+        from SITTranslateLib import save_translation
+
+        return save_translation(self, folder, overwrite=overwrite)
 
     def at(self, strength: float, *, spatial: bool = True, intensity: bool = True) -> Volume:
         """The scan with ``strength`` times the change, without running the network.

@@ -6,11 +6,16 @@ Frames: ``affine`` maps voxel indices (i, j, k) to **RAS** millimetres. LPS exis
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
+from html import escape
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from SITTranslateLib import interchange, notebook
 from SITTranslateLib.errors import InputError
 
 FloatArray = NDArray[np.float32]
@@ -88,7 +93,7 @@ class Grid:
         return Grid(shape, affine)  # type: ignore[arg-type]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Volume:
     """A scalar image on a grid.
 
@@ -112,6 +117,61 @@ class Volume:
         object.__setattr__(self, "array", array)
         object.__setattr__(self, "affine", Grid(array.shape, self.affine).affine)  # type: ignore[arg-type]
 
+    @classmethod
+    def of(cls, image: Any) -> Volume:
+        """A volume from whatever holds a scan.
+
+        Args:
+            image: a path, a volume, an image of SimpleITK or nibabel, ``(array, affine)`` with ``array[i, j, k]``, a
+                ``ScalarImage`` of TorchIO or a ``Subject`` with one, a ``MetaTensor`` of MONAI, or a
+                ``vtkMRMLScalarVolumeNode``.
+
+        Raises:
+            InputError: anything else, several images or channels, or a file that cannot be read.
+        """
+        if isinstance(image, Volume):
+            return image
+        # The public functions: what they need lies above this module.
+        if isinstance(image, str | os.PathLike):
+            from SITTranslateLib import read_volume
+
+            return read_volume(image)
+        if hasattr(image, "GetIJKToRASMatrix"):
+            from SITTranslateLib import volume_from_node
+
+            return volume_from_node(image)
+        return cls(*interchange.unpack(image))
+
+    def __repr__(self) -> str:
+        voxels, mm = " x ".join(map(str, self.shape[::-1])), " x ".join(f"{s:.3g}" for s in self.spacing)
+        low, high = (float(self.array.min()), float(self.array.max())) if self.array.size else (0.0, 0.0)
+        return f"<Volume '{self.name}': {voxels} voxels of {mm} mm, {low:.4g} to {high:.4g}>"
+
+    def _repr_html_(self) -> str:
+        return notebook.picture_html(self.array, self.affine, self.name) + f"<div>{escape(repr(self))}</div>"
+
+    def to_sitk(self) -> Any:
+        """As a ``SimpleITK.Image``."""
+        return interchange.to_sitk(self.array, self.affine)
+
+    def to_nibabel(self) -> Any:
+        """As a ``nibabel.Nifti1Image``."""
+        return interchange.to_nibabel(self.array, self.affine)
+
+    def to_torchio(self) -> Any:
+        """As a ``torchio.ScalarImage``."""
+        return interchange.to_torchio(self.array, self.affine)
+
+    def to_monai(self) -> Any:
+        """As a ``monai.data.MetaTensor`` ``(1, I, J, K)``."""
+        return interchange.to_monai(self.array, self.affine)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write it (NIfTI, NRRD or MHA by the ending); :func:`SITTranslateLib.write_volume`."""
+        from SITTranslateLib import write_volume
+
+        return write_volume(self, path)
+
     @property
     def grid(self) -> Grid:
         return Grid(self.array.shape, self.affine)  # type: ignore[arg-type]
@@ -129,7 +189,7 @@ class Volume:
         return replace(self, array=np.asarray(array, dtype=np.float32), name=self.name if name is None else name)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class VectorField:
     """A velocity or displacement on a grid: ``array[k, j, i]`` is a vector (R, A, S) in mm.
 
@@ -139,6 +199,14 @@ class VectorField:
 
     array: FloatArray
     affine: NDArray[np.float64]
+
+    def __repr__(self) -> str:
+        voxels = " x ".join(map(str, self.grid.shape[::-1]))
+        return f"<VectorField: {voxels} vectors, up to {float(self.magnitude().max(initial=0.0)):.3g} mm>"
+
+    def to_sitk(self) -> Any:
+        """As a ``SimpleITK.Image`` of vectors in LPS mm, which ``DisplacementFieldTransform`` takes."""
+        return interchange.to_sitk(self.array, self.affine)
 
     def __post_init__(self) -> None:
         array = _real_numbers(self.array)

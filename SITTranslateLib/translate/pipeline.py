@@ -23,7 +23,7 @@ import torch
 
 from SITTranslateLib import __version__, fields
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.files import check_volume, read_volume
+from SITTranslateLib.files import check_volume
 from SITTranslateLib.packages import ModelCard, Package
 from SITTranslateLib.systems import NetworkOutput
 from SITTranslateLib.translate.head import locate_head
@@ -73,7 +73,7 @@ class Parts:
 
 
 def translate(
-    volume: Volume | str | os.PathLike[str],
+    volume: Any,
     model: str | os.PathLike[str] | Package | LoadedModel,
     *,
     device: str = "auto",
@@ -88,7 +88,8 @@ def translate(
     """Translate a scan.
 
     Args:
-        volume: a scan, or the path of one.
+        volume: a scan: a path, a :class:`Volume`, or whatever :meth:`Volume.of` takes (images of SimpleITK, nibabel,
+            TorchIO and MONAI, ``(array, affine)``, a volume node of Slicer).
         model: name of an installed package, its folder, or a model that :func:`load_model` loaded.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
         seed: of the systems that draw random numbers; the same seed gives the same bytes.
@@ -113,8 +114,7 @@ def translate(
     started = time.perf_counter()
     report = progress or (lambda stage, fraction: None)
     report("reading", 0.0)
-    if not isinstance(volume, Volume):
-        volume = read_volume(volume)
+    volume = Volume.of(volume)
     check_volume(volume)
     if not 0 <= seed < 2**63:
         raise InputError(f"The seed {seed} is not a whole number from 0 to 2^63.")

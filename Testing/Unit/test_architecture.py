@@ -15,7 +15,7 @@ LIBRARY = Path(__file__).resolve().parents[2] / "SITTranslateLib"
 ROOMS = [
     "ui", "app", "view", "report", "scene", "host", "training", "evaluation", "dicom", "traceability", "translate",
     "systems", "segmentation", "packages", "simulation", "translation", "fields", "files", "options", "volume",
-    "errors", "escaping",
+    "interchange", "notebook", "errors", "escaping",
 ]  # fmt: skip
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "core", "misc", "util"}
 SOURCES = sorted(LIBRARY.rglob("*.py"))
