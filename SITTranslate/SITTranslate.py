@@ -199,13 +199,10 @@ class SITTranslateLogic(ScriptedLoadableModuleLogic):
         Raises:
             InputError: one sentence that says what is wrong and what to do; the scene is as it was.
         """
-        from SITTranslateLib.scene.volumes import volume_from_node
+        from SITTranslateLib.options import TranslationOptions
 
-        translation = self.session.host.run(
-            "translate", volume=volume_from_node(volumeNode), model=str(model), attributes=dict(attributes or {}),
-            device=device, seed=seed, force=force, precision=precision, ensemble=ensemble,
-        )  # fmt: skip
-        return self.session.show(translation, volumeNode, views=show)
+        options = TranslationOptions(device, seed, precision, ensemble, force)
+        return self.session.translate(volumeNode, str(model), attributes or {}, options, views=show)
 
     def models(self):
         """Names of the models on this computer."""

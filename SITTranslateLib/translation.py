@@ -17,6 +17,7 @@ import numpy as np
 
 from SITTranslateLib import fields, notebook
 from SITTranslateLib.errors import InputError
+from SITTranslateLib.options import TranslationOptions
 from SITTranslateLib.volume import VectorField, Volume
 
 
@@ -114,6 +115,8 @@ class Provenance:
         target: contrast of the translated scan, if it is another than the source's.
         ensemble: number of answers its maps of uncertainty were made of; 1 where it has none.
         noise_floor: of an estimated field; None for other origins.
+        requested_device: as in :class:`TranslationOptions`; empty if an earlier version did not record it.
+        force: whether it would have been made of any scan.
     """
 
     package: str
@@ -133,6 +136,17 @@ class Provenance:
     target: str = ""
     ensemble: int = 1
     noise_floor: NoiseFloor | None = None
+    requested_device: str = ""
+    force: bool = False
+
+    @property
+    def options(self) -> TranslationOptions:
+        """The options it was made with."""
+        # Earlier versions recorded only the processor.
+        named = self.device if self.device in ("cpu", "mps") else "auto"
+        return TranslationOptions(
+            self.requested_device or named, self.seed, self.precision, self.ensemble, self.force or bool(self.forced)
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON."""

@@ -26,15 +26,20 @@ def run_demo(
         list[str] | None, typer.Option("--set", "-s", help="Attribute to ask for; by default age=+20 and lesions=+10.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    precision: Annotated[str, typer.Option(help="Of the network: float32 or bfloat16.")] = "float32",
+    seed: Annotated[int, typer.Option(help="Of systems that draw random numbers.")] = 0,
+    ensemble: Annotated[int, typer.Option(help="Answers that a map of uncertainty is made of; 1 for no map.")] = 1,
     force: Annotated[
         bool, typer.Option("--force", help="Translate although the brain does not suit the model.")
     ] = False,
 ) -> None:
     """Translate the brain that comes with nilearn: scans, fields, segment table, scene, pictures and a report."""
     watch = Stopwatch()
+    from SITTranslateLib.options import TranslationOptions
     from SITTranslateLib.translate.request import checked_request, parse_settings
     from SITTranslateLib.translate.saving import check_target, save_translation
 
+    options = TranslationOptions(device, seed, precision, ensemble, force)
     check_target(out, overwrite=True)
     package = _package(model)
     request = checked_request(package.card, parse_settings(_asked(package, settings)))
@@ -52,8 +57,7 @@ def run_demo(
         translation = translate(
             brain,
             package,
-            device=device,
-            force=force,
+            options=options,
             progress=lambda stage, fraction: report(stage, 0.05 + 0.3 * fraction),
             attributes=dict(request),
         )

@@ -48,6 +48,7 @@ def translate_scan(
     watch = Stopwatch()
     from SITTranslateLib.errors import InputError
     from SITTranslateLib.files import read_volume
+    from SITTranslateLib.options import TranslationOptions
     from SITTranslateLib.packages import find
     from SITTranslateLib.traceability.label_names import read_label_names
     from SITTranslateLib.translate.request import checked_request, parse_settings
@@ -56,6 +57,7 @@ def translate_scan(
     # Everything that can be refused is refused before the scan is read and the network imported.
     if strength is not None and not -2 <= strength <= 2:
         raise InputError(f"--strength {strength:g} is out of range: it goes from -2 to 2.")
+    options = TranslationOptions(device, seed, precision, ensemble, force)
     check_target(out, overwrite)
     package = find(model)
     request = checked_request(package.card, parse_settings(settings or []))
@@ -76,11 +78,7 @@ def translate_scan(
         result = translate(
             volume,
             package,
-            device=device,
-            seed=seed,
-            force=force,
-            precision=precision,
-            ensemble=ensemble,
+            options=options,
             progress=report,
             attributes=dict(request),
         )

@@ -20,6 +20,9 @@ def view_result(
         list[str] | None, typer.Option("--set", "-s", help="Attribute to ask for, as age=+10; may be repeated.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    precision: Annotated[str, typer.Option(help="Of the network: float32 or bfloat16.")] = "float32",
+    seed: Annotated[int, typer.Option(help="Of systems that draw random numbers.")] = 0,
+    ensemble: Annotated[int, typer.Option(help="Answers that a map of uncertainty is made of; 1 for no map.")] = 1,
     force: Annotated[bool, typer.Option("--force", help="Translate a scan that does not suit the model.")] = False,
     port: Annotated[int, typer.Option(help="Of 127.0.0.1; 0 takes a free one.", min=0, max=65535)] = 0,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
@@ -27,10 +30,12 @@ def view_result(
     """Show a result in a web page on this machine: Slicer's own views, linked, with strength, maps and tracing."""
     from SITTranslateLib.errors import InputError
     from SITTranslateLib.host.client import HostClient
+    from SITTranslateLib.options import TranslationOptions
     from SITTranslateLib.view.serving import require_trame, serve
     from SITTranslateLib.view.shown import opened, translated_now
 
     require_trame()
+    options = TranslationOptions(device, seed, precision, ensemble, force)
     if settings and not model:
         raise InputError("--set asks a model for something: give --model too, or leave it out to open a result.")
     with HostClient(idle_seconds=86_400.0) as host:
@@ -41,7 +46,7 @@ def view_result(
                 from SITTranslateLib.translate.request import checked_request, parse_settings
 
                 asked = checked_request(find(model).card, parse_settings(settings or []))
-                translation = translated_now(place, model, asked, host, device=device, force=force)
+                translation = translated_now(place, model, asked, host, options)
             else:
                 if not Path(place).exists():
                     raise InputError(f"'{Path(place).name}' is not there; give the folder of a result.")

@@ -31,6 +31,7 @@ from SITTranslateLib.host.process import Worker, WorkerProcess
 from SITTranslateLib.host.protocol import Event, Failure, Request
 from SITTranslateLib.host.results import described_translation, files_of
 from SITTranslateLib.host.signals import Signal
+from SITTranslateLib.options import TranslationOptions
 from SITTranslateLib.translation import Translation
 from SITTranslateLib.volume import VectorField, Volume
 
@@ -111,11 +112,14 @@ class HostClient:
         return bool(self._jobs)
 
     def submit(self, kind: str, **parameters: Any) -> Job:
-        """Send a request; volumes, fields and translations among the parameters are passed as files."""
+        """Send a request; volumes, fields and translations are passed as files, options each under its own name."""
         folder = self._private_folder()
         self._last_id += 1
-        request = {"request": Request(kind), "id": self._last_id}
-        request |= {name: self._outgoing(folder, value) for name, value in parameters.items()}
+        request: dict[str, Any] = {"request": Request(kind), "id": self._last_id}
+        for name, value in parameters.items():
+            # A line has each option under its own name.
+            is_options = isinstance(value, TranslationOptions)
+            request |= value.to_dict() if is_options else {name: self._outgoing(folder, value)}
         job = Job(self._last_id, Request(kind), protocol.encode(request))
         self._jobs[job.id] = job
         self._send(job)

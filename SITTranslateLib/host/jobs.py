@@ -18,6 +18,7 @@ from SITTranslateLib.host.devices import available_devices
 from SITTranslateLib.host.protocol import Request
 from SITTranslateLib.host.results import describe_translation, described_translation
 from SITTranslateLib.host.worker import NoRoomError, Teller
+from SITTranslateLib.options import TranslationOptions
 from SITTranslateLib.packages import find
 from SITTranslateLib.translate.contrast import guess
 from SITTranslateLib.translate.head import locate_head
@@ -73,19 +74,17 @@ class Jobs:
 
     def _translate(self, request: dict[str, Any], tell: Teller) -> dict[str, Any]:
         volume = protocol.take_volume(self._folder, request["volume"], remove=True)
-        device = str(request.get("device", "auto"))
+        options = TranslationOptions.from_dict(request)
         tell.progress("loading the model", 0.0)
 
         def once(half: bool) -> Translation:
-            loaded = self._model(str(request["model"]), device)
+            loaded = self._model(str(request["model"]), options.device)
             return self._translator(
-                volume, loaded, seed=int(request.get("seed", 0)), force=bool(request.get("force", False)),
-                progress=tell.progress, attributes=request.get("attributes") or {},
-                precision=_precision(loaded.device, str(request.get("precision", "float32")), half),
-                ensemble=int(request.get("ensemble", 1)),
+                volume, loaded, progress=tell.progress, attributes=request.get("attributes") or {},
+                options=options.changed(precision=_precision(loaded.device, options.precision, half)),
             )  # fmt: skip
 
-        return self._described(request, self._with_retries(once, device, tell), tell)
+        return self._described(request, self._with_retries(once, tell), tell)
 
     def _recompose(self, request: dict[str, Any], tell: Teller) -> dict[str, Any]:
         translation = self._translation(request["translation"])
@@ -216,7 +215,7 @@ class Jobs:
             self._keep(key, described_translation(self._folder, about))
         return self._ready[key]
 
-    def _with_retries(self, once: Callable[[bool], Translation], device: str, tell: Teller) -> Translation:
+    def _with_retries(self, once: Callable[[bool], Translation], tell: Teller) -> Translation:
         """Full precision, then half; then the CPU is offered, never taken."""
         try:
             return once(False)

@@ -24,6 +24,7 @@ import torch
 from SITTranslateLib import __version__, fields
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.files import check_volume
+from SITTranslateLib.options import TranslationOptions
 from SITTranslateLib.packages import ModelCard, Package
 from SITTranslateLib.systems import NetworkOutput
 from SITTranslateLib.translate.head import locate_head
@@ -33,16 +34,13 @@ from SITTranslateLib.translate.preparation import Prepared, prepare
 from SITTranslateLib.translate.request import checked_request
 from SITTranslateLib.translate.restoration import as_array, faded_outwards, with_rim
 from SITTranslateLib.translate.suitability import Severity, check_suitability, refusal
-from SITTranslateLib.translate.uncertainty import UNCERTAINTY, check_members, with_uncertainty
+from SITTranslateLib.translate.uncertainty import UNCERTAINTY, with_uncertainty
 from SITTranslateLib.translate.upsampling import on_scan_grid
 from SITTranslateLib.translation import FieldOrigin, Provenance, Translation
 from SITTranslateLib.volume import Grid, VectorField, Volume
 
 #: Called with what is being done and the fraction of the whole that is done; it may raise to cancel.
 Progress = Callable[[str, float], None]
-
-#: Of a network's convolutions.
-PRECISIONS = ("float32", "bfloat16", "float16")
 
 _SOFTWARE = ("torch", "numpy", "SimpleITK", "monai", "safetensors")
 
@@ -76,13 +74,14 @@ def translate(
     volume: Any,
     model: str | os.PathLike[str] | Package | LoadedModel,
     *,
-    device: str = "auto",
-    seed: int = 0,
-    force: bool = False,
-    precision: str = "float32",
-    ensemble: int = 1,
+    options: TranslationOptions | None = None,
     progress: Progress | None = None,
     attributes: Mapping[str, object] | None = None,
+    device: str | None = None,
+    seed: int | None = None,
+    force: bool | None = None,
+    precision: str | None = None,
+    ensemble: int | None = None,
     **more_attributes: object,
 ) -> Translation:
     """Translate a scan.
@@ -91,18 +90,11 @@ def translate(
         volume: a scan: a path, a :class:`Volume`, or whatever :meth:`Volume.of` takes (images of SimpleITK, nibabel,
             TorchIO and MONAI, ``(array, affine)``, a volume node of Slicer).
         model: name of an installed package, its folder, or a model that :func:`load_model` loaded.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
-        seed: of the systems that draw random numbers; the same seed gives the same bytes.
-        force: translate although the scan does not suit the model; what was overridden is kept in the provenance.
-        precision: of the network's convolutions: ``float32``, or ``bfloat16``, which takes half the time on processors
-            that have it and changes the result a little (measured in docs/speed.md), or ``float16`` for GPUs with too
-            little memory; fields are always float32.
-        ensemble: how many answers the maps of uncertainty are made of (see
-            :mod:`SITTranslateLib.translate.uncertainty`), each of which takes as long as a translation;
-            1 for no such map.
+        options: device, seed, precision, ensemble and whether to force; see :class:`TranslationOptions`.
         progress: called with a stage and the fraction done.
         attributes: what to ask for, in each attribute's own unit (``{"age": 10}``); nothing asked for means the
             model's defaults. Also as keywords (``age=+10``).
+        device, seed, force, precision, ensemble: instead of those of ``options``.
 
     Returns:
         The translation on the scan's own grid, in its units.
@@ -112,32 +104,28 @@ def translate(
         PackageError: no such model, or it was altered.
     """
     started = time.perf_counter()
+    options = (options or TranslationOptions()).changed(
+        device=device, seed=seed, force=force, precision=precision, ensemble=ensemble
+    )
     report = progress or (lambda stage, fraction: None)
     report("reading", 0.0)
     volume = Volume.of(volume)
     check_volume(volume)
-    if not 0 <= seed < 2**63:
-        raise InputError(f"The seed {seed} is not a whole number from 0 to 2^63.")
-    if precision not in PRECISIONS:
-        raise InputError(f"The precision '{precision[:40]}' is not one of {', '.join(PRECISIONS)}.")
-    check_members(ensemble)
     report("loading the model", 0.05)
-    loaded = load_model(model, device)
+    loaded = load_model(model, options.device)
     request = checked_request(loaded.card, {**(attributes or {}), **more_attributes})
 
     report("looking at the scan", 0.1)
     anatomy = locate_head(volume)
     findings = check_suitability(volume, anatomy, loaded.card)
     forced = tuple(f.sentence for f in findings if f.refuses)
-    if forced and not force:
+    if forced and not options.force:
         raise refusal(volume, findings)
 
     report("preparing", 0.15)
     prepared = prepare(volume, anatomy, loaded.card)
     report("running the network", 0.25)
-    output = run_network(
-        loaded, prepared, request, seed, lambda f: report("running the network", 0.25 + 0.35 * f), precision, ensemble
-    )
+    output = run_network(loaded, prepared, request, options, lambda f: report("running the network", 0.25 + 0.35 * f))
     report("decomposing", 0.6)
     parts = decompose(output, prepared, loaded.card)
     error = recomposition_error(output, prepared, parts)
@@ -150,16 +138,18 @@ def translate(
         sha256=loaded.package.sha256,
         system=loaded.card.system.name,
         attributes=request,
-        seed=seed,
+        seed=options.seed,
         device=_device_name(loaded.device),
+        requested_device=options.device,
+        force=options.force,
         source_sha256=hash_of(volume),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=round(time.perf_counter() - started, 3),
         software=software_versions(),
         forced=forced,
         warnings=tuple(f.sentence for f in findings if f.severity is Severity.WARN),
-        precision=precision,
-        ensemble=ensemble,
+        precision=options.precision,
+        ensemble=options.ensemble,
         target=loaded.card.target_of(request) if loaded.card.target_scale is not None else "",
     )
     return Translation(
@@ -171,19 +161,21 @@ def run_network(
     loaded: LoadedModel,
     prepared: Prepared,
     request: Mapping[str, float],
-    seed: int,
+    options: TranslationOptions,
     progress: Callable[[float], None] | None = None,
-    precision: str = "float32",
-    ensemble: int = 1,
 ) -> NetworkOutput:
-    """The network's answer, with random numbers from ``seed`` and the caller's own left as they were.
+    """The network's answer, with random numbers from the seed and the caller's own left as they were.
 
-    One pass, or as many as ``ensemble`` says with the maps of uncertainty that they give.
+    One pass, or as many as the ensemble has with the maps of uncertainty that they give.
     """
     image = torch.from_numpy(prepared.image.array)[None, None].to(loaded.device)
     devices = [loaded.device] if loaded.device.type == "cuda" else []
     # Only when asked for: a context of the caller's own stays in force.
-    narrow = nullcontext() if precision == "float32" else torch.autocast(loaded.device.type, getattr(torch, precision))
+    narrow = (
+        nullcontext()
+        if options.precision == "float32"
+        else torch.autocast(loaded.device.type, getattr(torch, options.precision))
+    )
 
     def state() -> list[torch.Tensor]:
         return [torch.get_rng_state(), *(torch.cuda.get_rng_state(d) for d in devices)]
@@ -195,11 +187,11 @@ def run_network(
         return answer, any(not torch.equal(a, b) for a, b in zip(before, state(), strict=True))
 
     with torch.random.fork_rng(devices=devices), torch.inference_mode(), narrow:
-        if ensemble == 1:
-            output, _ = once(image, seed, progress)
+        if options.ensemble == 1:
+            output, _ = once(image, options.seed, progress)
         else:
             keeps_units = loaded.card.target_scale is None
-            output = with_uncertainty(once, image, seed, ensemble, progress, keeps_units=keeps_units)
+            output = with_uncertainty(once, image, options.seed, options.ensemble, progress, keeps_units=keeps_units)
     if not bool(torch.isfinite(output.translated).all()):
         raise InputError("The model gave values that are not finite on this scan; try the CPU, or another model.")
     return output

@@ -13,7 +13,7 @@ from SITTranslateLib.packages import Package, find
 from SITTranslateLib.translate.pipeline import Progress, hash_of, software_versions, translate
 from SITTranslateLib.translate.saving import PROVENANCE_FILE, exact_source, read_translation
 from SITTranslateLib.translation import Provenance, Translation
-from SITTranslateLib.volume import VectorField
+from SITTranslateLib.volume import VectorField, Volume
 
 #: How far two runs on other devices or with other software may lie apart: share of the scan's intensity range, mm.
 LARGEST_DIFFERENCE, LARGEST_SHIFT_MM = 1e-3, 0.01
@@ -75,11 +75,7 @@ def reproduce(
     before = read_translation(place)
     source = exact_source(before, place if place.is_file() else place / PROVENANCE_FILE)
     made = before.provenance
-    package = _same_package(find(made.package if model is None else model), made)
-    again = translate(
-        source, package, device=device, seed=made.seed, force=True, precision=made.precision, ensemble=made.ensemble,
-        progress=progress, attributes=dict(made.attributes),
-    )  # fmt: skip
+    again = make_again(source, made, model=model, device=device, progress=progress)
     low, high = np.percentile(before.source.array, (0.5, 99.5))
     span = float(high - low) or float(np.ptp(before.source.array))
     # The first was written and read back; a whole-numbered scan went as 16 bit, which keeps it.
@@ -91,6 +87,30 @@ def reproduce(
         _shift(before, again),
         _changes(made, again.provenance),
     )
+
+
+def make_again(
+    scan: Volume,
+    made: Provenance,
+    *,
+    model: str | os.PathLike[str] | None = None,
+    device: str | None = None,
+    progress: Progress | None = None,
+) -> Translation:
+    """The translation that a record describes, made again of the same scan.
+
+    Args:
+        model: where the package is now; without it, looked for by name.
+        device: instead of the one that was asked for then.
+
+    Raises:
+        InputError: the model gave nothing this time.
+        PackageError: the package is not here, or it is another version or has other weights.
+    """
+    package = _same_package(find(made.package if model is None else model), made)
+    # What suits a model may be judged otherwise by another version; it was translated then.
+    options = made.options.changed(device=device, force=True)
+    return translate(scan, package, options=options, progress=progress, attributes=dict(made.attributes))
 
 
 def _same_package(package: Package, made: Provenance) -> Package:

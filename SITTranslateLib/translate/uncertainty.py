@@ -16,13 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from SITTranslateLib.errors import InputError
 from SITTranslateLib.systems import NetworkOutput
 
 #: Names of the maps among a translation's extras: in the units of the translated scan, and in mm.
 UNCERTAINTY, MOTION_UNCERTAINTY = "uncertainty", "uncertainty of the motion"
-#: How many answers at most; more would take longer than anybody waits.
-MOST_MEMBERS = 64
 #: Voxels along each axis (even, so that a velocity on a grid coarsened by two moves along), and share of brightness.
 FARTHEST_VOXELS, BRIGHTEST = 2, 0.03
 
@@ -53,18 +50,6 @@ class Jitter:
         """An answer ``(1, C, k, j, i)``, whose voxels are ``steps`` of the image's long, brought back to its place."""
         back = torch.roll(answer, tuple(-n // steps for n in self.shift), (-3, -2, -1))
         return back.flip(-1) if self.mirrored else back
-
-
-def check_members(members: int) -> None:
-    """Refuse a number of answers that makes no sense.
-
-    Raises:
-        InputError: not from 1 (no map) to 64.
-    """
-    if not 1 <= members <= MOST_MEMBERS:
-        raise InputError(
-            f"An ensemble of {members} is not possible: ask for 2 to {MOST_MEMBERS} answers, or 1 for no map."
-        )
 
 
 def jitters(count: int, seed: int) -> list[Jitter]:

@@ -10,6 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from SITTranslateLib.errors import InputError
+from SITTranslateLib.options import TranslationOptions
 from SITTranslateLib.ui import installing
 from SITTranslateLib.ui.apply_section import ApplySection
 from SITTranslateLib.ui.attribute_section import AttributeSection
@@ -149,6 +150,13 @@ class Panel:
             self._listed = True
             self.model.ask_devices()
 
+    def options(self) -> TranslationOptions:
+        """What the panel asks for besides the attributes."""
+        return TranslationOptions(
+            device=self.model.device, precision=self.model.precision, ensemble=self.model.ensemble,
+            force=self.input.force,
+        )  # fmt: skip
+
     def on_apply(self) -> None:
         """Translate the chosen scan."""
         package = self.model.package
@@ -158,9 +166,7 @@ class Panel:
         self._keep()
         try:
             self.session.apply(
-                self.input.node, str(package.folder), self.attributes.values(),
-                device=self.model.device, force=self.input.force, precision=self.model.precision,
-                ensemble=self.model.ensemble,
+                self.input.node, str(package.folder), self.attributes.values(), self.options()
             )  # fmt: skip
         except InputError as error:
             self.apply.say(str(error))

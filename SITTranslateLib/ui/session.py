@@ -5,7 +5,7 @@ No Qt: the panel polls it. Nodes are held only while a run lasts, and looked up 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,9 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.host.client import HostClient, HostError, Job
 from SITTranslateLib.host.protocol import Failure
 from SITTranslateLib.host.signals import Signal
+from SITTranslateLib.options import TranslationOptions
 from SITTranslateLib.scene import layout
+from SITTranslateLib.scene.result import SceneResult
 from SITTranslateLib.scene.strength import show_strength
 from SITTranslateLib.scene.volumes import volume_from_node
 from SITTranslateLib.translation import Translation
@@ -34,6 +36,7 @@ class _Run:
     image_time: tuple[int, tuple[float, ...], str]
     scene_number: int
     partner: Any = None
+    views: bool = True
 
 
 class Session(Results):
@@ -68,14 +71,17 @@ class Session(Results):
         self,
         node: Any,
         model: str,
-        attributes: dict[str, float],
+        attributes: Mapping[str, float],
+        options: TranslationOptions | None = None,
         *,
-        device: str = "auto",
-        force: bool = False,
-        precision: str = "float32",
-        ensemble: int = 1,
-    ) -> None:
+        views: bool = True,
+    ) -> Job:
         """Start a translation of a volume node; its result goes to the scene when it is done.
+
+        Args:
+            model: name of an installed package, or its folder.
+            attributes: what to ask for, in each attribute's own unit; none means the model's defaults.
+            views: also show it in our layout.
 
         Raises:
             InputError: one runs already, or the node is no scan.
@@ -85,11 +91,41 @@ class Session(Results):
         volume = volume_from_node(node)
         job = self.ask(
             "translate", self._on_translated, self._on_run_failed, volume=volume, model=model,
-            attributes=attributes, device=device, force=force, precision=precision, ensemble=ensemble,
+            attributes=dict(attributes), options=options or TranslationOptions(),
         )  # fmt: skip
         if not job.done:
-            self._run = _Run(job, node, image_time(node), self._scene_number)
+            self._run = _Run(job, node, image_time(node), self._scene_number, views=views)
         self.changed.emit()
+        return job
+
+    def translate(
+        self,
+        node: Any,
+        model: str,
+        attributes: Mapping[str, float],
+        options: TranslationOptions | None = None,
+        *,
+        views: bool = False,
+    ) -> SceneResult:
+        """As :meth:`apply`, but wait for the result.
+
+        Raises:
+            InputError: as :meth:`apply`, or it was refused, cancelled or failed; the scene is as it was.
+        """
+        failures: list[HostError] = []
+        before = self.shown
+        self.failed.connect(failures.append)
+        try:
+            self.host.wait(self.apply(node, model, attributes, options, views=views))
+            while self._adding is not None:
+                self._add_more()
+        finally:
+            self.failed.disconnect(failures.append)
+        if failures:
+            raise failures[0]
+        if self.shown is None or self.shown is before:
+            raise InputError(_("The scene was closed meanwhile; translate the scan again."))
+        return self.shown.nodes
 
     def estimate(self) -> None:
         """Estimate the motion of the shown result by registration; becomes a result of its own."""
@@ -255,7 +291,7 @@ class Session(Results):
         partner = run.partner if node is not None and slicer.mrmlScene.IsNodePresent(run.partner) else None
         self.stage.emit(_("showing the result"))
         self._run, self._added = replace(run, node=node, partner=partner), translation
-        self._adding = self._showing(translation, node, partner=partner)
+        self._adding = self._showing(translation, node, partner=partner, views=run.views)
 
     def _add_more(self) -> None:
         """One turn of putting the result into the scene."""

@@ -60,6 +60,7 @@ class SweepSection(Section):
         sweep, waiting = Sweep(attribute, unit), list(values)
         # A frame needs no steps of its own, and many frames with steps would fill the memory.
         base = {name: v for name, v in shown.translation.provenance.attributes.items() if name != "intermediate"}
+        options = shown.translation.provenance.options
         volume = shown.translation.source if shown.nodes.source is None else volume_from_node(shown.nodes.source)
         self._stopped = False
 
@@ -67,8 +68,7 @@ class SweepSection(Section):
             show_text(self.ui.sweepLabel, _("Step {step} of {count}...").format(step=len(sweep) + 1, count=len(values)))
             self._job = self.session.ask(
                 "translate", answered, refused, volume=volume, model=self._card.name,
-                attributes={**base, attribute: waiting[0]}, force=True,
-                device=self._device(), precision=shown.translation.provenance.precision,
+                attributes={**base, attribute: waiting[0]}, options=options,
             )  # fmt: skip
 
         def answered(translation: Translation) -> None:
@@ -91,11 +91,6 @@ class SweepSection(Section):
 
         self.ui.sweepButton.setText(_("Stop"))
         next_step()
-
-    def _device(self) -> str:
-        shown = self.session.shown
-        made_on = shown.translation.provenance.device if shown is not None else ""
-        return "cpu" if made_on == "cpu" else "auto"
 
     def _finish(self, sentence: str) -> None:
         self.ui.sweepButton.setText(_("Make the sequence"))

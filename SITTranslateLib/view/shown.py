@@ -12,6 +12,7 @@ from typing import Any
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.host.client import HostClient, HostError, Job
 from SITTranslateLib.host.signals import Signal
+from SITTranslateLib.options import TranslationOptions
 from SITTranslateLib.scene import layout, presentation
 from SITTranslateLib.scene.headless.pictures import change_title, motion_title
 from SITTranslateLib.scene.points import PointPairs
@@ -262,7 +263,7 @@ class Shown:
 
 
 def translated_now(
-    scan: str, model: str, attributes: Mapping[str, float], host: HostClient, *, device: str = "auto", force: bool
+    scan: str, model: str, attributes: Mapping[str, float], host: HostClient, options: TranslationOptions
 ) -> Translation:
     """A scan translated by the host; wait for it.
 
@@ -274,6 +275,6 @@ def translated_now(
     if not scan:
         raise InputError("No scan is given.")
     held: Translation = host.run(
-        "translate", volume=read_volume(scan), model=model, attributes=dict(attributes), device=device, force=force
+        "translate", volume=read_volume(scan), model=model, attributes=dict(attributes), options=options
     )
     return held

@@ -13,6 +13,7 @@ import pytest
 from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.host.client import HostClient
+from SITTranslateLib.options import TranslationOptions
 from SITTranslateLib.scene import layout
 from SITTranslateLib.scene.display import transform_display
 from SITTranslateLib.scene.headless.application import Application
@@ -185,4 +186,4 @@ def test_what_is_no_result_is_refused(tmp_path: Path, host: HostClient) -> None:
     with pytest.raises(InputError, match="not the folder of a translation"):
         opened(tmp_path, host)
     with pytest.raises(InputError):
-        translated_now(str(tmp_path / "none.nii.gz"), "brain-ageing-t1w", {}, host, force=False)
+        translated_now(str(tmp_path / "none.nii.gz"), "brain-ageing-t1w", {}, host, TranslationOptions())

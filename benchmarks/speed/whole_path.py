@@ -15,6 +15,7 @@ import SITTranslateLib as sit
 from benchmarks.speed.inputs import Inputs
 from benchmarks.speed.measuring import Record, figure_of, peak_apart, seconds_of, use_threads
 from SITTranslateLib import fields, packages
+from SITTranslateLib.options import PRECISIONS
 from SITTranslateLib.packages import Package
 from SITTranslateLib.simulation.head import procedural_head
 from SITTranslateLib.simulation.scan import simulate_contrasts
@@ -122,7 +123,7 @@ def network_precision(inputs: Inputs, threads: int, repeats: int) -> list[Record
     request = {a.name: a.maximum for a in model.card.attributes}
     records: list[Record] = []
     reference = None
-    for precision in pipeline.PRECISIONS:
+    for precision in PRECISIONS:
         for channels_last in (False, True):
             layout = torch.channels_last_3d if channels_last else torch.contiguous_format
             network: Any = copy.deepcopy(model.network)

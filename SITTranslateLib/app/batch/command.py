@@ -42,6 +42,7 @@ def run_batch(
     from SITTranslateLib.app.batch.job import Settings, finished
     from SITTranslateLib.app.batch.running import plan, run
     from SITTranslateLib.app.batch.scans import bids_suffix, find_scans
+    from SITTranslateLib.options import TranslationOptions
     from SITTranslateLib.packages import find
     from SITTranslateLib.translate.request import checked_request, parse_settings
 
@@ -60,11 +61,7 @@ def run_batch(
         model=str(package.folder.resolve()),
         model_sha256=package.sha256,
         request=tuple(request.items()),
-        seed=seed,
-        device=device,
-        precision=precision,
-        ensemble=ensemble,
-        force=force,
+        options=TranslationOptions(device, seed, precision, ensemble, force),
         fields=fields,
         threads=1 if scheduler else max(1, (os.cpu_count() or 1) // workers),
     )

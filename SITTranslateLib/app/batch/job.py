@@ -8,7 +8,7 @@ import secrets
 import shutil
 import socket
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from SITTranslateLib.app.batch.names import ResultNames
 from SITTranslateLib.app.batch.scans import Scan
 from SITTranslateLib.errors import InputError
+from SITTranslateLib.options import TranslationOptions
 
 if TYPE_CHECKING:
     from SITTranslateLib.translate.model import LoadedModel
@@ -34,11 +35,7 @@ class Settings:
     model: str
     model_sha256: str
     request: tuple[tuple[str, float], ...]
-    seed: int = 0
-    device: str = "auto"
-    precision: str = "float32"
-    ensemble: int = 1
-    force: bool = False
+    options: TranslationOptions = field(default_factory=TranslationOptions)
     fields: bool = True
     threads: int = 1
 
@@ -47,10 +44,10 @@ class Settings:
         return {
             "model_sha256": self.model_sha256,
             "request": dict(self.request),
-            "seed": self.seed,
-            "precision": self.precision,
+            "seed": self.options.seed,
+            "precision": self.options.precision,
             "fields": self.fields,
-        } | ({} if self.ensemble == 1 else {"ensemble": self.ensemble})
+        } | ({} if self.options.ensemble == 1 else {"ensemble": self.options.ensemble})
 
 
 @dataclass(frozen=True)
@@ -217,12 +214,8 @@ def _translated(job: Job) -> tuple[Translation, Verification]:
     volume = read_volume(job.scan.path, frame=job.scan.frame)
     translation = translate(
         volume,
-        _model(settings.model, settings.model_sha256, settings.device),
-        device=settings.device,
-        seed=settings.seed,
-        force=settings.force,
-        precision=settings.precision,
-        ensemble=settings.ensemble,
+        _model(settings.model, settings.model_sha256, settings.options.device),
+        options=settings.options,
         attributes=dict(settings.request),
     )
     return translation, verify(translation)
