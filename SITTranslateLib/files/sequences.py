@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import os
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import numpy as np
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.files import nifti, nrrd
 from SITTranslateLib.files.reading import LPS_RAS
+from SITTranslateLib.files.writing import GZIP, packed, write_bytes
 from SITTranslateLib.volume import Volume
 
 #: More frames than any scanner makes; a header that says more is damaged.
@@ -72,16 +71,5 @@ def write_sequence(frames: Sequence[Volume], path: str | os.PathLike[str], index
         "axis 3 index type:=numeric",
         f"axis 3 index values:={' '.join(f'{value:g}' for value in values)}",
     ]
-    part = target.with_name(f".{secrets.token_hex(6)}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(("\n".join(header) + "\n\n").encode("ascii"))
-            with gzip.GzipFile(fileobj=file, mode="wb", compresslevel=1, mtime=0) as packed:
-                for frame in frames:
-                    packed.write(np.ascontiguousarray(frame.array, dtype="<f4").tobytes())
-        part.replace(target)
-    except OSError as error:
-        raise InputError(f"'{target.name}' cannot be written: the folder is missing, read-only or full.") from error
-    finally:
-        part.unlink(missing_ok=True)
-    return target
+    data = np.stack([frame.array for frame in frames]).astype("<f4", copy=False)
+    return write_bytes(target, [("\n".join(header) + "\n\n").encode("ascii"), *packed(b"", data, GZIP)])
