@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from SITTranslateLib.app.holding import hold
 from SITTranslateLib.app.terminal import Stopwatch, progress_bar, say, without_library_noise
 
 if TYPE_CHECKING:
@@ -37,10 +38,10 @@ def run_demo(
     watch = Stopwatch()
     from SITTranslateLib.options import TranslationOptions
     from SITTranslateLib.translate.request import checked_request, parse_settings
-    from SITTranslateLib.translate.saving import check_target, save_translation
+    from SITTranslateLib.translate.saving import claim, save_translation
 
     options = TranslationOptions(device, seed, precision, ensemble, force)
-    check_target(out, overwrite=True)
+    hold(claim(out, overwrite=True))
     package = _package(model)
     request = checked_request(package.card, parse_settings(_asked(package, settings)))
 

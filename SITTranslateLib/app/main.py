@@ -7,6 +7,7 @@ A user's mistake ends with exit code 2 and one sentence; nothing half-written is
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from SITTranslateLib import __version__
+from SITTranslateLib.app.holding import release
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.escaping import printable
 
@@ -88,6 +90,8 @@ def run(arguments: Sequence[str]) -> int:
         return int(code or 0)
     except InputError as error:
         return _refuse(str(error))
+    except Terminated:
+        return _refuse("Ended from outside; nothing was written.", 143)
     except (KeyboardInterrupt, typer.Abort):
         return _refuse("Stopped; nothing was written.", 130)
     except typer.Exit as end:
@@ -103,10 +107,21 @@ def run(arguments: Sequence[str]) -> int:
             raise
         sentence = " ".join(str(error).split())[:300]
         return _refuse(f"Unexpected error ({type(error).__name__}): {sentence} Set SITTRANSLATE_DEBUG=1 for more.", 1)
+    finally:
+        release()
+
+
+class Terminated(KeyboardInterrupt):
+    """The system asks the program to end (SIGTERM): what is half written is taken away first."""
 
 
 def main() -> None:
     """The ``sittranslate`` program."""
+
+    def end(*_: object) -> None:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, end)
     sys.exit(run(sys.argv[1:]))
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from SITTranslateLib.app.holding import hold
 from SITTranslateLib.app.terminal import progress_bar, without_library_noise
 
 
@@ -34,9 +35,9 @@ def prescribe_scan(
     from SITTranslateLib.systems.prescribed.changes import read_table
     from SITTranslateLib.translate.prescribing import prescribe
     from SITTranslateLib.translate.request import parse_settings
-    from SITTranslateLib.translate.saving import check_target, save_translation
+    from SITTranslateLib.translate.saving import claim, save_translation
 
-    check_target(out, overwrite)
+    hold(claim(out, overwrite))
     table: dict[str, object] | None = None
     if changes is not None:
         read = read_table(changes)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from SITTranslateLib.app.holding import hold
 from SITTranslateLib.app.label_maps import read_label_map
 from SITTranslateLib.app.terminal import progress_bar, say, without_library_noise
 
@@ -42,10 +43,10 @@ def trace(
     from SITTranslateLib.errors import InputError
     from SITTranslateLib.files import read_volume
     from SITTranslateLib.traceability.label_names import read_label_names
-    from SITTranslateLib.translate.saving import check_target
+    from SITTranslateLib.translate.saving import claim
 
     if out is not None:
-        check_target(out, overwrite)
+        hold(claim(out, overwrite))
     pair_of_contrasts = None
     if contrasts is not None:
         parts = [part.strip() for part in contrasts.split(",")]
@@ -97,21 +98,22 @@ def _write(found: PairTrace, labels: Volume | None, out: Path, overwrite: bool) 
     from SITTranslateLib.scene.headless.opengl import opengl_missing
     from SITTranslateLib.translate.saving import save_translation
 
-    folder = save_translation(found.translation, out, overwrite=overwrite)
-    found.write_tables(folder)
-    pictures, missing = [], _slicer_missing() or opengl_missing()
-    if not missing:
-        from SITTranslateLib.scene.headless.pair_pictures import PairStudio
+    def also(place: Path) -> None:
+        found.write_tables(place)
+        pictures, missing = [], _slicer_missing() or opengl_missing()
+        if not missing:
+            from SITTranslateLib.scene.headless.pair_pictures import PairStudio
 
-        (folder / "pictures").mkdir()
-        extras = found.identity
-        with (
-            without_library_noise(),
-            PairStudio(found.translation, extras.unexplained, extras.residual, _outlines(found, labels)) as studio,
-        ):
-            pictures = studio.draw(folder / "pictures")
-    write_trace_report(folder / "report.html", found, pictures, missing)
-    return folder
+            (place / "pictures").mkdir()
+            extras = found.identity
+            with (
+                without_library_noise(),
+                PairStudio(found.translation, extras.unexplained, extras.residual, _outlines(found, labels)) as studio,
+            ):
+                pictures = studio.draw(place / "pictures")
+        write_trace_report(place / "report.html", found, pictures, missing)
+
+    return save_translation(found.translation, out, overwrite=overwrite, also=also)
 
 
 def _slicer_missing() -> str:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from SITTranslateLib.app.holding import hold
 from SITTranslateLib.app.label_maps import read_label_map
 from SITTranslateLib.app.terminal import Stopwatch, progress_bar, say, without_library_noise
 
@@ -52,13 +53,13 @@ def translate_scan(
     from SITTranslateLib.packages import find
     from SITTranslateLib.traceability.label_names import read_label_names
     from SITTranslateLib.translate.request import checked_request, parse_settings
-    from SITTranslateLib.translate.saving import check_target, extra_file, save_translation
+    from SITTranslateLib.translate.saving import claim, extra_file, save_translation
 
     # Everything that can be refused is refused before the scan is read and the network imported.
     if strength is not None and not -2 <= strength <= 2:
         raise InputError(f"--strength {strength:g} is out of range: it goes from -2 to 2.")
     options = TranslationOptions(device, seed, precision, ensemble, force)
-    check_target(out, overwrite)
+    hold(claim(out, overwrite))
     package = find(model)
     request = checked_request(package.card, parse_settings(settings or []))
     with without_library_noise():

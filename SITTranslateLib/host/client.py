@@ -362,13 +362,13 @@ def _error_of(message: dict[str, Any]) -> HostError:
     )
 
 
-def remove_abandoned_folders() -> None:
+def remove_abandoned_folders(prefix: str = PREFIX) -> None:
     """Remove private folders whose owner is no longer running: scans must not stay behind after a crash."""
     if os.name != "posix":
         return
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+    for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         with contextlib.suppress(OSError, ValueError):
-            owner = int(folder.name.removeprefix(PREFIX).split("-")[0])
+            owner = int(folder.name.removeprefix(prefix).split("-")[0])
             if folder.is_symlink() or folder.stat().st_uid != os.getuid():
                 continue
             try:

@@ -1,16 +1,15 @@
 """A translation as a folder: scans and fields that Slicer and SimpleITK open, and where they came from.
 
-The folder is written under a temporary name and appears in one rename; a failure leaves nothing.
+The folder is written under a temporary name and appears in one step; a failure leaves nothing.
 """
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import json
 import os
-import secrets
-import shutil
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,20 @@ from typing import Any
 import numpy as np
 
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.files import read_field, read_volume, replace_folder, write_field, write_volume
+from SITTranslateLib.files import read_field, read_volume, write_field, write_volume
 from SITTranslateLib.files.reading import read_image_as_volume
+from SITTranslateLib.files.result_folder import claimed
+from SITTranslateLib.files.writing import reason_of
 from SITTranslateLib.translation import FIELD_PARTS, PARTS, VOLUME_PARTS, FieldOrigin, Provenance, Translation
 from SITTranslateLib.volume import VectorField, Volume
 
 PROVENANCE_FILE = "provenance.json"
+#: What commands write into the folder of a result.
+_OF_A_RESULT = re.compile(
+    "|".join(re.escape(part.file) for part in PARTS)
+    + r"|extra_\d+\.nii\.gz|translated_at_.*\.nii\.gz|provenance\.json|trace\.json|segments\.csv|points\.csv"
+    r"|points_translated\.mrk\.json|report\.html|scene\.mrb|pictures|dicom"
+)
 
 
 def save_translation(
@@ -34,11 +41,11 @@ def save_translation(
     strength: float | None = None,
     also: Callable[[Path], None] | None = None,
 ) -> Path:
-    """Write a translation to a folder, which appears whole or not at all.
+    """Write a translation to a folder, which appears whole or not at all, and is this process's while it is written.
 
     Args:
         strength: also write the scan with this share of the change.
-        overwrite: replace an earlier result; a folder with anything else in it is never replaced.
+        overwrite: replace an earlier result; files of others beside it are kept, any other folder is refused.
         also: writes whatever else belongs to the result into the folder before it appears.
 
     Raises:
@@ -46,29 +53,36 @@ def save_translation(
     """
     target = Path(folder)
     check_target(target, overwrite)
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-    made = _missing_parents(target)
-    finished = False
-    try:
-        part.mkdir(parents=True)
-        _write_all(translation, part)
-        if strength is not None:
-            write_volume(translation.at(strength), part / f"translated_at_{strength:+g}.nii.gz")
-        if also is not None:
-            also(part)
-        if target.is_dir() and not any(target.iterdir()):
-            target.rmdir()
-        replace_folder(part, target)
-        finished = True
-    except OSError as error:
-        reason = "the disk is full" if error.errno == errno.ENOSPC else "the place is missing or read-only"
-        raise InputError(f"The folder '{target.name}' cannot be written: {reason}.") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-        if not finished:
-            for parent in made:
-                parent.rmdir()
+    with claimed(target) as place:
+        try:
+            _write_all(translation, place.part)
+            if strength is not None:
+                write_volume(translation.at(strength), place.part / f"translated_at_{strength:+g}.nii.gz")
+            if also is not None:
+                also(place.part)
+        except OSError as error:
+            raise InputError(f"The folder '{target.name}' cannot be written: {reason_of(error)}.") from error
+        # Once more: somebody may have put something there meanwhile.
+        check_target(target, overwrite)
+        place.commit(_is_of_a_result)
     return target
+
+
+@contextlib.contextmanager
+def claim(target: Path, overwrite: bool = False) -> Iterator[None]:
+    """Hold a place for a result from before it is computed until it is saved; see :func:`check_target`.
+
+    Raises:
+        InputError: another run writes there, or it cannot be written.
+    """
+    check_target(target, overwrite)
+    with claimed(target):
+        yield
+
+
+def _is_of_a_result(name: str) -> bool:
+    """Whether a file of an earlier result is replaced with it; what a user put beside it stays."""
+    return bool(_OF_A_RESULT.fullmatch(name))
 
 
 def check_target(target: Path, overwrite: bool = False) -> None:
@@ -83,11 +97,13 @@ def check_target(target: Path, overwrite: bool = False) -> None:
             raise InputError("The folder for the result has no name; give a new folder.")
         if target.is_symlink() or (target.exists() and not target.is_dir()):
             raise InputError(f"'{name}' exists and is not a folder; give a new folder for the result.")
-        if target.is_dir() and any(target.iterdir()) and not (overwrite and (target / PROVENANCE_FILE).is_file()):
+        held = target.is_dir() and any(not entry.name.startswith(".sittranslate") for entry in target.iterdir())
+        if held and not (overwrite and (target / PROVENANCE_FILE).is_file()):
             hint = "" if overwrite else ", or replace an earlier result with --overwrite"
             raise InputError(f"The folder '{name}' exists and is not empty; give a new folder{hint}.")
         above = next(p for p in target.absolute().parents if p.exists())
-        if not above.is_dir() or not os.access(above, os.W_OK):
+        inside = target.is_dir() and os.access(target, os.W_OK)
+        if not above.is_dir() or not (inside or os.access(above, os.W_OK)):
             raise InputError(f"The folder '{name}' cannot be made: '{above.name or above}' may not be written.")
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
@@ -228,8 +244,3 @@ def _read_sidecar(file: Path, name: str) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise InputError(f"'{file.name}' in '{file.parent.name}' is not that of a translation.")
     return raw
-
-
-def _missing_parents(target: Path) -> list[Path]:
-    """Folders above the target that do not exist yet, the deepest first."""
-    return [p for p in target.absolute().parents if not p.exists()]

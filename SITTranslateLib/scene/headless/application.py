@@ -7,6 +7,7 @@ a home before default colours, and reading a bundle wants a cache folder.
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
 import tempfile
 from functools import cache
@@ -14,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from SITTranslateLib.host.client import remove_abandoned_folders
 from SITTranslateLib.scene.headless.opengl import choose_offscreen_window
 from SITTranslateLib.scene.layout import enter_layout
 
@@ -153,6 +155,8 @@ class Application:
 @cache
 def application() -> Application:
     """The application of this process, made at the first call; its temporary folder goes when the process ends."""
-    folder = Path(tempfile.mkdtemp(prefix="sittranslate-scene-"))
+    prefix = "sittranslate-scene-"
+    remove_abandoned_folders(prefix)
+    folder = Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Application(folder)
