@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from SITTranslateLib import systems
 from SITTranslateLib.errors import InputError, PackageError
 from SITTranslateLib.packages import ModelCard, Package, find, load
 from SITTranslateLib.packages.weights import onnx_bytes
+
+#: Methods that fill a tensor with random numbers.
+_DRAWS = (torch.Tensor.normal_, torch.Tensor.uniform_)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +48,7 @@ def load_model(model: str | os.PathLike[str] | Package | LoadedModel, device: st
         return LoadedModel(package, _onnx_network(package, chosen), chosen)
     # First without memory, so that a card that asks for absurd sizes is refused by its weights' shapes.
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _WithoutValues():
             outline = systems.create(system.name, system.parameters)
     except PackageError:
         raise
@@ -59,9 +64,23 @@ def load_model(model: str | os.PathLike[str] | Package | LoadedModel, device: st
             f"The weights of '{package.name}' do not fit its system '{system.name}' "
             f"({len(wrong)} differ, first '{wrong[0][:80]}'); get the package again."
         )
-    network = systems.create(system.name, system.parameters)
+    with _WithoutValues():
+        network = systems.create(system.name, system.parameters)
     network.load_state_dict(weights)
     return LoadedModel(package, network.to(chosen).eval(), chosen)
+
+
+class _WithoutValues(TorchFunctionMode):
+    """Networks made within have parameters without initial values: weights replace every one of them.
+
+    It draws no random numbers, and on the ``meta`` device these would import 827 modules of torch.
+    """
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        keywords = kwargs or {}
+        if getattr(function, "__module__", "") == "torch.nn.init" or function in _DRAWS:
+            return keywords["tensor"] if "tensor" in keywords else args[0]
+        return function(*args, **keywords)
 
 
 def _onnx_network(package: Package, device: torch.device) -> nn.Module:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
-from monai.networks.utils import pixelshuffle, pixelunshuffle
 from torch import Tensor, nn
 
 from SITTranslateLib.systems.layers.blocks import SelfAttention, convolution, standardised
+from SITTranslateLib.systems.layers.pixel_shuffle import pixel_shuffle, pixel_unshuffle
 from SITTranslateLib.systems.plasticine.unet import LEVEL_CODE, ModulatedBlock, level_code
 
 
@@ -87,5 +87,5 @@ class Detail(nn.Module):
 
     def forward(self, decoded: Tensor, shown: Tensor, target: Tensor) -> Tensor:
         """Images ``(B, 1, K, J, I)`` of even sizes, network units; ``shown`` ``(B, shown, K, J, I)``."""
-        folded = pixelunshuffle(standardised(torch.cat((decoded, shown), dim=1)), 3, 2)
-        return decoded + pixelshuffle(self.unet(folded, target), 3, 2) / 4.0
+        folded = pixel_unshuffle(standardised(torch.cat((decoded, shown), dim=1)), 3, 2)
+        return decoded + pixel_shuffle(self.unet(folded, target), 3, 2) / 4.0

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from monai.networks.utils import pixelshuffle
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
+
+from SITTranslateLib.systems.layers.pixel_shuffle import pixel_shuffle
 
 NORMS = ("instance", "batch", "pixel", "none")
 #: How a network sees a volume: single slices, slices with their neighbours as channels, or blocks.
@@ -101,7 +102,7 @@ class Raise(nn.Module):
                 parameter.copy_(parameter[:: 2**axes].repeat_interleave(2**axes, dim=0))
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.act(self.norm(pixelshuffle(self.spread(features), self.axes, 2)))
+        return self.act(self.norm(pixel_shuffle(self.spread(features), self.axes, 2)))
 
 
 class SelfAttention(nn.Module):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from monai.inferers.utils import sliding_window_inference
 from torch import Tensor, nn
 
 from SITTranslateLib.systems.network import Progress
@@ -46,6 +45,9 @@ def through_volume(
         multiple: the network's sizes must be divisible by it; air is added and taken off again.
     """
     if dims == 3:
+        # Here, since MONAI takes two seconds to import.
+        from monai.inferers.utils import sliding_window_inference
+
         whole = sliding_window_inference(
             image, BLOCK, 1, lambda block: run(block).float(), overlap=OVERLAP, mode="gaussian"
         )

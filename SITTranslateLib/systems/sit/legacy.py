@@ -8,7 +8,6 @@ The field's channels are (row, column), and it is the *sampling* field's velocit
 from __future__ import annotations
 
 import torch
-from monai.networks.blocks import DVF2DDF, Warp
 from torch import Tensor, nn
 
 #: Channels of each variant: intensity change, field.
@@ -19,6 +18,9 @@ class LegacyLayer(nn.Module):
     """The paper's output layer; ``variant`` is raw, it, st, dt, sit or dit (the paper's "SIT" is ``dit``)."""
 
     def __init__(self, variant: str) -> None:
+        # Here, since MONAI takes two seconds to import and no shipped model has this layer.
+        from monai.networks.blocks import DVF2DDF, Warp
+
         super().__init__()
         self.variant = variant
         self.integrate = DVF2DDF() if variant in ("dt", "dit") else None

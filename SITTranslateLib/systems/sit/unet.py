@@ -9,8 +9,9 @@ from __future__ import annotations
 from itertools import pairwise
 
 import torch
-from monai.networks.utils import pixelshuffle, pixelunshuffle
 from torch import Tensor, nn
+
+from SITTranslateLib.systems.layers.pixel_shuffle import pixel_shuffle, pixel_unshuffle
 
 
 class FilmBlock(nn.Module):
@@ -53,7 +54,7 @@ class ConditionalUNet(nn.Module):
     def forward(self, image: Tensor, request: Tensor) -> Tensor:
         """``image`` ``(B, 1, K, J, I)`` with even sizes, ``request`` ``(B, n)``; features ``(B, C, K/2, J/2, I/2)``."""
         condition = self.embedding(request)
-        features = self.stem(pixelunshuffle(image, 3, 2), condition)
+        features = self.stem(pixel_unshuffle(image, 3, 2), condition)
         skips = []
         for block in self.down:
             skips.append(features)
@@ -77,6 +78,6 @@ class FullResolutionHead(nn.Module):
             nn.init.zeros_(self.final.bias)  # type: ignore[arg-type]
 
     def forward(self, features: Tensor, image: Tensor) -> Tensor:
-        fine = pixelshuffle(self.spread(features), 3, 2)
+        fine = pixel_shuffle(self.spread(features), 3, 2)
         fine = nn.functional.leaky_relu(self.mix(torch.cat((fine, image.to(fine.dtype)), dim=1)), 0.1)
         return self.final(fine)
