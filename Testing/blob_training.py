@@ -69,14 +69,18 @@ def in_pairs() -> Iterator[Batch]:
 
 def main(folder: Path, processes: int, steps: int) -> None:
     """Train with the given number of processes; every step sees the same two balls."""
-    from SITTranslateLib.training.recipes.sit.recipe import train
-    from SITTranslateLib.training.recipes.sit.runs import launched_fabric
+    from SITTranslateLib.training.engine.trainer import RunOptions
+    from SITTranslateLib.training.recipes.sit.recipe import SITTrainer
 
-    torch.set_num_threads(1)
-    fabric = launched_fabric("cpu", devices=processes, precision="32-true")
+    fabric = RunOptions(accelerator="cpu", devices=processes, precision="32-true", threads=1).launch()
     config = a_config(steps, geometry_first=0.5, follow_up=10.0, motion=1.0, smoothness=0.01)
-    batches = in_pairs() if processes == 1 else blob_batches(fabric.global_rank, processes)
-    trainer = train(config, batches, AXES, folder, fabric=fabric, log_every=1)
+
+    def data(start: int) -> Iterator[Batch]:
+        return in_pairs() if processes == 1 else blob_batches(fabric.global_rank, processes)
+
+    trainer = SITTrainer(config, fabric, data, AXES)
+    trainer.log_every = 1
+    trainer.train(folder)
     if fabric.is_global_zero:
         torch.save(trainer.shipped_weights(), folder / "shipped.pt")
 

@@ -7,10 +7,13 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
+from types import ModuleType
 
 import typer
 from rich.console import Console
 
+from SITTranslateLib.errors import InputError
 from SITTranslateLib.escaping import printable
 
 #: Every command imports this file before anything slow.
@@ -23,6 +26,29 @@ def say(text: str, *, err: bool = False) -> None:
     File names, cards and label names come into it; what is not printable in them is shown as ``?``.
     """
     typer.echo(printable(text, keep="\n\t"), err=err)
+
+
+def training_rooms(command: str) -> ModuleType:
+    """The package ``SITTranslateLib.training``, which an installation into Slicer leaves out.
+
+    Args:
+        command: that needs it.
+
+    Raises:
+        InputError: it is not there, or a library that it needs is not.
+    """
+    try:
+        import_module("SITTranslateLib.training.recipes")
+        import_module("SITTranslateLib.training.engine.trainer")
+        return import_module("SITTranslateLib.training")
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.startswith("SITTranslateLib"):
+            raise InputError(
+                f"'sittranslate {command}' is not part of the Slicer extension; install sittranslate with pip."
+            ) from error
+        raise InputError(
+            f"'sittranslate {command}' needs {error.name}, which is not installed: pip install 'sittranslate[train]'."
+        ) from error
 
 
 @contextlib.contextmanager

@@ -17,6 +17,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 LIBRARY = "SITTranslateLib"
 LIST_FILE = REPOSITORY / LIBRARY / "CMakeLists.txt"
 _NOT_SHIPPED = {"CMakeLists.txt"}
+#: Rooms for developers, which a pip installation has and Slicer has not: nothing trains or measures there.
+NOT_IN_SLICER = ("training", "evaluation")
 
 
 def tracked_files(folder: str = ".") -> list[str]:
@@ -36,8 +38,9 @@ def tracked_files(folder: str = ".") -> list[str]:
 
 
 def library_files() -> tuple[list[str], list[str]]:
-    """Scripts and data files of the library, relative to it."""
+    """Scripts and data files of the library that Slicer installs, relative to it."""
     names = [name.removeprefix(f"{LIBRARY}/") for name in tracked_files(LIBRARY)]
+    names = [name for name in names if name.split("/")[0] not in NOT_IN_SLICER]
     scripts = [name for name in names if name.endswith(".py")]
     data = [name for name in names if not name.endswith(".py") and name not in _NOT_SHIPPED]
     return scripts, data

@@ -55,6 +55,13 @@ def test_the_listed_files_exist() -> None:
         assert (REPOSITORY / "SITTranslateLib" / name).is_file()
 
 
+def test_slicer_gets_no_room_in_which_nothing_runs_there() -> None:
+    scripts, data = package_lists.library_files()
+    assert not {name.split("/")[0] for name in scripts + data} & set(package_lists.NOT_IN_SLICER)
+    everything = package_lists.tracked_files("SITTranslateLib/training")
+    assert any(name.endswith("recipes/sit/recipe.py") for name in everything), "they are part of the library by pip"
+
+
 def test_the_list_notices_a_forgotten_file(monkeypatch: pytest.MonkeyPatch) -> None:
     right = package_lists.rendered()
     scripts, data = package_lists.library_files()

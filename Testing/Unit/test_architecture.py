@@ -42,20 +42,66 @@ def imported_rooms(path: Path) -> set[str]:
     return rooms
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(LIBRARY)))
-def test_imports_point_down(path: Path) -> None:
-    room = room_of(path)
-    if room == "__init__":
-        return
-    assert room in ROOMS, f"the room '{room}' has no place in the order; design it in"
-    allowed = set(ROOMS[ROOMS.index(room) :])
-    upward = {name for name in imported_rooms(path) if name in ROOMS and name not in allowed}
-    assert not upward, f"{path.relative_to(LIBRARY)} imports upwards from {sorted(upward)}"
+def modules_of(path: Path) -> dict[str, int]:
+    """Modules that a file imports, wherever in the file, and the line of each."""
+    found: dict[str, int] = {}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name: node.lineno for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found[node.module or ""] = node.lineno
+            found |= {f"{node.module}.{alias.name}": node.lineno for alias in node.names}
+    return found
+
+
+def test_imports_point_down() -> None:
+    upward = []
+    for path in SOURCES:
+        room = room_of(path)
+        if room == "__init__":
+            continue
+        assert room in ROOMS, f"the room '{room}' has no place in the order; design it in"
+        above = set(ROOMS[: ROOMS.index(room)])
+        upward += [f"{path.relative_to(LIBRARY)} imports {name}" for name in imported_rooms(path) & above]
+    assert not upward
+
+
+def test_what_slicer_runs_does_not_need_training_or_evaluation() -> None:
+    """They are not installed there; the commands that use them say so."""
+    below = set(ROOMS) - {"app", "training", "evaluation"}
+    rooms = {"SITTranslateLib.training", "SITTranslateLib.evaluation", "benchmarks"}
+    needed = [
+        f"{path.relative_to(LIBRARY)}:{line} imports {name}"
+        for path in SOURCES
+        if room_of(path) in below
+        for name, line in modules_of(path).items()
+        if any(name == room or name.startswith(f"{room}.") for room in rooms)
+    ]
+    assert not needed
+    hidden = "class Hidden:\n    def find_spec(self, name, *_):\n        "
+    hidden += f"if name in {sorted(rooms)}: raise ModuleNotFoundError(name, name=name)\n"
+    for arguments in (["train", "x", "--labels", ".", "--out", "x"], ["evaluate", "sit", "--out", "x"]):
+        code = f"import sys\n{hidden}sys.meta_path.insert(0, Hidden())\n"
+        code += f"from SITTranslateLib.app.main import run\nsys.exit(run({arguments}))"
+        answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=LIBRARY.parent)
+        assert answer.returncode == 2 and "not part of the Slicer extension" in answer.stderr, answer.stderr
+        assert answer.stderr.count("\n") == 1
+
+
+def test_a_recipe_uses_the_engine_and_no_other_recipe() -> None:
+    prefix = "SITTranslateLib.training.recipes."
+    wrong = []
+    for path in (LIBRARY / "training").rglob("*.py"):
+        part, *inner = path.relative_to(LIBRARY / "training").parts
+        own = inner[0] if part == "recipes" and len(inner) > 1 else ""
+        theirs = {name.removeprefix(prefix).split(".")[0] for name in modules_of(path) if name.startswith(prefix)}
+        others = {name for name in theirs if (LIBRARY / "training" / "recipes" / name).is_dir()} - {own}
+        wrong += [f"{path.relative_to(LIBRARY)} imports the recipe {name}" for name in others]
+    assert not wrong
 
 
 def test_rooms_are_named_for_what_they_hold() -> None:
-    for path in LIBRARY.rglob("*"):
-        assert path.stem not in FORBIDDEN_NAMES, path
+    assert not [path for path in LIBRARY.rglob("*") if path.stem in FORBIDDEN_NAMES]
 
 
 def test_no_file_is_long() -> None:
@@ -63,22 +109,17 @@ def test_no_file_is_long() -> None:
     assert not long
 
 
-@pytest.mark.parametrize(
-    ("room", "banned"),
-    [
-        ("scene", {"torch", "monai", "qt", "PySide6"}),
-        ("view", {"torch", "monai", "qt", "PySide6"}),
-        ("ui", {"torch", "monai"}),
-        ("fields", {"monai", "slicer", "vtk"}),
-    ],
-)
-def test_what_a_room_may_not_use(room: str, banned: set[str]) -> None:
-    for path in (LIBRARY / room).rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
-            if isinstance(node, ast.ImportFrom):
-                names = [node.module or ""]
-            assert not {name.split(".")[0] for name in names} & banned, f"{path}:{node.lineno}"
+def test_what_a_room_may_not_use() -> None:
+    drawn = {"torch", "monai", "qt", "PySide6"}
+    banned = {"scene": drawn, "view": drawn, "ui": {"torch", "monai"}, "fields": {"monai", "slicer", "vtk"}}
+    used = [
+        f"{path.relative_to(LIBRARY)}:{line} imports {name}"
+        for room, names in banned.items()
+        for path in (LIBRARY / room).rglob("*.py")
+        for name, line in modules_of(path).items()
+        if name.split(".")[0] in names
+    ]
+    assert not used
 
 
 @pytest.mark.parametrize("module", ["SITTranslateLib", "SITTranslateLib.volume", "SITTranslateLib.host.client"])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 from SITTranslateLib.errors import InputError
 
+T = TypeVar("T")
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 
 
@@ -41,3 +44,14 @@ def card_file(card: str | Path) -> Path:
     if file is None:
         raise InputError(f"There is no card '{card}'; give a .toml file or one of {', '.join(cards())}.")
     return file
+
+
+def from_plain(kind: type[T], raw: Mapping[str, Any], **overrides: Any) -> T:
+    """A dataclass of plain types: lists become tuples, ``overrides`` that are not None replace its fields.
+
+    Raises:
+        TypeError: a field that it does not have.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in raw.items()}
+    return kind(**(plain | given))

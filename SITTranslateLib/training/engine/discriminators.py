@@ -6,7 +6,11 @@ patch discriminator.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
+from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -31,8 +35,8 @@ class PatchScales(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         scores = []
-        for critic in self.scales:
-            scores.append(critic(image).float())
+        for patches in self.scales:
+            scores.append(patches(image).float())
             image = self.pool(image)
         return scores
 
@@ -55,7 +59,7 @@ def _patches(axes: int, inputs: int, width: int, groups: int, spectral: bool) ->
     return nn.Sequential(*layers, layer(channels, groups, 1))
 
 
-def critic_loss(real: list[Tensor], fake: list[Tensor]) -> Tensor:
+def discriminator_loss(real: list[Tensor], fake: list[Tensor]) -> Tensor:
     """``(D(real) - 1)^2 + D(fake)^2``, mean over scales."""
     return torch.stack([(r - 1).square().mean() + f.square().mean() for r, f in zip(real, fake, strict=True)]).mean()
 
@@ -63,3 +67,41 @@ def critic_loss(real: list[Tensor], fake: list[Tensor]) -> Tensor:
 def generator_loss(fake: list[Tensor]) -> Tensor:
     """``(D(fake) - 1)^2``, mean over scales."""
     return torch.stack([(f - 1).square().mean() for f in fake]).mean()
+
+
+class Discriminators:
+    """Discriminators by name, each with an optimiser of its own.
+
+    Args:
+        modules: what judges, by name; none for a recipe without adversarial terms.
+        rate: of Adam.
+    """
+
+    def __init__(self, fabric: Fabric, modules: Mapping[str, nn.Module], rate: float = 2e-4) -> None:
+        self.fabric = fabric
+        self.modules: dict[str, Any] = {}
+        self.adams: dict[str, Any] = {}
+        for name, module in modules.items():
+            adam = torch.optim.Adam(module.parameters(), lr=rate, betas=(0.5, 0.999))
+            self.modules[name], self.adams[name] = fabric.setup(module, adam)
+
+    def generator_loss(self, name: str, fake: Tensor) -> Tensor:
+        """What the generator loses to a discriminator."""
+        return generator_loss(self.modules[name](fake))
+
+    def update(self, judged: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, float]:
+        """One step of every discriminator that has something to judge; its loss by name."""
+        logged = {}
+        for name, (real, fake) in judged.items():
+            module = self.modules[name]
+            loss = discriminator_loss(module(real.detach()), module(fake.detach()))
+            self.adams[name].zero_grad()
+            self.fabric.backward(loss)
+            self.adams[name].step()
+            logged[f"discriminator_{name}"] = float(loss.detach())
+        return logged
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds of them."""
+        adams = {f"critic_adam_{name}": adam for name, adam in self.adams.items()}
+        return {f"critic_{name}": module for name, module in self.modules.items()} | adams

@@ -9,10 +9,17 @@ from torch import Tensor
 
 @dataclass
 class Outcome:
-    """Terms by name (unweighted), and pairs (real, fake) by discriminator."""
+    """What a step learns from.
+
+    Attributes:
+        terms: by name, unweighted.
+        judged: pairs (real, fake) by discriminator.
+        logged: further figures for the log.
+    """
 
     terms: dict[str, Tensor] = field(default_factory=dict)
     judged: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    logged: dict[str, float] = field(default_factory=dict)
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:

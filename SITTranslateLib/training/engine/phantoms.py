@@ -10,19 +10,23 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from SITTranslateLib.simulation import Subject, brain_mask, simulate_contrasts
 from SITTranslateLib.simulation.labels import TISSUE_OF_LABEL, LabelMap, lookup
+from SITTranslateLib.training.engine.label_maps import prepared_subjects
 from SITTranslateLib.training.engine.progress import steps_with_progress
 from SITTranslateLib.translate.normalisation import HOUNSFIELD, percentile_range, to_network
 from SITTranslateLib.volume import Grid, Volume
 
+T = TypeVar("T")
 #: Voxels (K, J, I) and their size: a whole brain with its skull, both multiples of 16.
 SHAPE = (176, 208, 176)
 SPACING_MM = 1.0
@@ -35,17 +39,20 @@ _CLASS_OF_TISSUE = {
 }  # fmt: skip
 CLASS_OF_LABEL = lookup({n: _CLASS_OF_TISSUE.get(t, 4) for n, t in TISSUE_OF_LABEL.items()}, np.uint8)
 
+#: How much a source's gain and transfer curve are varied, beside its scanner's: more scanners than there are heads.
+#: And what is taken off: in real T1w scans cerebrospinal fluid may be as dark as air.
+GAIN, GAMMA, OFFSET = (0.9, 1.1), (0.8, 1.25), (0.0, 0.08)
+
 
 @dataclass(frozen=True)
-class PhantomSet:
-    """Which heads: label maps, how many, how they vary.
+class Phantoms:
+    """Which phantoms: label maps, how many, how they vary.
 
     Attributes:
         maps: names of label maps, taken in turn.
         heads: how many are simulated.
         scanner: range that scanners are drawn from.
         lesion_load_ml: of half of the heads, uniform; the others have none.
-        deform: draw another anatomy each time.
         seed: of all of it.
     """
 
@@ -53,14 +60,62 @@ class PhantomSet:
     heads: int = 36
     scanner: str = "training"
     lesion_load_ml: tuple[float, float] = (0.0, 15.0)
-    deform: bool = True
     seed: int = 1
+
+    def identity(self) -> dict[str, Any]:
+        """What the phantoms depend on: phantom ``n`` is the same in a smaller and a larger set."""
+        return {name: value for name, value in asdict(self).items() if name != "heads"}
 
     @property
     def key(self) -> str:
-        """Of everything but how many: head ``n`` is the same in a smaller and a larger pool."""
-        what = {name: value for name, value in asdict(self).items() if name != "heads"}
-        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
+        """A hash of :meth:`identity`, which names their folder."""
+        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class PhantomSet(Phantoms):
+    """Phantoms in :data:`CONTRASTS` at 1 mm.
+
+    Attributes:
+        deform: draw another anatomy each time.
+    """
+
+    deform: bool = True
+
+
+def cached(
+    phantoms: Phantoms,
+    folder: Path,
+    labels: Path,
+    cache: Path,
+    simulate: Callable[[Subject, int, Path], None],
+    read: Callable[[Path], T],
+) -> list[T]:
+    """The phantoms of a set, simulated when first asked for, then read from their folder.
+
+    Args:
+        folder: one folder in it for each phantom.
+        labels: folder of label maps, read only if a phantom has still to be simulated.
+        cache: where prepared label maps are kept.
+        simulate: writes a phantom: its subject, index and folder.
+        read: reads it again.
+    """
+    paths = [folder / f"{index:03d}" for index in range(phantoms.heads)]
+    complete = all(path.is_dir() for path in paths)
+    subjects = [] if complete else prepared_subjects(labels, phantoms.maps, cache / "subjects")
+    heads = []
+    with steps_with_progress("phantoms", 0, phantoms.heads) as advance:
+        for index, path in enumerate(paths):
+            if not path.is_dir():
+                simulate(subjects[index % len(subjects)], index, path)
+            heads.append(read(path))
+            advance({})
+    return heads
+
+
+def phantoms_of(phantoms: PhantomSet, labels: Path, cache: Path) -> list[Head]:
+    """The phantoms of a set; label maps are read only if one has still to be simulated."""
+    return cached(phantoms, cache / f"heads-{phantoms.key}", labels, cache, partial(_simulate, phantoms), read_head)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,20 +173,6 @@ def clean_units(clean: NDArray[np.float32], scan: NDArray[np.float32], contrast:
     return to_network(clean, HOUNSFIELD) if contrast == "CT" else percentile_range(scan).normalise(clean)
 
 
-def simulated_heads(subjects: Sequence[Subject], pool: PhantomSet, cache: Path) -> list[Head]:
-    """The heads of a pool, simulated when first asked for, then read from ``cache``."""
-    folder = cache / f"heads-{pool.key}"
-    with steps_with_progress("heads", 0, pool.heads) as advance:
-        heads = []
-        for index in range(pool.heads):
-            place = folder / f"{index:03d}"
-            if not place.is_dir():
-                _simulate(subjects[index % len(subjects)], pool, index, place)
-            heads.append(read_head(place))
-            advance({})
-    return heads
-
-
 def read_head(place: Path, contrasts: Sequence[str] = CONTRASTS) -> Head:
     """A head from its folder, volumes mapped and not read."""
     about = json.loads((place / "about.json").read_text(encoding="utf-8"))
@@ -150,7 +191,7 @@ def read_head(place: Path, contrasts: Sequence[str] = CONTRASTS) -> Head:
     )
 
 
-def _simulate(subject: Subject, pool: PhantomSet, index: int, place: Path) -> None:
+def _simulate(pool: PhantomSet, subject: Subject, index: int, place: Path) -> None:
     rng = np.random.default_rng([pool.seed, index])
     load = float(rng.uniform(*pool.lesion_load_ml)) if rng.random() < 0.5 else 0.0
     t1w = "T1w" if rng.random() < 0.7 else "T1w_spoiled"
@@ -191,3 +232,11 @@ def write_head(
     whole = {**about, "stripped": stripped, "affine": labels.affine.tolist()}
     (part / "about.json").write_text(json.dumps(whole), encoding="utf-8")
     part.replace(place)
+
+
+def other_scanner(values: NDArray[np.float32], contrast: str, rng: np.random.Generator) -> NDArray[np.float32]:
+    """A scan as some other scanner would give it: gain, transfer curve and offset."""
+    if contrast == "CT":
+        return values
+    gain, gamma = rng.uniform(*GAIN), np.exp(rng.uniform(*np.log(GAMMA)))
+    return np.asarray(gain * np.clip(values - rng.uniform(*OFFSET), 0, 4) ** gamma, dtype=np.float32)

@@ -4,37 +4,29 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from cross_contrast_heads import tiny_head
-from lightning.fabric import Fabric
 from tiny_model import head, one_sentence
 
 from SITTranslateLib.app.main import run
-from SITTranslateLib.app.train import _training_of
 from SITTranslateLib.evaluation.cross_contrast_report import baselines
 from SITTranslateLib.files import read_volume, write_volume
-from SITTranslateLib.training.engine.config import config_file, configs
+from SITTranslateLib.training.engine import grid
+from SITTranslateLib.training.engine.config import config_file
 from SITTranslateLib.training.engine.held_out import case_of
-from SITTranslateLib.training.engine.phantoms import Head, PhantomSet
+from SITTranslateLib.training.engine.phantoms import Head
 from SITTranslateLib.training.recipes.cross_contrast import evaluate as evaluate_contrasts
-from SITTranslateLib.training.recipes.cross_contrast.config import Course, CrossContrastConfig, Terms
-from SITTranslateLib.training.recipes.cross_contrast.data import batches
-from SITTranslateLib.training.recipes.cross_contrast.recipe import CrossContrastTrainer, train
-from SITTranslateLib.training.recipes.sit import data as pairs
-
-
-def read_system(name: str) -> str:
-    return str(tomllib.loads(config_file(name).read_text(encoding="utf-8"))["system"])
 
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three small scans with a table, and a config that trains two steps on them."""
-    monkeypatch.setattr(pairs, "SHAPE", (32, 40, 32))
-    monkeypatch.setattr(pairs, "SPACING_MM", 5.0)
+    monkeypatch.setattr(grid, "SHAPE", (32, 40, 32))
+    monkeypatch.setattr(grid, "SPACING_MM", 5.0)
     rows = ["file\tage\tlesions"]
     for number, (age, lesions) in enumerate(((20, 0), (50, 4), (80, 15))):
         write_volume(head(spacing=(6.0, 6.0, 6.0), seed=number), tmp_path / f"{number}.nii.gz")
@@ -76,16 +68,10 @@ def test_from_ones_own_scans_to_a_model_that_translates(own: Path, capsys: pytes
 
 
 @pytest.fixture
-def between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def between(finished_run: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A finished run between two contrasts, and tiny held-out heads instead of simulated ones."""
     heads = [tiny_head(seed) for seed in range(4)]
-    network = {"encoders": ["T1w", "T2w"], "generators": ["T1w", "T2w"], "base": 4, "width": 8, "blocks": 1}
-    course = Course(steps=2, batch=2, critic_width=4, average=0.5, block=16)
-    config = CrossContrastConfig(
-        "tiny", "sa_unit", "T1w", "T2w", True, network, PhantomSet(("01",)), Terms(voxel=1, cycle=1), course
-    )
-    trainer = CrossContrastTrainer(config, Fabric(accelerator="cpu", devices=1))
-    train(config, trainer, batches(heads, config), tmp_path / "run", every=100)
+    shutil.copytree(finished_run("sa_unit"), tmp_path / "run")
 
     def cases(source: str, target: str, made: list[Head]) -> list[object]:
         return [case_of(head, n, "tiny heads", source, target, slice(2, 14)) for n, head in enumerate(made)]
@@ -135,10 +121,3 @@ def test_what_trains_on_one_device_says_so(name: str, tmp_path: Path, capsys: py
     """Instead of taking --devices and leaving three of them idle."""
     assert run(["train", name, "--labels", str(tmp_path), "--out", str(tmp_path / "run"), "--devices", "4"]) == 2
     assert capsys.readouterr().err == "This system trains on one device; leave --devices and --nodes out.\n"
-
-
-@pytest.mark.parametrize("name", sorted(configs()))
-def test_every_config_that_comes_along_finds_its_training(name: str) -> None:
-    training = _training_of(name, seed=7, steps=11)
-    assert callable(training.run) and training.run.__name__ == "run"
-    assert training.in_parallel == (read_system(name) == "sit")

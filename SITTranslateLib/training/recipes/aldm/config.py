@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.training.engine.config import config_file
+from SITTranslateLib.training.engine.config import from_plain
 from SITTranslateLib.training.recipes.aldm.phantoms import CONTRASTS, ContrastPool
 
 #: ``any_regression``: a U-Net between the same contrasts that is told the answer, on the same heads.
@@ -27,7 +25,7 @@ class Stage:
         block: side of what is decoded and compared, voxels, a multiple of 8.
         squared: differences count by their squares. The mean of all that may be is best then, and not its median:
             where skull may be bone or air, what lies between them.
-        brain: how many times more than ``Course.brain_weight`` says a voxel of the brain counts.
+        brain: how many times more than ``Schedule.brain_weight`` says a voxel of the brain counts.
     """
 
     steps: int
@@ -44,7 +42,7 @@ class Terms:
 
     Attributes:
         voxel: L1 (of a ``squared`` stage L2, times ten) of decoded images, a voxel of the brain counting
-            ``Course.brain_weight`` times.
+            ``Schedule.brain_weight`` times.
         gradient: the same of their differences between neighbours, which a blurred edge has too little of.
         latent: L1 or L2 of latents; in the diffusion always L2 of the clean latent.
         cycle: of the switchable generator, there and back, in the latent.
@@ -59,7 +57,7 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class Course:
+class Schedule:
     """What all stages have in common.
 
     Attributes:
@@ -93,10 +91,14 @@ class ALDMConfig:
     heads: ContrastPool
     stages: dict[str, Stage]
     terms: Terms = field(default_factory=Terms)
-    course: Course = field(default_factory=Course)
+    schedule: Schedule = field(default_factory=Schedule)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    @property
+    def seed(self) -> int:
+        return self.schedule.seed
 
     @property
     def paints(self) -> bool:
@@ -117,30 +119,8 @@ class ALDMConfig:
         return list(self.stages)[-1], self.stages[list(self.stages)[-1]].steps
 
 
-def is_aldm(path: str | Path) -> bool:
-    """Whether a config (a path or a built-in name) is one of this file's."""
-    try:
-        file = config_file(path)
-        return tomllib.loads(file.read_text(encoding="utf-8")).get("system") in SYSTEMS
-    except (InputError, tomllib.TOMLDecodeError):
-        return False
-
-
-def read_aldm(path: str | Path, *, seed: int | None = None, steps: int | None = None) -> ALDMConfig:
-    """The config at a path, or a built-in one by name; ``steps`` is the number of steps of every stage.
-
-    Raises:
-        InputError: no such config, or a key it does not know.
-    """
-    file = config_file(path)
-    try:
-        return aldm_from_dict(tomllib.loads(file.read_text(encoding="utf-8")), seed=seed, steps=steps)
-    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-        raise InputError(f"The training config '{file.name}' is not understood: {error}.") from error
-
-
-def aldm_from_dict(raw: dict[str, Any], *, seed: int | None = None, steps: int | None = None) -> ALDMConfig:
-    """A config from plain types.
+def config_from_dict(raw: dict[str, Any], *, seed: int | None = None, steps: int | None = None) -> ALDMConfig:
+    """A config from plain types; ``steps`` are of every stage.
 
     Raises:
         InputError: stages or contrasts that there are not.
@@ -152,19 +132,14 @@ def aldm_from_dict(raw: dict[str, Any], *, seed: int | None = None, steps: int |
     others = [name for name in raw["network"]["contrasts"] if name not in CONTRASTS]
     if others:
         raise InputError(f"The contrast '{others[0][:40]}' is not simulated; use some of {', '.join(CONTRASTS)}.")
-    stages = {
-        name: Stage(**(raw["stages"][name] | ({} if steps is None else {"steps": steps})))
-        for name in known
-        if name in raw["stages"]
-    }
-    course = raw.get("course", {}) | ({} if seed is None else {"seed": seed})
-    heads: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw["heads"].items()}
+    stages = {name: from_plain(Stage, raw["stages"][name], steps=steps) for name in known if name in raw["stages"]}
     return ALDMConfig(
         name=raw["name"],
         system=raw["system"],
         network=raw["network"],
-        heads=ContrastPool(**heads),
+        heads=from_plain(ContrastPool, raw["heads"]),
         stages=stages,
         terms=Terms(**raw.get("terms", {})),
-        course=Course(**course),
+        # Runs and configs of before call the schedule a schedule.
+        schedule=from_plain(Schedule, raw.get("schedule", raw.get("course", {})), seed=seed),
     )

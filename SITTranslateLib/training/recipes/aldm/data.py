@@ -10,9 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from SITTranslateLib.training.engine.phantoms import Head
+from SITTranslateLib.training.engine.phantoms import Head, other_scanner
 from SITTranslateLib.training.recipes.aldm.config import ALDMConfig
-from SITTranslateLib.training.recipes.cross_contrast.data import GAIN, GAMMA, OFFSET
 
 #: Voxels of the block that stage and batch share: side and corner.
 Corner = tuple[int, int, int]
@@ -57,7 +56,7 @@ def batch_of(heads: Sequence[Head], config: ALDMConfig, step: int, tissues: Tiss
     Args:
         tissues: found in the heads' scans, for a network that paints.
     """
-    rng = np.random.default_rng([config.course.seed, step])
+    rng = np.random.default_rng([config.seed, step])
     name, _ = config.at(step)
     stage = config.stages[name]
     if name == "autoencoder":
@@ -67,21 +66,13 @@ def batch_of(heads: Sequence[Head], config: ALDMConfig, step: int, tissues: Tiss
     return _head(heads, config, stage.targets, stage.block, rng, tissues)
 
 
-def scanned(values: NDArray[np.float32], contrast: str, rng: np.random.Generator) -> NDArray[np.float32]:
-    """A scan as some other scanner would give it: gain, transfer curve and offset."""
-    if contrast == "CT":
-        return values
-    gain, gamma = rng.uniform(*GAIN), np.exp(rng.uniform(*np.log(GAMMA)))
-    return np.asarray(gain * np.clip(values - rng.uniform(*OFFSET), 0, 4) ** gamma, dtype=np.float32)
-
-
 def _whole(head: Head, contrast: str, *, clean: bool, strip: bool, flip: bool) -> NDArray[np.float32]:
     values = head.slab(contrast, 0, head.classes.shape[0], clean=clean, strip=strip)
     return np.ascontiguousarray(values[..., ::-1] if flip else values)
 
 
 def _weight(head: Head, config: ALDMConfig, flip: bool) -> NDArray[np.float32]:
-    weight = 1.0 + (config.course.brain_weight - 1.0) * head.mask.astype(np.float32)
+    weight = 1.0 + (config.schedule.brain_weight - 1.0) * head.mask.astype(np.float32)
     return np.ascontiguousarray(weight[..., ::-1] if flip else weight)
 
 
@@ -101,10 +92,10 @@ def _block(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     head = heads[int(rng.integers(len(heads)))]
     contrast = str(rng.choice(list(config.network["contrasts"])))
-    clean, strip, flip = rng.random() < 0.6, bool(rng.random() < config.course.strip), bool(rng.random() < 0.5)
+    clean, strip, flip = rng.random() < 0.6, bool(rng.random() < config.schedule.strip), bool(rng.random() < 0.5)
     image = _whole(head, contrast, clean=clean, strip=strip, flip=flip)
     if not clean:
-        image = scanned(image, contrast, rng)
+        image = other_scanner(image, contrast, rng)
     k, j, i = (slice(c, c + side) for c in _corner(image.shape, side, rng))
     return image[k, j, i], _weight(head, config, flip)[k, j, i]
 
@@ -120,11 +111,11 @@ def _head(
     names = list(config.network["contrasts"])
     number = int(rng.integers(len(heads)))
     head = heads[number]
-    strip, flip = bool(rng.random() < config.course.strip), bool(rng.random() < 0.5)
+    strip, flip = bool(rng.random() < config.schedule.strip), bool(rng.random() < 0.5)
     source = int(rng.integers(len(names)))
     others = [n for n in range(len(names)) if n != source]
     chosen = sorted(int(n) for n in rng.choice(others, size=min(count, len(others)), replace=False))
-    image = scanned(_whole(head, names[source], clean=False, strip=strip, flip=flip), names[source], rng)
+    image = other_scanner(_whole(head, names[source], clean=False, strip=strip, flip=flip), names[source], rng)
     targets = np.stack([_whole(head, names[n], clean=True, strip=strip, flip=flip) for n in chosen])
     shares = np.empty(0, np.uint8)
     if config.paints and tissues is not None:

@@ -9,47 +9,49 @@ from pathlib import Path
 from typing import Any
 
 from SITTranslateLib.errors import InputError
+from SITTranslateLib.evaluation.cross_contrast_report import baselines, matched, own_curve
+from SITTranslateLib.evaluation.cross_contrast_table import Prediction
+from SITTranslateLib.evaluation.real_pairs import by_person, case_of
+from SITTranslateLib.packages import NetworkGrid
+from SITTranslateLib.systems.aldm.network import ALDMNetwork
+from SITTranslateLib.training import recipes
+from SITTranslateLib.training.engine.held_out import MAPS, whole_cases_of
 from SITTranslateLib.training.engine.progress import say
+from SITTranslateLib.training.engine.recipe import EvaluationRequest
+from SITTranslateLib.training.recipes.aldm import table as tables
+from SITTranslateLib.training.recipes.aldm.phantoms import SHAPE, SPACING_MM, ContrastPool, phantoms_of
+from SITTranslateLib.translate.normalisation import in_own_units
 
 #: Directions that the steps are tried on.
 TRIED = (("T1w", "T2w"), ("T2w", "FLAIR"))
 
 
-def evaluate_aldm(
-    runs: Sequence[str], out: Path, labels: Path | None, cache: Path, scans: Path | None, heads: int
-) -> None:
-    """Held-out simulated heads (``labels``), and with ``scans`` real ones; ``runs``: ALDM=FOLDER, regression=FOLDER.
+def evaluate(request: EvaluationRequest) -> None:
+    """Held-out phantoms (``labels``), or real scans (``scans``); runs: ``ALDM=FOLDER``, ``regression=FOLDER``.
 
-    Args:
-        heads: held-out heads a direction.
+    Raises:
+        InputError: other runs, or nothing to measure on.
     """
-    from SITTranslateLib.systems.aldm.network import ALDMNetwork
-    from SITTranslateLib.training.recipes.aldm.recipe import finished
-
-    folders = dict(entry.partition("=")[::2] for entry in runs)
-    unknown = sorted(set(folders) - {"ALDM", "regression"})
-    if unknown or "ALDM" not in folders:
+    runs = request.runs
+    unknown = sorted(set(runs) - {"ALDM", "regression"})
+    if unknown or "ALDM" not in runs:
         raise InputError("Give the runs as --run ALDM=FOLDER and, if there is one, --run regression=FOLDER.")
-    if labels is None and scans is None:
+    if request.labels is None and request.scans is None:
         raise InputError("There is nothing to evaluate: give --labels, or --scans.")
-    config, network = finished(Path(folders["ALDM"]))
+    _, config, network = recipes.finished(runs["ALDM"])
     if not isinstance(network, ALDMNetwork):
-        raise InputError(f"The run '{Path(folders['ALDM']).name}' is not one of ALDM.")
-    regression = finished(Path(folders["regression"]))[1] if "regression" in folders else None
-    out.mkdir(parents=True, exist_ok=True)
-    if labels is not None and scans is None:
-        _simulated(config, network, regression, out, labels, cache, heads)
-    if scans is not None:
-        _real(config, network, regression, out, labels, cache, scans)
+        raise InputError(f"The run '{runs['ALDM'].name}' is not one of ALDM.")
+    regression = recipes.finished(runs["regression"])[2] if "regression" in runs else None
+    request.out.mkdir(parents=True, exist_ok=True)
+    if request.labels is not None and request.scans is None:
+        _simulated(config, network, regression, request.out, request.labels, request.kept, request.count)
+    if request.scans is not None:
+        _real(config, network, regression, request.out, request.labels, request.kept, request.scans)
 
 
 def _simulated(config: Any, network: Any, regression: Any, out: Path, labels: Path, cache: Path, heads: int) -> None:
-    from SITTranslateLib.training.engine.held_out import MAPS, whole_cases_of
-    from SITTranslateLib.training.recipes.aldm import table as tables
-    from SITTranslateLib.training.recipes.aldm.phantoms import ContrastPool, heads_of
-
-    held_out = partial(whole_cases_of, heads_of(ContrastPool(MAPS, heads=heads, seed=2026), labels, cache))
-    training = partial(whole_cases_of, heads_of(config.heads, labels, cache)[:12])
+    held_out = partial(whole_cases_of, phantoms_of(ContrastPool(MAPS, heads=heads, seed=2026), labels, cache))
+    training = partial(whole_cases_of, phantoms_of(config.heads, labels, cache)[:12])
     ways = tables.directions(network.contrasts)
     rows = tables.direction_table(training, held_out, ways, tables.methods_of(network, regression))
     _write(out, "directions", tables.as_markdown(rows), [vars(row) for row in rows])
@@ -66,16 +68,7 @@ def _simulated(config: Any, network: Any, regression: Any, out: Path, labels: Pa
 
 
 def _real(config: Any, network: Any, regression: Any, out: Path, labels: Path | None, cache: Path, scans: Path) -> None:
-    from SITTranslateLib.evaluation.cross_contrast_report import baselines, matched, own_curve
-    from SITTranslateLib.evaluation.cross_contrast_table import Prediction
-    from SITTranslateLib.evaluation.real_pairs import by_person, case_of
-    from SITTranslateLib.packages import NetworkGrid
-    from SITTranslateLib.training.engine.held_out import whole_cases_of
-    from SITTranslateLib.training.recipes.aldm import table as tables
-    from SITTranslateLib.training.recipes.aldm.phantoms import SHAPE, SPACING_MM, heads_of
-    from SITTranslateLib.translate.normalisation import in_own_units
-
-    training = [] if labels is None else heads_of(config.heads, labels, cache)[:12]
+    training = [] if labels is None else phantoms_of(config.heads, labels, cache)[:12]
     rows = []
     for name, files in by_person(scans).items():
         for source, target in tables.directions([c for c in network.contrasts if c in files]):

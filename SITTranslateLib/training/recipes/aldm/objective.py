@@ -81,12 +81,12 @@ class ALDMObjective(nn.Module):
 
     # ------------------------------------------------------------------ stages
     def _autoencoder(self, batch: Batch) -> Outcome:
-        codec, course = self._aldm().codec, self.config.course
+        codec, schedule = self._aldm().codec, self.config.schedule
         latents = codec.encode(batch.source)
         if not codec.settled:
             return Outcome(self._images("autoencoder", codec.decode(latents), batch.source, batch.weight))
         rounded, commitment = codec.quantised(latents)
-        free = torch.rand(len(latents), 1, 1, 1, 1, device=latents.device) < course.unquantised
+        free = torch.rand(len(latents), 1, 1, 1, 1, device=latents.device) < schedule.unquantised
         made = codec.decode(torch.where(free, latents, rounded))
         return Outcome(self._images("autoencoder", made, batch.source, batch.weight) | {"codebook": commitment})
 
@@ -118,7 +118,7 @@ class ALDMObjective(nn.Module):
         said = net.denoiser(noisy, source.expand_as(truth), like, level, targets)
         should = wanted(net.prediction, truth, noise, level, net.schedule)
         terms = {"latent": (said - should).square().mean()}
-        if not self.config.course.decoded_diffusion:
+        if not self.config.schedule.decoded_diffusion:
             return Outcome(terms)
         clean = clean_of(net.prediction, said, noisy, level, net.schedule)
         made, wanted_, weight = self._decoded(clean, batch, "diffusion")
@@ -126,14 +126,14 @@ class ALDMObjective(nn.Module):
         return Outcome(terms | self._images("diffusion", made, wanted_, weight))
 
     def _detail(self, batch: Batch) -> Outcome:
-        net, course = self._aldm(), self.config.course
+        net, schedule = self._aldm(), self.config.schedule
         assert net.detail is not None
         made = []
         for view, n in zip(self._views(batch), batch.indices, strict=True):
             with torch.no_grad():
                 latent = net.preview(view, n)
-                if "diffusion" in self.config.stages and float(torch.rand(())) < course.drawn:
-                    latent = net.diffuse(view.latent, latent, n, steps=course.detail_steps)
+                if "diffusion" in self.config.stages and float(torch.rand(())) < schedule.drawn:
+                    latent = net.diffuse(view.latent, latent, n, steps=schedule.detail_steps)
                 decoded, truth, weight = self._decoded(latent, batch, "detail")
                 side = self.config.stages["detail"].block
                 painted = None if view.painted is None else inside(view.painted, batch.corner, side)

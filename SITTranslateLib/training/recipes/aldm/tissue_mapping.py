@@ -24,9 +24,8 @@ from SITTranslateLib.systems.aldm.painting import (
     statistics,
 )
 from SITTranslateLib.systems.plasticine.structure_map import tissue_probabilities
-from SITTranslateLib.training.engine.phantoms import Head
+from SITTranslateLib.training.engine.phantoms import Head, other_scanner
 from SITTranslateLib.training.engine.progress import steps_with_progress
-from SITTranslateLib.training.recipes.aldm.data import scanned
 
 #: Voxels that are drawn of each scan.
 DRAWN = 8_000
@@ -81,7 +80,7 @@ class FoundTissues:
         return np.asarray((255.0 * shares).round().to(torch.uint8).numpy())
 
 
-def fit_painter(
+def fit_tissue_mapping(
     painter: TissuePainter, heads: Sequence[Head], contrasts: Sequence[str], tissues: FoundTissues, seed: int = 0
 ) -> None:
     """Curves and recognition from all heads, with and without their skulls, each as some scanners would see it."""
@@ -129,7 +128,7 @@ def _seen(heads: Sequence[Head], contrasts: Sequence[str], tissues: FoundTissues
                 for index, contrast in enumerate(contrasts):
                     shares = tissues.shares(number, contrast, strip).astype(np.float32) / 255.0
                     own = head.slab(contrast, 0, slices, strip=strip)
-                    others = [scanned(own, contrast, rng) for _ in range(VARIANTS - 1)]
+                    others = [other_scanner(own, contrast, rng) for _ in range(VARIANTS - 1)]
                     for scan in (own, *others):
                         of_scan = statistics(torch.from_numpy(scan)[None, None], torch.from_numpy(shares)[None])
                         drawn = shares.reshape(len(CLASSES), -1)[:, where]

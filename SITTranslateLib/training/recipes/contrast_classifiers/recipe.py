@@ -108,7 +108,7 @@ def fit_network(values: NDArray[np.float32], truth: NDArray[np.int64], seed: int
     hidden, last = nn.Linear(values.shape[1], HIDDEN), nn.Linear(HIDDEN, len(KINDS))
     network = nn.Sequential(nn.Dropout(LEFT_OUT), hidden, nn.ReLU(), nn.Dropout(0.2), last)
     optimiser = torch.optim.AdamW(network.parameters(), 3e-3, weight_decay=DECAY)
-    course = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, ROUNDS)
+    rates = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, ROUNDS)
     share = _weights(truth)
     for _ in track(range(ROUNDS), "Learning kinds of scans"):
         for some in torch.randperm(len(inputs)).split(batch):
@@ -117,7 +117,7 @@ def fit_network(values: NDArray[np.float32], truth: NDArray[np.int64], seed: int
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-        course.step()
+        rates.step()
     parts = {"hidden": hidden.weight.T, "hidden_bias": hidden.bias, "weights": last.weight.T, "bias": last.bias}
     return _plain({name: part.detach() for name, part in parts.items()} | {"mean": mean, "scale": scale})
 

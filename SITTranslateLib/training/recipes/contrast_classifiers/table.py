@@ -31,8 +31,8 @@ HELD_OUT = (13, 14, 15, 16)
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One scan at the gate.
+class Checked:
+    """One scan and what the suitability check says of it.
 
     Attributes:
         name, kind: what it is.
@@ -50,8 +50,8 @@ class Seen:
     codes: tuple[str, ...]
 
 
-def at_the_gate(volume: Volume, kind: str, card: ModelCard, name: str = "") -> Seen:
-    """Look at a scan as the gate does."""
+def check(volume: Volume, kind: str, card: ModelCard, name: str = "") -> Checked:
+    """Check a scan for a model."""
     anatomy = locate_head(volume)
     histogram, picture = by_histogram(anatomy), by_picture(anatomy)
     both = combined(histogram, picture)
@@ -65,7 +65,7 @@ def at_the_gate(volume: Volume, kind: str, card: ModelCard, name: str = "") -> S
     probabilities = {"histogram": histogram, "network": picture, "both": both}
     scores = {s: UNKNOWN if p is None else p.get(card.source, UNKNOWN) for s, p in probabilities.items()}
     good = None if kind == f"{card.source}Gd" else kind == card.source
-    return Seen(name or volume.name, kind, good, scores, verdict, codes)
+    return Checked(name or volume.name, kind, good, scores, verdict, codes)
 
 
 def simulated_scans(folder: Path, heads: int, draws: int, seed: int = 1) -> Iterator[tuple[Volume, str]]:
@@ -145,7 +145,7 @@ def curve(good: Sequence[float], wrong: Sequence[float]) -> tuple[NDArray[np.flo
     )
 
 
-def table(rows: Iterable[Seen]) -> list[dict[str, Any]]:
+def table(rows: Iterable[Checked]) -> list[dict[str, Any]]:
     """For each kind: how many, AUC of each score against the good ones, and what the gate says."""
     everything = list(rows)
     good = [r for r in everything if r.good]
@@ -180,7 +180,7 @@ def as_markdown(entries: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def write(parts: dict[str, list[Seen]], out: Path) -> None:
+def write(parts: dict[str, list[Checked]], out: Path) -> None:
     """Every scan and every table, as JSON and markdown."""
     out.mkdir(parents=True, exist_ok=True)
     tables = {name: table(rows) for name, rows in parts.items()}
@@ -190,7 +190,7 @@ def write(parts: dict[str, list[Seen]], out: Path) -> None:
     (out / "gate.md").write_text(text + "\n", encoding="utf-8")
 
 
-def draw(parts: dict[str, list[Seen]], warned_below: float, refused_below: float, out: Path) -> bool:
+def draw(parts: dict[str, list[Checked]], warned_below: float, refused_below: float, out: Path) -> bool:
     """The ROC curves beside each other; False where matplotlib is not installed."""
     try:
         import matplotlib

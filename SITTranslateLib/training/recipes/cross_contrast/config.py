@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
-from SITTranslateLib.errors import InputError
-from SITTranslateLib.training.engine.config import config_file
+from SITTranslateLib.training.engine.config import from_plain
 from SITTranslateLib.training.engine.phantoms import PhantomSet
 
 SYSTEMS = ("sa_unit", "sasan", "regression")
@@ -50,7 +47,7 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class Course:
+class Schedule:
     """How long, how fast, on what.
 
     Attributes:
@@ -110,49 +107,29 @@ class CrossContrastConfig:
     network: dict[str, Any]
     heads: PhantomSet
     terms: Terms = field(default_factory=Terms)
-    course: Course = field(default_factory=Course)
+    schedule: Schedule = field(default_factory=Schedule)
+
+    @property
+    def steps(self) -> int:
+        return self.schedule.steps
+
+    @property
+    def seed(self) -> int:
+        return self.schedule.seed
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def is_cross_contrast(path: str | Path) -> bool:
-    """Whether a config (a path or a built-in name) trains one of this file's systems."""
-    try:
-        file = config_file(path)
-        return tomllib.loads(file.read_text(encoding="utf-8")).get("system") in SYSTEMS
-    except (InputError, tomllib.TOMLDecodeError):
-        return False
-
-
-def read_cross_contrast(path: str | Path, **overrides: Any) -> CrossContrastConfig:
-    """The config at a path, or a built-in one by name; ``overrides`` that are not None replace parts of the course.
+def config_from_dict(raw: dict[str, Any], **overrides: Any) -> CrossContrastConfig:
+    """A config from plain types; ``overrides`` that are not None replace parts of the schedule.
 
     Raises:
-        InputError: no such config, or a key it does not know.
+        TypeError: a key that it does not know.
     """
-    file = config_file(path)
-    try:
-        return cross_contrast_from_dict(tomllib.loads(file.read_text(encoding="utf-8")), **overrides)
-    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-        raise InputError(f"The training config '{file.name}' is not understood: {error}.") from error
-
-
-def cross_contrast_from_dict(raw: dict[str, Any], **overrides: Any) -> CrossContrastConfig:
-    """A config from plain types."""
-
-    def plain(part: dict[str, Any]) -> dict[str, Any]:
-        return {key: tuple(value) if isinstance(value, list) else value for key, value in part.items()}
-
-    given = {key: value for key, value in overrides.items() if value is not None}
-    return CrossContrastConfig(
-        name=raw["name"],
-        system=raw["system"],
-        source=raw["source"],
-        target=raw["target"],
-        paired=raw["paired"],
-        network=raw["network"],
-        heads=PhantomSet(**plain(raw["heads"])),
-        terms=Terms(**raw.get("terms", {})),
-        course=Course(**(plain(raw.get("course", {})) | given)),
-    )
+    parts: dict[str, type] = {"heads": PhantomSet, "terms": Terms}
+    rest = {name: value for name, value in raw.items() if name not in (*parts, "schedule", "course")}
+    built: dict[str, Any] = {name: from_plain(kind, raw.get(name, {})) for name, kind in parts.items()}
+    # Runs and configs of before call the schedule a schedule.
+    schedule = from_plain(Schedule, raw.get("schedule", raw.get("course", {})), **overrides)
+    return CrossContrastConfig(**rest, **built, schedule=schedule)

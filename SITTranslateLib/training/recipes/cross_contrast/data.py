@@ -10,12 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from SITTranslateLib.training.engine.phantoms import CLASSES, Head
+from SITTranslateLib.training.engine.phantoms import CLASSES, Head, other_scanner
 from SITTranslateLib.training.recipes.cross_contrast.config import CrossContrastConfig
 
-#: How much a source's gain and transfer curve are varied, beside its scanner's: more scanners than there are heads.
-#: And what is taken off: in real T1w scans cerebrospinal fluid may be as dark as air.
-GAIN, GAMMA, OFFSET = (0.9, 1.1), (0.8, 1.25), (0.0, 0.08)
 #: Slices nearer to the ends of the grid than this hold little of a head.
 MARGIN = 8
 
@@ -31,8 +28,8 @@ def batches(heads: Sequence[Head], config: CrossContrastConfig, start: int = 0) 
     """
     step = start
     while True:
-        rng = np.random.default_rng([config.course.seed, step])
-        examples = [_example(heads, config, rng) for _ in range(config.course.batch)]
+        rng = np.random.default_rng([config.seed, step])
+        examples = [_example(heads, config, rng) for _ in range(config.schedule.batch)]
         joined = {name: torch.from_numpy(np.stack([e[name] for e in examples])) for name in examples[0]}
         if config.network.get("dims", 2.5) != 3:
             joined = {
@@ -43,25 +40,19 @@ def batches(heads: Sequence[Head], config: CrossContrastConfig, start: int = 0) 
 
 
 def _example(heads: Sequence[Head], config: CrossContrastConfig, rng: np.random.Generator) -> dict[str, NDArray]:
-    course = config.course
-    paired = config.paired or rng.random() < course.paired_share
+    schedule = config.schedule
+    paired = config.paired or rng.random() < schedule.paired_share
     # Without pairs, every second head was only ever scanned in one contrast.
     ours = heads if config.paired else heads[::2]
     head = ours[int(rng.integers(len(ours)))]
     other = head if paired else heads[1::2][int(rng.integers(len(heads) // 2))]
-    strip, flip = bool(rng.random() < course.strip), bool(rng.random() < 0.5)
+    strip, flip = bool(rng.random() < schedule.strip), bool(rng.random() < 0.5)
     window, other_window = _windows(head, config, rng, paired)
 
     def cut(from_head: Head, contrast: str, where: tuple[slice, ...], clean: bool = False) -> NDArray[np.float32]:
         first, count = where[0].start, where[0].stop - where[0].start
         values = from_head.slab(contrast, first, count, clean=clean, strip=strip)[(slice(None), *where[1:])]
         return np.ascontiguousarray(values[..., ::-1] if flip else values)
-
-    def scanned(values: NDArray[np.float32], contrast: str) -> NDArray[np.float32]:
-        if contrast == "CT":
-            return values
-        gain, gamma = rng.uniform(*GAIN), np.exp(rng.uniform(*np.log(GAMMA)))
-        return np.asarray(gain * np.clip(values - rng.uniform(*OFFSET), 0, 4) ** gamma, dtype=np.float32)
 
     # Classes and mask are those of the middle slice, or of the whole block.
     depth: slice | int = window[0]
@@ -73,8 +64,8 @@ def _example(heads: Sequence[Head], config: CrossContrastConfig, rng: np.random.
     if flip:
         classes, mask = classes[..., ::-1], mask[..., ::-1]
     example: dict[str, NDArray] = {
-        "source": scanned(cut(head, config.source, window), config.source),
-        "target": scanned(cut(other, config.target, other_window), config.target),
+        "source": other_scanner(cut(head, config.source, window), config.source, rng),
+        "target": other_scanner(cut(other, config.target, other_window), config.target, rng),
         "source_clean": cut(head, config.source, window, clean=True),
         "target_clean": cut(head, config.target, window, clean=True),
     }
@@ -114,14 +105,14 @@ def _windows(
     """Where source and target are cut out of their heads."""
     shape = head.classes.shape
     if _is_3d(config):
-        size = tuple(min(config.course.block, n) for n in shape)
+        size = tuple(min(config.schedule.block, n) for n in shape)
         corner = [int(rng.integers(n - s + 1)) for n, s in zip(shape, size, strict=True)]
         block = tuple(slice(c, c + s) for c, s in zip(corner, size, strict=True))
         return block, block
     width = int(config.network.get("slices", 3)) if config.network.get("dims", 2.5) == 2.5 else 1
     margin = min(MARGIN, (shape[0] - 1) // 2)
     place = int(rng.integers(margin, shape[0] - margin))
-    away, near = 0, config.course.matched_slices
+    away, near = 0, config.schedule.matched_slices
     if not paired:
         away = int(rng.integers(-near, near + 1)) if near >= 0 else int(rng.integers(margin, shape[0] - margin)) - place
     rows = (slice(0, shape[1]), slice(0, shape[2]))

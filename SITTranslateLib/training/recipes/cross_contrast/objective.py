@@ -37,7 +37,7 @@ class Objective(nn.Module):
 
     def distance(self, one: Tensor, other: Tensor, weight: Tensor | None = None) -> Tensor:
         """L1, or Charbonnier ``sqrt(x^2 + eps^2)``; weighted by voxel and example."""
-        kink = self.config.course.charbonnier
+        kink = self.config.schedule.charbonnier
         off = one.float() - other.float()
         value = (off.square() + kink**2).sqrt() if kink > 0 else off.abs()
         if weight is None:
@@ -47,15 +47,15 @@ class Objective(nn.Module):
     def weight(self, batch: Batch) -> Tensor:
         """Weight of each voxel of a paired comparison, zero for examples without a partner."""
         paired = batch["paired"].reshape(-1, *[1] * (batch["mask"].ndim - 1))
-        return paired * (1.0 + (self.config.course.brain_weight - 1.0) * batch["mask"])
+        return paired * (1.0 + (self.config.schedule.brain_weight - 1.0) * batch["mask"])
 
     def usual_left(self, step: int) -> float:
         """Factor of the ``usual`` term at a step."""
-        last = self.config.course.usual_last
-        return last + (1.0 - last) * max(0.0, 1.0 - step / max(1, self.config.course.usual_first))
+        last = self.config.schedule.usual_last
+        return last + (1.0 - last) * max(0.0, 1.0 - step / max(1, self.config.schedule.usual_first))
 
     def cycle_now(self, step: int) -> bool:
-        return self.want.cycle > 0 and step % self.config.course.cycle_every == 0
+        return self.want.cycle > 0 and step % self.config.schedule.cycle_every == 0
 
 
 class RegressionObjective(Objective):
@@ -90,7 +90,7 @@ class SAUnitObjective(Objective):
             weight = self.weight(batch)
             clean = {self.target: batch["target_clean"], self.source: batch["source_clean"]}
             outcome.terms["voxel"] = self._sum(self.distance(fake[n], clean[n], weight) for n in fake)
-        if want.self_reconstruction and step % self.config.course.cycle_every == 0:
+        if want.self_reconstruction and step % self.config.schedule.cycle_every == 0:
             outcome.terms["self_reconstruction"] = self._sum(
                 self.distance(net.generate(noisy[n], n), scans[n]) for n in scans
             )
@@ -111,7 +111,7 @@ class SAUnitObjective(Objective):
         return outcome
 
     def _noisy(self, latent: Tensor) -> Tensor:
-        sd = self.config.course.noise
+        sd = self.config.schedule.noise
         return latent + sd * torch.randn_like(latent) if sd > 0 and self.training else latent
 
     @staticmethod
@@ -131,7 +131,7 @@ class SASANObjective(Objective):
         self.similarity = SSIMLoss(spatial_dims=axes, data_range=UNITS, win_size=7)
 
     def forward(self, batch: Batch, step: int) -> Outcome:
-        if step < self.config.course.attention_first:
+        if step < self.config.schedule.attention_first:
             scores = self.network.attend(batch["source"], self.source).scores
             return Outcome({"segmentation": self.classes(scores.float(), batch["classes"][:, None])})
         want, net, outcome = self.want, self.network, Outcome()

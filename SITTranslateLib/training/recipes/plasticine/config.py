@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.training.engine.config import config_file
+from SITTranslateLib.training.engine.config import from_plain
 from SITTranslateLib.training.recipes.plasticine.phantoms import AgeingPool
 
 SYSTEMS = ("plasticine", "plasticine_paper")
@@ -112,44 +110,15 @@ class PlasticineConfig:
         return asdict(self)
 
 
-def is_plasticine(path: str | Path) -> bool:
-    """Whether a config (a path or a built-in name) trains Plasticine."""
-    try:
-        file = config_file(path)
-        return tomllib.loads(file.read_text(encoding="utf-8")).get("system") in SYSTEMS
-    except (InputError, tomllib.TOMLDecodeError):
-        return False
-
-
-def read_plasticine(path: str | Path, *, seed: int | None = None, steps: int | None = None) -> PlasticineConfig:
-    """The config at a path, or a built-in one by name; ``steps`` replaces those of every stage.
-
-    Raises:
-        InputError: no such config, or a key it does not know.
-    """
-    file = config_file(path)
-    try:
-        raw = tomllib.loads(file.read_text(encoding="utf-8"))
-        if seed is not None:
-            raw["seed"] = seed
-        if steps is not None:
-            raw["stages"] = [stage | {"steps": steps} for stage in raw["stages"]]
-        return plasticine_from_dict(raw)
-    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-        raise InputError(f"The training config '{file.name}' is not understood: {error}.") from error
-
-
-def plasticine_from_dict(raw: dict[str, Any]) -> PlasticineConfig:
-    """A config from plain types.
+def config_from_dict(raw: dict[str, Any], *, seed: int | None = None, steps: int | None = None) -> PlasticineConfig:
+    """A config from plain types; ``steps`` are of every stage.
 
     Raises:
         InputError: a stage trains something that there is not.
     """
-
-    def plain(part: dict[str, Any]) -> dict[str, Any]:
-        return {key: tuple(value) if isinstance(value, list) else value for key, value in part.items()}
-
-    stages = tuple(Stage(**(plain(stage) | {"terms": Terms(**stage.get("terms", {}))})) for stage in raw["stages"])
+    stages = tuple(
+        from_plain(Stage, stage | {"terms": Terms(**stage.get("terms", {}))}, steps=steps) for stage in raw["stages"]
+    )
     for stage in stages:
         if stage.train not in TRAINED or stage.maps not in MAPS:
             raise InputError(f"A stage trains one of {', '.join(TRAINED)} on one of the maps {', '.join(MAPS)}.")
@@ -157,13 +126,10 @@ def plasticine_from_dict(raw: dict[str, Any]) -> PlasticineConfig:
             (stage.terms.structure, stage.terms.correlation, stage.terms.information, stage.terms.motion)
         ):
             raise InputError("A deformation stage needs a term that says where to go: structure, for example.")
+    known = {part.name for part in fields(PlasticineConfig)}
+    rest = {name: raw[name] for name in known & set(raw) if name not in ("heads", "stages")}
+    if unknown := sorted(set(raw) - known):
+        raise TypeError(f"unexpected key '{unknown[0]}'")
     return PlasticineConfig(
-        name=raw["name"],
-        network=raw["network"],
-        heads=AgeingPool(**plain(raw["heads"])),
-        stages=stages,
-        average=raw.get("average", 0.995),
-        seed=raw.get("seed", 0),
-        system=raw.get("system", SYSTEMS[0]),
-        motion=raw.get("motion", ""),
+        **(rest | ({} if seed is None else {"seed": seed})), heads=from_plain(AgeingPool, raw["heads"]), stages=stages
     )

@@ -16,10 +16,10 @@ from SITTranslateLib.training.recipes.plasticine.config import Terms
 WINDOW = 7
 
 
-def painting_loss(painted: Tensor, truth: Tensor, mask: Tensor, brain_weight: float) -> Tensor:
+def rendering_loss(rendered: Tensor, truth: Tensor, mask: Tensor, brain_weight: float) -> Tensor:
     """L1, a voxel of the brain counting more."""
     weight = 1.0 + (brain_weight - 1.0) * mask
-    return ((painted - truth).abs() * weight).sum() / weight.sum()
+    return ((rendered - truth).abs() * weight).sum() / weight.sum()
 
 
 def deformation_terms(

@@ -24,7 +24,7 @@ def slices_of(volume: Tensor, seed: int) -> Tensor:
     return volume[0, 0, chosen][:, None]
 
 
-def painting_terms(network: PaperPlasticineNetwork, batch: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
+def rendering_terms(network: PaperPlasticineNetwork, batch: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
     """Algorithm 1: the mean square error of the noise in a target slice, given its own clusters."""
     target = slices_of(batch["clean"], seed)
     noise, level = torch.randn_like(target), torch.rand(SLICES).clamp(0.02, 0.98)

@@ -6,12 +6,12 @@ same head moved by its own ageing velocity.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,8 @@ from SITTranslateLib.segmentation import CLASS_OF_LABEL, CLASSES
 from SITTranslateLib.simulation import Subject, brain_mask, draw_scanner
 from SITTranslateLib.simulation.rendering import class_shares, clean_images, place
 from SITTranslateLib.simulation.tissue import draw_tissues
-from SITTranslateLib.training.engine.phantoms import clean_units, network_units
-from SITTranslateLib.training.engine.progress import steps_with_progress
-from SITTranslateLib.training.recipes.sit.data import SHAPE, SPACING_MM
+from SITTranslateLib.training.engine.grid import SHAPE, SPACING_MM
+from SITTranslateLib.training.engine.phantoms import Phantoms, cached, clean_units, network_units
 from SITTranslateLib.volume import Grid, VectorField, Volume
 
 #: Of every pool that does not ask for others.
@@ -31,35 +30,21 @@ CONTRASTS = ("T1w", "T2w")
 
 
 @dataclass(frozen=True)
-class AgeingPool:
-    """Which heads: label maps, how many, how they vary.
+class AgeingPool(Phantoms):
+    """Phantoms that age.
 
     Attributes:
-        maps: names of label maps, taken in turn.
-        heads: how many are simulated.
-        scanner: range that scanners are drawn from.
-        lesion_load_ml: of half of the heads, uniform; the others have none.
         shape: of the 2 mm grid ``(K, J, I)``, multiples of 4.
-        seed: of all of it.
-        contrasts: T1w, T2w and, after them, CT if asked for: head ``n`` has the same MR scans with and without.
+        contrasts: T1w, T2w and, after them, CT if asked for: phantom ``n`` has the same MR scans with and without.
     """
 
-    maps: tuple[str, ...]
     heads: int = 48
-    scanner: str = "training"
-    lesion_load_ml: tuple[float, float] = (0.0, 15.0)
     shape: tuple[int, int, int] = SHAPE
-    seed: int = 1
     contrasts: tuple[str, ...] = CONTRASTS
 
-    @property
-    def key(self) -> str:
-        """Of everything but how many: head ``n`` is the same in a smaller and a larger pool."""
-        what = {name: value for name, value in asdict(self).items() if name != "heads"}
-        if self.contrasts == CONTRASTS:
-            # Pools were kept before there was a choice.
-            del what["contrasts"]
-        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
+    def identity(self) -> dict[str, Any]:
+        # Sets were kept before there was a choice of contrasts.
+        return {n: v for n, v in super().identity().items() if n != "contrasts" or self.contrasts != CONTRASTS}
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,23 +96,9 @@ class AgeingHead:
         return fields.resample_field(fields.exponential(velocity, -1.0), self.grid)
 
 
-def ageing_heads(subjects: Sequence[Subject], pool: AgeingPool, cache: Path) -> list[AgeingHead]:
-    """The heads of a pool, simulated when first asked for, then read from ``cache``."""
-    folder = cache / f"ageing-heads-{pool.key}"
-    heads = []
-    with steps_with_progress("ageing heads", 0, pool.heads) as advance:
-        for index in range(pool.heads):
-            place_ = folder / f"{index:03d}"
-            if not place_.is_dir():
-                _simulate(subjects[index % len(subjects)], pool, index, place_)
-            heads.append(read_head(place_))
-            advance({})
-    return heads
-
-
-def are_there(pool: AgeingPool, cache: Path) -> bool:
-    """Whether all heads of a pool have been simulated."""
-    return all((cache / f"ageing-heads-{pool.key}" / f"{index:03d}").is_dir() for index in range(pool.heads))
+def phantoms_of(pool: AgeingPool, labels: Path, cache: Path) -> list[AgeingHead]:
+    """The phantoms of a set; label maps are read only if one has still to be simulated."""
+    return cached(pool, cache / f"ageing-heads-{pool.key}", labels, cache, partial(_simulate, pool), read_head)
 
 
 def read_head(folder: Path) -> AgeingHead:
@@ -148,7 +119,7 @@ def read_head(folder: Path) -> AgeingHead:
     )
 
 
-def _simulate(subject: Subject, pool: AgeingPool, index: int, folder: Path) -> None:
+def _simulate(pool: AgeingPool, subject: Subject, index: int, folder: Path) -> None:
     rng = np.random.default_rng([pool.seed, index])
     load = float(rng.uniform(*pool.lesion_load_ml)) if rng.random() < 0.5 else 0.0
     t1w = "T1w" if rng.random() < 0.7 else "T1w_spoiled"

@@ -1,128 +1,146 @@
-"""Training Plasticine: renderer, then deformation network, stage by stage as the config has them.
-
-Lightning Fabric runs the loop. A run folder holds the config, a CSV log and a checkpoint, from which it goes on to the
-same weights as if it had not stopped: batches and random numbers follow from the step.
-"""
+"""Training Plasticine: renderer, then deformation network, stage by stage as the config has them."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric import Fabric
-from lightning.fabric.loggers import CSVLogger
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from SITTranslateLib import systems
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.fields import tensors
+from SITTranslateLib.packages import find, load
 from SITTranslateLib.systems.layers.samplers import noised, weights
 from SITTranslateLib.systems.plasticine.paper import PaperPlasticineNetwork
 from SITTranslateLib.systems.plasticine.renderer import to_diffusion
-from SITTranslateLib.training.engine.losses import masked_mean
-from SITTranslateLib.training.engine.progress import steps_with_progress
+from SITTranslateLib.training.engine.grid import training_axes
+from SITTranslateLib.training.engine.losses import Outcome, masked_mean
+from SITTranslateLib.training.engine.recipe import EvaluationRequest, Recipe
+from SITTranslateLib.training.engine.schedule import average_of, warm_up_and_cosine
+from SITTranslateLib.training.engine.trainer import CHECKPOINT, RunOptions, Trainer
 from SITTranslateLib.training.recipes.plasticine import paper_objective as paper
-from SITTranslateLib.training.recipes.plasticine.config import SYSTEMS, PlasticineConfig, Stage, plasticine_from_dict
+from SITTranslateLib.training.recipes.plasticine.config import PlasticineConfig, Stage, config_from_dict
 from SITTranslateLib.training.recipes.plasticine.data import Batch, Batches
-from SITTranslateLib.training.recipes.plasticine.objective import deformation_terms, painting_loss
-from SITTranslateLib.training.recipes.sit.data import training_axes
-from SITTranslateLib.training.recipes.sit.recipe import warm_up_and_cosine
+from SITTranslateLib.training.recipes.plasticine.objective import deformation_terms, rendering_loss
+from SITTranslateLib.training.recipes.plasticine.phantoms import phantoms_of
 
-CHECKPOINT = "checkpoint.ckpt"
 SQUARINGS = 4
-#: How much faster the renderer's brightness of each tissue learns.
-PAINT_RATE = 20.0
+#: How much faster the renderer's intensity of each tissue learns.
+INTENSITY_RATE = 20.0
 
 
-class PlasticineTrainer:
-    """The networks, the optimiser of the stage that is on, and the average of the weights that is shipped."""
+class PlasticineTrainer(Trainer):
+    """The networks, the optimiser of the stage that is on, and the average of the weights that is shipped.
 
-    def __init__(self, config: PlasticineConfig, fabric: Fabric, tissues: dict[str, Tensor] | None = None) -> None:
-        self.config, self.fabric, self.step, self.axes = config, fabric, 0, training_axes()
-        fabric.seed_everything(config.seed)
-        network: Any = systems.create(config.system, config.network)
+    Args:
+        data: the batches of a step and stage, for the network of this trainer.
+        tissues: weights of the tissue network.
+        motion: weights of a deformation network to begin with.
+
+    Raises:
+        InputError: the motion comes from a network of another size.
+    """
+
+    def __init__(
+        self,
+        config: PlasticineConfig,
+        fabric: Fabric,
+        data: Callable[[Any], Batches] | None = None,
+        tissues: Mapping[str, Tensor] | None = None,
+        motion: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        super().__init__(config, fabric)
+        self.axes, self.tissues = training_axes(), tissues
+        network: Any = self.network_of(config)
         if tissues is not None:
             network.structure.load_state_dict(tissues)
+        if motion is not None:
+            try:
+                network.deformation.load_state_dict(motion)
+            except RuntimeError as error:
+                raise InputError("The motion to take over comes from a network of another size.") from error
         if hasattr(network, "structure"):
             network.structure.eval()
         self.network = network.to(fabric.device)
-        self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(config.average))
-        self._begin(config.stage_at(0)[0])
+        self.data = None if data is None else data(getattr(self.network, "structure", None))
+        self.average = average_of(self.network, config.average)
+        self.begin_stage(self.stage)
 
-    def _begin(self, number: int) -> None:
+    @staticmethod
+    def network_of(config: PlasticineConfig) -> nn.Module:
+        """The network of a config, with fresh weights."""
+        return systems.create(config.system, config.network)
+
+    def batches(self, start: int) -> Iterator[Batch]:  # type: ignore[override]
+        """Endless batches from a step on."""
+        assert self.data is not None
+        step = start
+        while True:
+            yield self.data.at(step, self.config.stages[self.stage_of(step)])
+            step += 1
+
+    # ---------------------------------------------------------------- stages
+    def stage_of(self, step: int) -> int:
+        return int(min(self.config.stage_at(step)[0], len(self.config.stages) - 1))
+
+    def begin_stage(self, stage: int) -> None:
         """A stage's own optimiser, for the network that it trains."""
-        self.stage_number, stage = number, self.config.stages[number]
-        part = self.network.deformation if stage.train == "deformation" else self.network.renderer
-        # A tissue's brightness is a weight of order 1, which steps of Adam's size would take a thousand of to reach.
+        settings = self.config.stages[stage]
+        part = self.network.deformation if settings.train == "deformation" else self.network.renderer
+        # A tissue's intensity is a weight of order 1, which steps of Adam's size would take a thousand of to reach.
         quick = [p for name, p in part.named_parameters() if name.startswith("paint.")]
         rest = [p for name, p in part.named_parameters() if not name.startswith("paint.")]
         groups: list[dict[str, Any]] = [{"params": rest}]
         if quick:
-            groups.append({"params": quick, "lr": PAINT_RATE * stage.rate})
-        adam = torch.optim.Adam(groups, lr=stage.rate, betas=(0.9, 0.99))
-        self.adam: Any = self.fabric.setup_optimizers(adam)
-        self.rates = LambdaLR(adam, warm_up_and_cosine(stage.steps))
+            groups.append({"params": quick, "lr": INTENSITY_RATE * settings.rate})
+        adam = torch.optim.Adam(groups, lr=settings.rate, betas=(0.9, 0.99))
+        self.adam = self.fabric.setup_optimizers(adam)
+        self.rates = LambdaLR(adam, warm_up_and_cosine(settings.steps))
 
     # ---------------------------------------------------------------- one step
-    def run_step(self, batch: Batch) -> dict[str, float]:
-        """One update of the network whose stage it is; losses by name."""
-        number, _ = self.config.stage_at(self.step)
-        if number != self.stage_number:
-            self._begin(number)
-        stage = self.config.stages[number]
-        torch.manual_seed(1_000_003 * (self.config.seed + 1) + self.step)
+    def losses(self, batch: Batch) -> Outcome:
+        """The terms of the network whose stage it is."""
+        stage = self.config.stages[self.stage]
         with self.fabric.autocast():
             if isinstance(self.network, PaperPlasticineNetwork):
-                total, logged = self._as_the_paper(batch, stage)
-            elif stage.train == "deformation":
-                total, logged = self._deform(batch, stage)
-            else:
-                total, logged = self._render(batch, stage)
-        self.adam.zero_grad()
-        self.fabric.backward(total)
-        part = self.network.deformation if stage.train == "deformation" else self.network.renderer
-        nn.utils.clip_grad_norm_(part.parameters(), 1.0)
-        self.adam.step()
-        self.rates.step()
-        self.average.update_parameters(self.network)
-        self.step += 1
-        return logged | {"total": float(total.detach())}
+                return self._as_the_paper(batch, stage)
+            return self.deform(batch, stage) if stage.train == "deformation" else self._render(batch, stage)
 
-    def _as_the_paper(self, batch: Batch, stage: Stage) -> tuple[Tensor, dict[str, float]]:
+    def weight_of(self, term: str) -> float:
+        return float(getattr(self.config.stages[self.stage].terms, term, 1.0))
+
+    def _as_the_paper(self, batch: Batch, stage: Stage) -> Outcome:
         if stage.train == "deformation":
-            found = paper.deformation_terms(self.network, batch, self.step, stage.terms)
-            weighted = [getattr(stage.terms, name) * value for name, value in found.items()]
-        else:
-            found = paper.painting_terms(self.network, batch, self.step)
-            weighted = list(found.values())
-        return torch.stack(weighted).sum(), {name: float(value.detach()) for name, value in found.items()}
+            return Outcome(paper.deformation_terms(self.network, batch, self.step, stage.terms))
+        return Outcome(paper.rendering_terms(self.network, batch, self.step))
 
-    def _render(self, batch: Batch, stage: Stage) -> tuple[Tensor, dict[str, float]]:
+    def _render(self, batch: Batch, stage: Stage) -> Outcome:
         clean = to_diffusion(batch["clean"])
         if stage.train == "regression":
-            painted = to_diffusion(self.network.regress(batch["seen"]))
+            rendered = to_diffusion(self.network.regress(batch["seen"]))
         else:
             hardest = bool(torch.rand(()) < stage.hardest)
             level = torch.full((1,), self.network.start) if hardest else torch.rand(1)
             noisy = noised(clean, torch.randn_like(clean), level)
-            painted = self.network.renderer(noisy, batch["seen"], level.to(clean.device))
-        loss = painting_loss(painted, clean, batch["mask"], stage.brain_weight)
-        return loss, {stage.train: float(loss.detach())}
+            rendered = self.network.renderer(noisy, batch["seen"], level.to(clean.device))
+        return Outcome({stage.train: rendering_loss(rendered, clean, batch["mask"], stage.brain_weight)})
 
-    def _deform(self, batch: Batch, stage: Stage) -> tuple[Tensor, dict[str, float]]:
+    def deform(self, batch: Batch, stage: Stage) -> Outcome:
+        """The terms of the deformation, and how far it is from the simulation's own motion (mm)."""
         network, terms = self.network.deformation, stage.terms
         source = torch.cat((batch["source"], batch["structure"]), dim=1)
         features = network.features(source)
-        found: dict[str, Tensor] = {}
+        outcome = Outcome()
         if network.together is not None and "target_structure" in batch:
             target = torch.cat((batch["target"], batch["target_structure"]), dim=1)
-            noise = self._found_noise(batch["target"], batch["target_structure"])
+            noise = self._predicted_noise(batch["target"], batch["target_structure"])
             full = network.features(source, target, noise)
-            found["alignment"] = (features.float() - full.float()).square().mean()
+            outcome.terms["alignment"] = (features.float() - full.float()).square().mean()
             features = full
         velocity = network.velocity(features, self.axes)
         with torch.autocast(velocity.device.type, enabled=False):
@@ -130,126 +148,97 @@ class PlasticineTrainer:
             forth = bool(torch.rand(()) < 0.5)
             time = -1.0 if forth else 1.0
             sampling = tensors.exponential(velocity, self.axes * 2.0, time=time, steps=SQUARINGS)
-            found |= deformation_terms(velocity, sampling, forth, batch, self.axes, terms)
-        total = torch.stack([getattr(terms, name) * value for name, value in found.items()]).sum()
-        logged = {name: float(value.detach()) for name, value in found.items()}
+            outcome.terms |= deformation_terms(velocity, sampling, forth, batch, self.axes, terms)
         if forth:
-            # The truth is watched, whether or not it is learned from.
+            # The truth is logged, whether or not it is learned from.
             truth, mask = (nn.functional.avg_pool3d(batch[name], 2) for name in ("sampling", "mask"))
-            miss, nothing = (float(masked_mean(_length(f), mask)) for f in (sampling.detach() - truth, truth))
-            logged |= {"miss_mm": miss, "do_nothing_mm": nothing}
-        return total, logged
+            error, identity = (float(masked_mean(_length(f), mask)) for f in (sampling.detach() - truth, truth))
+            outcome.logged |= {"miss_mm": error, "identity_mm": identity}
+        return outcome
 
     @torch.no_grad()
-    def _found_noise(self, target: Tensor, structure: Tensor) -> Tensor:
-        """Noise that the renderer finds in the noised target, which the switch shows beside the target."""
+    def _predicted_noise(self, target: Tensor, structure: Tensor) -> Tensor:
+        """Noise that the renderer predicts in the noised target, which the switch shows beside the target."""
         clean, level = to_diffusion(target), torch.rand(1) * 0.9 + 0.05
         noisy = noised(clean, torch.randn_like(clean), level)
-        painted = self.network.renderer(noisy, structure, level.to(clean.device))
+        rendered = self.network.renderer(noisy, structure, level.to(clean.device))
         signal, sigma = (weight.to(clean.device) for weight in weights(level))
-        return (noisy - signal * painted) / sigma
+        return (noisy - signal * rendered) / sigma
 
     # ---------------------------------------------------------------- resuming
-    def state(self) -> dict[str, Any]:
-        return {
-            "network": self.network,
-            "adam": self.adam,
-            "rates": self.rates,
-            "average": self.average,
-            "step": self.step,
-        }
-
-    def save(self, folder: Path) -> None:
-        """Write the checkpoint beside the old one, then put it in its place, so that a kill loses nothing."""
-        self.fabric.save(folder / "checkpoint.part", self.state())
-        (folder / "checkpoint.part").replace(folder / CHECKPOINT)
-
-    def resume(self, folder: Path) -> None:
-        """Go on from the checkpoint of a run folder, if it has one."""
-        if not (folder / CHECKPOINT).exists():
-            return
+    def load(self, folder: Path) -> None:
+        """As the checkpoint has it, but for the tissue network: that of the library may be a newer one."""
         saved = torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)
-        # The optimiser that was saved is that of the stage of the last step.
-        self.step = int(saved["step"])
-        self._begin(self.config.stage_at(max(self.step - 1, 0))[0])
-        for module, prefix in ((self.network, ""), (self.average, "module.")):
-            trained = {n: v for n, v in saved[_name(module)].items() if not n.startswith(f"{prefix}structure.")}
+        for module, name, prefix in ((self.network, "network", ""), (self.average, "average", "module.")):
+            trained = {n: v for n, v in saved[name].items() if not n.startswith(f"{prefix}structure.")}
             module.load_state_dict(trained, strict=False)
         self.adam.load_state_dict(saved["adam"])
         self.rates.load_state_dict(saved["rates"])
-
-    def take_tissues(self, weights: dict[str, Tensor]) -> None:
-        """Put a trained tissue network into the network and into the average that is shipped."""
-        for network in (self.network, self.average.module):
-            network.structure.load_state_dict(weights)  # type: ignore[union-attr]
-
-    def take_motion(self, weights: dict[str, Tensor]) -> None:
-        """Begin with a trained deformation network.
-
-        Raises:
-            InputError: it is of another size.
-        """
-        for network in (self.network, self.average.module):
-            try:
-                network.deformation.load_state_dict(weights)  # type: ignore[union-attr]
-            except RuntimeError as error:
-                raise InputError("The motion to take over comes from a network of another size.") from error
-
-
-def _name(module: nn.Module) -> str:
-    return "average" if isinstance(module, AveragedModel) else "network"
+        self.step = int(saved["step"])
 
 
 def _length(field: Tensor) -> Tensor:
     return field.square().sum(dim=1, keepdim=True).sqrt()
 
 
-def train(
-    config: PlasticineConfig, trainer: PlasticineTrainer, batches: Batches, folder: Path, *, every: int = 200
-) -> None:
-    """Run a trainer to the end of its config, with a checkpoint every so many steps."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(config.to_dict(), indent=1), encoding="utf-8")
-    running: dict[str, float] = {}
-    log, logged = None, -1
-    with steps_with_progress(config.name, trainer.step, config.steps) as advance:
-        while trainer.step < config.steps:
-            number, _ = config.stage_at(trainer.step)
-            if number != logged:
-                # Each stage has columns of its own.
-                log, logged, running = CSVLogger(folder, name="log", version=f"from-{trainer.step}"), number, {}
-            stage = config.stages[number]
-            batch = {n: v.to(trainer.fabric.device) for n, v in batches.at(trainer.step, stage).items()}
-            for name, value in trainer.run_step(batch).items():
-                running[name] = 0.95 * running.get(name, value) + 0.05 * value
-            if trainer.step % 50 == 0 and log is not None:
-                log.log_metrics(dict(running), trainer.step)
-                log.save()
-            advance(running)
-            if trainer.step % every == 0:
-                trainer.save(folder)
-    trainer.save(folder)
-
-
-def is_plasticine_run(folder: Path) -> bool:
-    """Whether a run folder is one of this file's."""
-    file = folder / "config.json"
-    return file.is_file() and json.loads(file.read_text(encoding="utf-8")).get("system") in SYSTEMS
-
-
-def finished(folder: Path) -> tuple[PlasticineConfig, Any]:
-    """Config and network of a finished run with its averaged weights, ready to translate.
+def tissue_weights(config: PlasticineConfig) -> dict[str, Tensor] | None:
+    """Weights of the library's tissue network; None for a network that has none, or a library without it.
 
     Raises:
-        InputError: no run there, or one that has not reached its end.
+        InputError: a stage needs its maps and the library has no weights.
     """
-    if not (folder / CHECKPOINT).exists() or not (folder / "config.json").exists():
-        raise InputError(f"There is no training run in {folder}; train one first.")
-    config = plasticine_from_dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-    state = torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)
-    if state["step"] < config.steps:
-        raise InputError(f"The run in {folder} stopped at step {state['step']} of {config.steps}; go on first.")
-    network = systems.create(config.system, config.network)
-    prefix = "module."
-    network.load_state_dict({n.removeprefix(prefix): v for n, v in state["average"].items() if n.startswith(prefix)})
-    return config, network.eval()
+    from SITTranslateLib.segmentation.maps import WEIGHTS, tissue_network
+
+    if config.network.get("guide", "structure") == "structure" and config.system == "plasticine" and WEIGHTS.is_file():
+        return dict(tissue_network().state_dict())
+    if config.needs_tissue_network:
+        raise InputError("A stage of this config takes predicted maps; the tissue network's weights are not there.")
+    return None
+
+
+def motion_weights(config: PlasticineConfig) -> dict[str, Tensor] | None:
+    """Weights of the deformation network that a config takes over from a package; None if it takes none.
+
+    The motion of a head follows from the source alone, so one motion serves every target.
+
+    Raises:
+        PackageError: no such package.
+        InputError: its motion is of another source, of another attribute, or by another unit of it.
+    """
+    if not config.motion:
+        return None
+    package = find(config.motion)
+    theirs, prefix = package.card.system.parameters, "deformation."
+    for name in ("source", "attribute", "scale"):
+        if theirs.get(name) != config.network.get(name):
+            raise InputError(f"The motion of '{config.motion}' is not for this config: its {name} is another.")
+    return {name.removeprefix(prefix): v for name, v in load(package).items() if name.startswith(prefix)}
+
+
+class PlasticineRecipe(Recipe):
+    """Plasticine, the form of its paper, and a regression of the same size, on ageing phantoms."""
+
+    def parse(self, raw: dict[str, Any], *, seed: int | None = None, steps: int | None = None) -> PlasticineConfig:
+        return config_from_dict(raw, seed=seed, steps=steps)
+
+    def trainer(
+        self, config: PlasticineConfig, labels: Path, cache: Path, fabric: Fabric, options: RunOptions
+    ) -> PlasticineTrainer:
+        tissues, motion = tissue_weights(config), motion_weights(config)
+        phantoms = phantoms_of(config.heads, labels, cache)
+        return PlasticineTrainer(config, fabric, lambda network: Batches(phantoms, config, network), tissues, motion)
+
+    def package(
+        self, config: PlasticineConfig, weights: Mapping[str, Tensor], card: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
+        """Without what the switch lets in, which is for training alone."""
+        kept = {name: tensor for name, tensor in weights.items() if not name.startswith("deformation.together.")}
+        return config.network | {"switch": False}, kept
+
+    def evaluate(self, request: EvaluationRequest) -> None:
+        from SITTranslateLib.training.recipes.plasticine.evaluate import evaluate
+
+        evaluate(request)
+
+
+RECIPE = PlasticineRecipe()

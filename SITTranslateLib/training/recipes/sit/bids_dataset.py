@@ -22,9 +22,9 @@ from torch.utils.data import Dataset
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.files import read_volume
+from SITTranslateLib.training.engine.grid import SPACING_MM, training_grid
 from SITTranslateLib.training.engine.progress import steps_with_progress
 from SITTranslateLib.training.recipes.sit.config import Scans
-from SITTranslateLib.training.recipes.sit.data import SPACING_MM, training_grid
 from SITTranslateLib.translate.head import locate_head, resample_itk
 from SITTranslateLib.translate.normalisation import foreground_threshold, percentile_range
 from SITTranslateLib.translate.pipeline import hash_of

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.training.engine.config import config_file
+from SITTranslateLib.training.engine.config import from_plain
 
 
 @dataclass(frozen=True)
@@ -82,32 +80,25 @@ class TrainingConfig:
     schedule: Schedule = field(default_factory=Schedule)
     scans: Scans | None = None
 
+    @property
+    def steps(self) -> int:
+        return self.schedule.steps
+
+    @property
+    def seed(self) -> int:
+        return self.schedule.seed
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def read_config(path: str | Path, **overrides: Any) -> TrainingConfig:
-    """The config at a path, or a built-in one by name; ``overrides`` replace fields of the schedule.
+def config_from_dict(raw: dict[str, Any], **overrides: Any) -> TrainingConfig:
+    """A config from plain types; ``overrides`` that are not None replace fields of the schedule.
 
     Raises:
-        InputError: no such config, or a key it does not know.
+        InputError: terms that the data cannot give.
     """
-    file = config_file(path)
-    try:
-        raw = tomllib.loads(file.read_text(encoding="utf-8"))
-        return config_from_dict(raw, **overrides)
-    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-        raise InputError(f"The training config '{file.name}' is not understood: {error}.") from error
-
-
-def config_from_dict(raw: dict[str, Any], **overrides: Any) -> TrainingConfig:
-    """A config from plain types; ``overrides`` that are not None replace fields of the schedule."""
-
-    def plain(part: dict[str, Any]) -> dict[str, Any]:
-        return {key: tuple(value) if isinstance(value, list) else value for key, value in part.items()}
-
-    given = {key: value for key, value in overrides.items() if value is not None}
-    scans = Scans(**plain(raw["scans"])) if raw.get("scans") else None
+    scans = from_plain(Scans, raw["scans"]) if raw.get("scans") else None
     losses = Losses(**raw.get("losses", {}))
     if scans is not None and (losses.follow_up or losses.motion or losses.change or not losses.need_critic):
         raise InputError("Own scans have no follow-up: train by adversarial and attribute losses, without follow_up.")
@@ -115,8 +106,8 @@ def config_from_dict(raw: dict[str, Any], **overrides: Any) -> TrainingConfig:
         name=raw["name"],
         system=raw["system"],
         network=raw["network"],
-        data=Data(**plain(raw["data"])) if scans is None else Data(training_maps=()),
+        data=from_plain(Data, raw["data"]) if scans is None else Data(training_maps=()),
         losses=losses,
-        schedule=Schedule(**(plain(raw.get("schedule", {})) | given)),
+        schedule=from_plain(Schedule, raw.get("schedule", {}), **overrides),
         scans=scans,
     )

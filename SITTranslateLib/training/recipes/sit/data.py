@@ -16,23 +16,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from SITTranslateLib.fields import resample_field
 from SITTranslateLib.simulation import SimulatedPair, Subject, draw_scanner, simulate_pair
 from SITTranslateLib.systems.sit.layer import half_resolution_affine, to_full_resolution
+from SITTranslateLib.training.engine.grid import training_grid
 from SITTranslateLib.training.recipes.sit.config import Data
 from SITTranslateLib.translate.normalisation import percentile_range
 from SITTranslateLib.volume import Grid
-
-#: The network's grid: 2 mm, the whole brain with room to move.
-SHAPE = (88, 104, 88)
-SPACING_MM = 2.0
-
-
-def training_axes() -> np.ndarray:
-    """3x3 of the training grid (RAS, 2 mm)."""
-    return np.eye(3) * SPACING_MM
-
-
-def training_grid(centre: np.ndarray) -> Grid:
-    """The network's grid about a point in RAS mm."""
-    return Grid.centred(centre, SHAPE, SPACING_MM)
 
 
 class SimulatedPairs(Dataset[dict[str, Tensor]]):

@@ -1,4 +1,4 @@
-"""The critic of the StarGAN host: a 3D PatchGAN that also reads the attributes."""
+"""The discriminator of the StarGAN host: a 3D PatchGAN that also reads the attributes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 
-class PatchCritic(nn.Module):
+class AttributeDiscriminator(nn.Module):
     """Realism of patches ``(B, 1, k, j, i)`` and attribute values ``(B, n)`` of scans ``(B, 1, K, J, I)``.
 
     Spectral normalisation instead of batch normalisation, which is not valid under a per-sample gradient penalty.
@@ -31,14 +31,14 @@ class PatchCritic(nn.Module):
         return self.patches(features).float(), self.regressor(pooled).float()
 
 
-def hinge_critic(real: Tensor, fake: Tensor) -> Tensor:
-    """Hinge loss of the critic (Lim and Ye, Geometric GAN, 2017)."""
+def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Hinge loss of the discriminator (Lim and Ye, Geometric GAN, 2017)."""
     return torch.relu(1 - real).mean() + torch.relu(1 + fake).mean()
 
 
-def gradient_penalty(critic: PatchCritic, real: Tensor) -> Tensor:
-    """R1: squared gradient of the critic at real scans (Mescheder et al., ICML 2018), per voxel."""
+def gradient_penalty(discriminator: AttributeDiscriminator, real: Tensor) -> Tensor:
+    """R1: squared gradient of the discriminator at real scans (Mescheder et al., ICML 2018), per voxel."""
     probe = real.detach().requires_grad_(True)
-    patches, _ = critic(probe)
+    patches, _ = discriminator(probe)
     (gradient,) = torch.autograd.grad(patches.sum(), probe, create_graph=True)
     return gradient.square().flatten(1).sum(1).mean()

@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from rich.progress import track
 
 from SITTranslateLib.files import read_volume
 from SITTranslateLib.files.reading import read_labels
 from SITTranslateLib.simulation import RATES
-from SITTranslateLib.translate.model import LoadedModel
+from SITTranslateLib.translate.model import LoadedModel, load_model
 from SITTranslateLib.translate.pipeline import translate
 from SITTranslateLib.translate.verification import verify
 
@@ -94,3 +95,13 @@ def write(scans: list[AgedScan], folder: Path) -> None:
     (folder / "ageing_on_real_scans.md").write_text(as_markdown(scans), encoding="utf-8")
     text = json.dumps([asdict(scan) for scan in scans], indent=1)
     (folder / "ageing_on_real_scans.json").write_text(text, encoding="utf-8")
+
+
+def age_scans(folder: Path, model: str, years: tuple[float, ...] = (-20.0, 20.0)) -> list[AgedScan]:
+    """Every scan ``*_T1w.nii.gz`` of a folder, made older and younger by a model package; its labels lie beside it."""
+    loaded = load_model(model)
+    jobs = [(file, change) for file in sorted(folder.glob("*_T1w.nii.gz")) for change in years]
+    return [
+        age_scan(loaded, file.name.split("_")[0], file, file.with_name(file.name.replace("T1w", "labels")), change)
+        for file, change in track(jobs, "Ageing real scans")
+    ]

@@ -1,55 +1,42 @@
-"""ALDM's stages on tiny heads: each changes its own part, they go on from one another, resume, and become a package."""
+"""ALDM's stages on tiny heads: each changes its own part, they go on from one another, and become a package."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from cross_contrast_heads import tiny_head
-from lightning.fabric import Fabric
+from tiny_runs import ALDM as NETWORK
+from tiny_runs import aldm_config as a_config
+from tiny_runs import aldm_trainer as trainer_of
+from tiny_runs import heads as all_heads
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.simulation import procedural_head
 from SITTranslateLib.simulation.subject import plain_subject
 from SITTranslateLib.systems.aldm.codec import REACH
 from SITTranslateLib.systems.aldm.network import ALDMNetwork
+from SITTranslateLib.training import recipes
 from SITTranslateLib.training.engine.config import card_file
 from SITTranslateLib.training.engine.phantoms import Head, read_head
 from SITTranslateLib.training.engine.publishing import publish
 from SITTranslateLib.training.recipes.aldm import objective as aldm_objectives
-from SITTranslateLib.training.recipes.aldm.config import STAGES, ALDMConfig, aldm_from_dict, is_aldm, read_aldm
 from SITTranslateLib.training.recipes.aldm.data import batch_of, inside
 from SITTranslateLib.training.recipes.aldm.objective import gradient_loss, voxel_loss
 from SITTranslateLib.training.recipes.aldm.phantoms import CONTRASTS, SHAPE, ContrastPool, _simulate
-from SITTranslateLib.training.recipes.aldm.recipe import ALDMTrainer, finished, is_aldm_run, train
-from SITTranslateLib.training.recipes.aldm.tissue_mapping import FoundTissues, fit_painter
+from SITTranslateLib.training.recipes.aldm.recipe import ALDMTrainer
+from SITTranslateLib.training.recipes.aldm.tissue_mapping import fit_tissue_mapping
 from SITTranslateLib.translate.model import load_model
 
-NETWORK = {
-    "contrasts": ["T1w", "T2w", "CT"], "latent": 3, "codes": 8, "codec": [4, 6], "spade": [6], "hidden": 4,
-    "widths": [6, 8], "detail": [4, 6],
-}  # fmt: skip
-#: The painter is fitted where the autoencoder ends; no step changes it.
+#: The tissue mapping is fitted where the autoencoder ends; no step changes it.
 PART = {"autoencoder": "codec.", "ms_spade": "generator.", "diffusion": "denoiser.", "detail": "detail."}
 
 
 @pytest.fixture(scope="module")
 def heads() -> list[Head]:
-    return [tiny_head(seed) for seed in range(3)]
-
-
-def a_config(system: str = "aldm", steps: int = 4, *, paint: bool = False, **changes: object) -> ALDMConfig:
-    network = NETWORK | {"paint": paint} if system == "aldm" else {"contrasts": NETWORK["contrasts"], "widths": [4, 6]}
-    stages = {name: {"steps": steps, "targets": 2, "block": 16} for name in STAGES[system]}
-    raw = {"name": "tiny", "system": system, "network": network, "heads": {"maps": ["01"]}, "stages": stages,
-           "terms": {"adversarial": 0.1}, "course": {"average": 0.5, "decoded_diffusion": paint}}  # fmt: skip
-    return aldm_from_dict({**raw, **changes})
-
-
-def trainer_of(config: ALDMConfig) -> ALDMTrainer:
-    return ALDMTrainer(config, Fabric(accelerator="cpu", devices=1))
+    return all_heads()[:3]
 
 
 def weights(trainer: ALDMTrainer) -> dict[str, torch.Tensor]:
@@ -58,12 +45,12 @@ def weights(trainer: ALDMTrainer) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("paint", [False, True])
 def test_each_stage_changes_its_own_part_and_no_other(paint: bool, heads: list[Head]) -> None:
-    config, tissues = a_config(steps=2, paint=paint), FoundTissues(heads)
+    config = a_config(steps=2, paint=paint)
     trainer = trainer_of(config)
     for _ in range(config.steps):
-        trainer.next_stage(heads, tissues)
+        trainer.enter_stage()
         before = weights(trainer)
-        losses = trainer.run_step(batch_of(heads, config, trainer.step, tissues.shares))
+        losses = trainer.run_step(next(trainer.batches(trainer.step)))
         changed = {name for name, value in weights(trainer).items() if not torch.equal(value, before[name])}
         assert changed and all(name.startswith(PART[trainer.stage]) for name in changed), trainer.stage
         assert all(v == v and v < 1e3 for v in losses.values()), losses
@@ -76,27 +63,12 @@ def test_after_the_autoencoder_latents_have_unit_variance_and_a_codebook(heads: 
     assert isinstance(trainer.network, ALDMNetwork)
     for step in range(5):
         assert trainer.network.codec.settled == (step > 1)
-        trainer.next_stage(heads)
+        trainer.enter_stage()
         trainer.run_step(batch_of(heads, config, trainer.step))
     assert trainer.stage == "ms_spade"
     images = torch.from_numpy(heads[0].slab("T2w", 0, 16, clean=True))[None, None]
     spread = trainer.network.codec.encode(images).std(dim=(0, 2, 3, 4))
     assert bool((spread > 0.3).all()) and bool((spread < 3.0).all())
-
-
-@pytest.mark.parametrize(("system", "paint"), [("aldm", False), ("aldm", True), ("any_regression", False)])
-def test_a_stopped_run_goes_on_to_the_same_weights(system: str, paint: bool, heads: list[Head], tmp_path: Path) -> None:
-    config = a_config(system, steps=2, paint=paint)
-    straight = trainer_of(config)
-    train(config, straight, heads, tmp_path / "straight", every=100)
-    for until in (1, 3, 4, 7, None):
-        again = trainer_of(config)
-        again.resume(tmp_path / "stopped")
-        train(config, again, heads, tmp_path / "stopped", every=1, until=until)
-    one, other = (finished(tmp_path / name)[1].state_dict() for name in ("straight", "stopped"))
-    for name, value in one.items():
-        assert torch.equal(value, other[name]), name
-    assert is_aldm_run(tmp_path / "straight")
 
 
 def test_who_is_stopped_between_two_stages_goes_on_from_the_end_of_the_first(
@@ -108,21 +80,22 @@ def test_who_is_stopped_between_two_stages_goes_on_from_the_end_of_the_first(
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(first, "next_stage", stopped)
+    monkeypatch.setattr(first, "end_stage", stopped)
     with pytest.raises(KeyboardInterrupt):
-        train(config, first, heads, tmp_path, every=100)
+        first.train(tmp_path, save_every=100)
     again = trainer_of(config)
     again.resume(tmp_path)
     assert again.step == 2 and (tmp_path / "after-autoencoder.ckpt").is_file()
 
 
 def test_the_painter_is_fitted_and_the_preview_begins_as_the_painted_scan(heads: list[Head]) -> None:
-    config, tissues = a_config(steps=2, paint=True), FoundTissues(heads)
+    config = a_config(steps=2, paint=True)
     trainer = trainer_of(config)
+    tissues = trainer.tissues
     for _ in range(3):
         if trainer.step == 2:
             assert not trainer.network.painter.weight.any()  # type: ignore[union-attr]
-            trainer.next_stage(heads, tissues)
+            trainer.enter_stage()
             break
         trainer.run_step(batch_of(heads, config, trainer.step, tissues.shares))
     net = trainer.network.eval()
@@ -138,10 +111,11 @@ def test_the_painter_is_fitted_and_the_preview_begins_as_the_painted_scan(heads:
 
 
 def test_untrained_a_stage_loses_what_the_painted_scan_lacks_and_nothing_to_the_codec(heads: list[Head]) -> None:
-    config, tissues = a_config(steps=2, paint=True), FoundTissues(heads)
+    config = a_config(steps=2, paint=True)
     trainer = trainer_of(config)
+    tissues = trainer.tissues
     assert isinstance(trainer.network, ALDMNetwork)
-    fit_painter(trainer.network.painter, heads, NETWORK["contrasts"], tissues)  # type: ignore[arg-type]
+    fit_tissue_mapping(trainer.network.painter, heads, NETWORK["contrasts"], tissues)  # type: ignore[arg-type]
     for stage, step in (("ms_spade", 2), ("diffusion", 4), ("detail", 6)):
         batch = batch_of(heads, config, step, tissues.shares)
         views = trainer.objective._views(batch)
@@ -212,10 +186,10 @@ def test_batches_belong_to_their_step_and_hold_one_head(heads: list[Head]) -> No
     assert all(c % 4 == 0 for c in one.corner)
 
 
-def test_a_finished_run_becomes_a_package_with_the_cards_targets(heads: list[Head], tmp_path: Path) -> None:
-    config = a_config(steps=1)
-    train(config, trainer_of(config), heads, tmp_path / "run", every=100)
-    made, network = finished(tmp_path / "run")
+def test_a_finished_run_becomes_a_package_with_the_cards_targets(
+    finished_run: Callable[[str], Path], tmp_path: Path
+) -> None:
+    recipe, config, network = recipes.finished(finished_run("aldm"))
     text = card_file("brain-contrasts").read_text(encoding="utf-8")
     for old, new in (
         ('targets = ["T2w", "FLAIR", "T1w", "PD", "T1wGd"]', 'targets = ["T2w", "T1w"]'),
@@ -228,7 +202,8 @@ def test_a_finished_run_becomes_a_package_with_the_cards_targets(heads: list[Hea
         assert old in text
         text = text.replace(old, new)
     (tmp_path / "card.toml").write_text(text, encoding="utf-8")
-    package = publish(made, network.state_dict(), tmp_path / "p", card=tmp_path / "card.toml", data="x", figures=[])
+    weights_, card = network.state_dict(), tmp_path / "card.toml"
+    package = publish(recipe, config, weights_, tmp_path / "p", card=card, data="x", figures=[])
     loaded = load_model(package, "cpu").network
     assert isinstance(loaded, ALDMNetwork) and loaded.targets == ("T2w", "T1w") and len(loaded.contrasts) == 3
 
@@ -242,29 +217,9 @@ def test_a_config_without_sense_is_one_sentence(changes: dict, sentence: str) ->
         a_config(**changes)
 
 
-def test_the_built_in_configs_make_their_networks() -> None:
-    for name in ("aldm-brain", "aldm-paper", "any-regression-brain"):
-        assert is_aldm(name)
-        config = read_aldm(name, seed=3, steps=2)
-        assert config.course.seed == 3 and {s.steps for s in config.stages.values()} == {2}
-        trainer_of(config)
-    assert not is_aldm("example-ten-minutes") and not is_aldm("no-such-config")
-    with pytest.raises(InputError, match="no training config"):
-        read_aldm("no-such-config")
-
-
-def test_an_unfinished_run_is_refused(heads: list[Head], tmp_path: Path) -> None:
-    config = a_config(steps=1)
-    train(config, trainer_of(config), heads, tmp_path, every=100, until=2)
-    with pytest.raises(InputError, match="stopped at step 2 of 4"):
-        finished(tmp_path)
-    with pytest.raises(InputError, match="no training run"):
-        finished(tmp_path / "nothing")
-
-
 def test_a_simulated_head_has_every_contrast(tmp_path: Path) -> None:
     pool = ContrastPool(("procedural-1",), heads=1, shape=(24, 28, 24), lesion_load_ml=(0.0, 0.0), deform=False)
-    _simulate([plain_subject(procedural_head(seed=1, spacing=3.0))], pool, 0, tmp_path / "000")
+    _simulate(pool, plain_subject(procedural_head(seed=1, spacing=3.0)), 0, tmp_path / "000")
     head = read_head(tmp_path / "000", CONTRASTS)
     assert set(head.scans) == {"T1w", "T1wGd", "T2w", "FLAIR", "PD", "CT"} and head.classes.shape == (24, 28, 24)
     inside = head.mask > 0

@@ -17,8 +17,9 @@ from SITTranslateLib.evaluation.real_pairs import by_person, pairs_in
 from SITTranslateLib.systems.aldm.network import ALDMNetwork
 from SITTranslateLib.systems.regression.many_to_many import AnyRegressionNetwork
 from SITTranslateLib.training.engine.held_out import whole_cases_of
+from SITTranslateLib.training.engine.recipe import EvaluationRequest
 from SITTranslateLib.training.recipes.aldm import table as tables
-from SITTranslateLib.training.recipes.aldm.evaluate import _card_figures, evaluate_aldm
+from SITTranslateLib.training.recipes.aldm.evaluate import _card_figures, evaluate
 
 CONTRASTS = ("T1w", "T2w", "CT")
 
@@ -113,6 +114,6 @@ def test_folders_of_known_data_sets_are_read(names: list[str], expected: dict[st
 
 def test_what_is_missing_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--run ALDM=FOLDER"):
-        evaluate_aldm(["other=x"], tmp_path, tmp_path, tmp_path, None, 2)
+        evaluate(EvaluationRequest("aldm", tmp_path, tmp_path, {"other": tmp_path}))
     with pytest.raises(InputError, match="nothing to evaluate"):
-        evaluate_aldm(["ALDM=x"], tmp_path, None, tmp_path, None, 2)
+        evaluate(EvaluationRequest("aldm", tmp_path, None, {"ALDM": tmp_path}))

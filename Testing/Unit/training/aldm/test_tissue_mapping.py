@@ -13,7 +13,7 @@ from SITTranslateLib.evaluation.baselines import fit_transfer_curve
 from SITTranslateLib.segmentation import CLASSES
 from SITTranslateLib.systems.aldm.painting import TissuePainter, looks_of, statistics
 from SITTranslateLib.training.engine.phantoms import Head
-from SITTranslateLib.training.recipes.aldm.tissue_mapping import FoundTissues, Seen, design, fit_painter
+from SITTranslateLib.training.recipes.aldm.tissue_mapping import FoundTissues, Seen, design, fit_tissue_mapping
 
 CONTRASTS = ["T1w", "T2w", "CT"]
 
@@ -34,7 +34,7 @@ def heads() -> list[Head]:
 @pytest.fixture(scope="module")
 def painter(heads: list[Head]) -> TissuePainter:
     made = TissuePainter(len(CONTRASTS))
-    fit_painter(made, heads[:3], CONTRASTS, KnownTissues(heads[:3]))
+    fit_tissue_mapping(made, heads[:3], CONTRASTS, KnownTissues(heads[:3]))
     return made
 
 

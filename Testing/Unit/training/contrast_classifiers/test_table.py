@@ -14,8 +14,8 @@ from SITTranslateLib.files import write_volume
 from SITTranslateLib.training.recipes.contrast_classifiers import table as gate
 
 
-def seen(kind: str, score: float, good: bool | None, verdict: str = "pass") -> gate.Seen:
-    return gate.Seen("scan", kind, good, dict.fromkeys(gate.SCORES, score), verdict, ("modality",))
+def seen(kind: str, score: float, good: bool | None, verdict: str = "pass") -> gate.Checked:
+    return gate.Checked("scan", kind, good, dict.fromkeys(gate.SCORES, score), verdict, ("modality",))
 
 
 def test_the_area_is_how_often_good_beats_wrong() -> None:
@@ -59,7 +59,7 @@ def test_files_say_what_they_are(name: str, kind: str | None) -> None:
 
 def test_what_is_no_head_does_not_pass_unsaid() -> None:
     for volume, kind in gate.strange_things():
-        found = gate.at_the_gate(volume, kind, tiny_card())
+        found = gate.check(volume, kind, tiny_card())
         assert found.verdict != "pass", (kind, found)
 
 

@@ -1,8 +1,8 @@
-"""Training between two contrasts on tiny heads: every switch takes a step, it learns, resumes, and is published."""
+"""Training between two contrasts on tiny heads: every switch takes a step, it learns, and is published."""
 
 from __future__ import annotations
 
-import tomllib
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -11,51 +11,18 @@ import numpy as np
 import pytest
 import torch
 from cross_contrast_heads import tiny_head
-from lightning.fabric import Fabric
+from tiny_runs import ALL_SASAN, ALL_UNIT, UNIT, heads
+from tiny_runs import SASAN as BOTH_WAYS
+from tiny_runs import cross_config as a_config
+from tiny_runs import cross_trainer as trainer_of
 
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.training.engine.config import config_file, configs
-from SITTranslateLib.training.engine.discriminators import PatchScales, critic_loss, generator_loss
-from SITTranslateLib.training.engine.phantoms import Head, PhantomSet
+from SITTranslateLib.training import recipes
+from SITTranslateLib.training.engine.discriminators import PatchScales, discriminator_loss, generator_loss
 from SITTranslateLib.training.engine.publishing import publish
-from SITTranslateLib.training.recipes.cross_contrast.config import (
-    SYSTEMS,
-    Course,
-    CrossContrastConfig,
-    Terms,
-    is_cross_contrast,
-    read_cross_contrast,
-)
+from SITTranslateLib.training.recipes.cross_contrast.config import Terms
 from SITTranslateLib.training.recipes.cross_contrast.data import batches, class_means
-from SITTranslateLib.training.recipes.cross_contrast.recipe import CrossContrastTrainer, finished, train
 from SITTranslateLib.translate.model import load_model
-
-UNIT = {"encoders": ["T1w", "T2w"], "generators": ["T1w", "T2w"], "base": 4, "width": 8, "blocks": 1}
-BOTH_WAYS = {
-    "directions": ["T1w>T2w", "T2w>T1w"], "attention_widths": [4, 6, 8], "widths": [4, 6, 8], "hidden": 4,
-}  # fmt: skip
-ALL_UNIT = Terms(voxel=1, self_reconstruction=1, cycle=1, kl=0.01, kl_cycle=0.01, adversarial=1)
-ALL_SASAN = Terms(
-    voxel=1, cycle=1, adversarial=1, identity=1, segmentation=1, segmentation_fake=1, consistency=1,
-    orthogonality=1, class_adversarial=1, latent_adversarial=1,
-)  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def heads() -> list[Head]:
-    return [tiny_head(seed) for seed in range(4)]
-
-
-def a_config(system: str, network: dict, terms: Terms, paired: bool = True, **course: object) -> CrossContrastConfig:
-    defaults: dict[str, object] = {"steps": 4, "batch": 2, "critic_width": 4, "average": 0.5, "block": 16}
-    return CrossContrastConfig(
-        "tiny", system, "T1w", "T2w", paired, network, PhantomSet(("01",)), terms, Course(**{**defaults, **course})
-    )
-
-
-def trainer_of(config: CrossContrastConfig) -> CrossContrastTrainer:
-    return CrossContrastTrainer(config, Fabric(accelerator="cpu", devices=1))
-
 
 ABLATION = {
     "plain UNIT": a_config("sa_unit", UNIT | {"attention": "none", "strides": 2, "norm": "instance", "output": "tanh"},
@@ -94,28 +61,28 @@ ABLATION = {
 
 
 @pytest.mark.parametrize("name", ABLATION)
-def test_every_row_of_the_ablations_takes_its_steps(name: str, heads: list[Head]) -> None:
+def test_every_row_of_the_ablations_takes_its_steps(name: str) -> None:
     config = ABLATION[name]
     trainer = trainer_of(config)
     before = {n: p.detach().clone() for n, p in trainer.network.named_parameters()}
-    source = batches(heads, config)
+    source = batches(heads(), config)
     logged = [trainer.run_step(next(source)) for _ in range(2)]
     assert all(np.isfinite(value) for step in logged for value in step.values())
     wanted = {n for n, weight in vars(config.terms).items() if weight > 0}
     assert wanted <= set(logged[0]) | set(logged[1])
     moved = {n for n, p in trainer.network.named_parameters() if not torch.equal(p, before[n])}
     assert moved, "something must learn"
-    if config.course.attention_rate == 0:
+    if config.schedule.attention_rate == 0:
         assert not any(n.startswith("attention.") for n in moved)
 
 
-def test_learns_a_translation_better_than_doing_nothing(heads: list[Head]) -> None:
+def test_learns_a_translation_better_than_doing_nothing() -> None:
     config = a_config(
         "regression", {"source": "T1w", "target": "T2w", "widths": [8, 12]}, Terms(voxel=1), steps=150, rate=5e-3,
         betas=(0.9, 0.99), average=0.9,
     )  # fmt: skip
     trainer = trainer_of(config)
-    for batch in islice(batches(heads, config), config.course.steps):
+    for batch in islice(batches(heads(), config), config.schedule.steps):
         trainer.run_step(batch)
     unseen = tiny_head(99)
     source, truth = unseen.slab("T1w", 7, 3), unseen.slab("T2w", 7, 3, clean=True)
@@ -124,47 +91,34 @@ def test_learns_a_translation_better_than_doing_nothing(heads: list[Head]) -> No
     assert np.abs(made - truth).mean() < 0.7 * np.abs(source - truth).mean()
 
 
-def test_a_stopped_run_goes_on_to_the_same_weights_and_is_published(heads: list[Head], tmp_path: Path) -> None:
-    config = a_config("sa_unit", UNIT | {"spectral": ["encoder", "generator"]}, ALL_UNIT, noise=1.0)
-    whole = trainer_of(config)
-    train(config, whole, batches(heads, config), tmp_path / "whole", every=100)
-    half = replace(config, course=replace(config.course, steps=2))
-    part = trainer_of(config)
-    train(half, part, batches(heads, config), tmp_path / "parts", every=100)
-    with pytest.raises(InputError, match="stopped at step 2"):
-        (tmp_path / "parts" / "config.json").write_text((tmp_path / "whole" / "config.json").read_text())
-        finished(tmp_path / "parts")
-    again = trainer_of(config)
-    again.resume(tmp_path / "parts")
-    assert again.step == 2
-    train(config, again, batches(heads, config, again.step), tmp_path / "parts", every=100)
-    one, other = (finished(tmp_path / n)[1].state_dict() for n in ("whole", "parts"))
-    assert set(one) == set(other) and all(torch.equal(one[n], other[n]) for n in one)
-
-    package = publish(config, one, tmp_path / "t2w-to-t1w", card="t2w-to-t1w", data="tests", figures=[])
+def test_a_finished_run_is_published_one_way(finished_run: Callable[[str], Path], tmp_path: Path) -> None:
+    recipe, config, expected = recipes.finished(finished_run("sa_unit"))
+    weights = expected.state_dict()
+    package = publish(
+        recipe, config, weights, tmp_path / "t2w-to-t1w", card="t2w-to-t1w", data="tests", figures=[]
+    )  # fmt: skip
     network = load_model(package, "cpu").network
     image = torch.rand(1, 1, 8, 16, 16)
     given = network.translate(image, {}, np.eye(4)).translated
-    expected = finished(tmp_path / "whole")[1]
     expected.contrasts = ("T2w",), ("T1w",)
     torch.testing.assert_close(given, expected.translate(image, {}, np.eye(4)).translated, atol=5e-3, rtol=5e-3)
     with pytest.raises(InputError, match="does not translate T1w to CT"):
-        publish(config, one, tmp_path / "no", card="t1w-to-ct", data="tests", figures=[])
+        publish(recipe, config, weights, tmp_path / "no", card="t1w-to-ct", data="tests", figures=[])
 
 
-def test_batches_are_the_same_at_a_step_and_pairs_are_pairs(heads: list[Head]) -> None:
+def test_batches_are_the_same_at_a_step_and_pairs_are_pairs() -> None:
     config = ABLATION["SA-UNIT paired"]
-    third = list(islice(batches(heads, config), 3))[2]
-    resumed = next(batches(heads, config, start=2))
+    third = list(islice(batches(heads(), config), 3))[2]
+    resumed = next(batches(heads(), config, start=2))
     assert all(torch.equal(third[n], resumed[n]) for n in third)
-    apart = list(islice(batches(heads, ABLATION["SA-UNIT"]), 20))
+    apart = list(islice(batches(heads(), ABLATION["SA-UNIT"]), 20))
     assert all(float(b["paired"].sum()) == 0 for b in apart)
-    assert 0 < sum(float(b["paired"].sum()) for b in islice(batches(heads, ABLATION["SA-UNIT, some pairs"]), 20)) < 40
+    assert 0 < sum(float(b["paired"].sum()) for b in islice(batches(heads(), ABLATION["SA-UNIT, some pairs"]), 20)) < 40
 
 
-def test_unpaired_examples_come_from_different_heads(heads: list[Head]) -> None:
-    ours = replace(ABLATION["SA-UNIT"], course=replace(ABLATION["SA-UNIT"].course, strip=0.0, matched_slices=0))
-    marked = [replace(h, scans={c: np.full_like(v, n) for c, v in h.scans.items()}) for n, h in enumerate(heads)]
+def test_unpaired_examples_come_from_different_heads() -> None:
+    ours = replace(ABLATION["SA-UNIT"], schedule=replace(ABLATION["SA-UNIT"].schedule, strip=0.0, matched_slices=0))
+    marked = [replace(h, scans={c: np.full_like(v, n) for c, v in h.scans.items()}) for n, h in enumerate(heads())]
     for batch in islice(batches(marked, ours), 10):
         assert set((batch["source"] > 0.5).flatten().tolist()) <= {False, True}
         numbers = {"source": batch["source"].amax(dim=(1, 2, 3)), "target": batch["target"].amax(dim=(1, 2, 3))}
@@ -172,15 +126,15 @@ def test_unpaired_examples_come_from_different_heads(heads: list[Head]) -> None:
         assert all(float(x) > 0.5 for x in numbers["target"]), "targets are of the odd heads"
 
 
-def test_usual_brightness_is_of_the_other_head_and_anatomy_of_ones_own(heads: list[Head]) -> None:
+def test_usual_brightness_is_of_the_other_head_and_anatomy_of_ones_own() -> None:
     config = ABLATION["SA-UNIT, usual brightness"]
-    config = replace(config, course=replace(config.course, strip=0.5, matched_slices=0))
-    for batch in islice(batches(heads, config), 6):
+    config = replace(config, schedule=replace(config.schedule, strip=0.5, matched_slices=0))
+    for batch in islice(batches(heads(), config), 6):
         for row in range(len(batch["paired"])):
             classes, painted = batch["classes"][row], batch["target_painted"][row]
             levels = [painted[painted.shape[0] // 2][classes == c].unique() for c in classes.unique().tolist()]
             assert all(len(level) == 1 for level in levels), "each class has one brightness"
-    head = heads[1]
+    head = heads()[1]
     means = class_means(head, "T2w", False)
     thin = head.scans["T2w"][::3, ::3, ::3].astype(np.float32)
     present = np.unique(head.classes[::3, ::3, ::3])
@@ -188,7 +142,7 @@ def test_usual_brightness_is_of_the_other_head_and_anatomy_of_ones_own(heads: li
         assert means[index] == pytest.approx(thin[head.classes[::3, ::3, ::3] == index].mean(), abs=1e-4)
 
 
-def test_the_usual_term_falls_to_its_last_share_and_the_critics_wake_after_it() -> None:
+def test_the_usual_term_falls_to_its_last_share_and_the_discriminators_wake_after_it() -> None:
     config = a_config("sa_unit", UNIT, Terms(usual=1), False, steps=40, usual_first=10, usual_last=0.25)
     objective = trainer_of(config).objective.module
     assert [objective.usual_left(step) for step in (0, 5, 10, 39)] == pytest.approx([1.0, 0.625, 0.25, 0.25])
@@ -197,10 +151,10 @@ def test_the_usual_term_falls_to_its_last_share_and_the_critics_wake_after_it() 
 def test_least_squares_has_no_activation_on_its_scores() -> None:
     scores = [torch.tensor([[-2.0, 3.0]])]
     assert float(generator_loss(scores)) == pytest.approx((9 + 4) / 2)
-    assert float(critic_loss(scores, scores)) == pytest.approx((9 + 4) / 2 + (4 + 9) / 2)
+    assert float(discriminator_loss(scores, scores)) == pytest.approx((9 + 4) / 2 + (4 + 9) / 2)
 
 
-def test_scales_see_smaller_images_and_classes_have_their_own_critic() -> None:
+def test_scales_see_smaller_images_and_classes_have_their_own_discriminator() -> None:
     one, two = PatchScales(2, 3, 4, scales=2)(torch.rand(1, 3, 64, 64))
     assert one.shape[-1] > two.shape[-1]
     grouped = PatchScales(2, 5, 4, groups=5)
@@ -210,35 +164,3 @@ def test_scales_see_smaller_images_and_classes_have_their_own_critic() -> None:
     difference = (grouped(changed)[0] - grouped(image)[0]).detach().abs().amax(dim=(0, 2, 3))
     others = float(difference[[0, 1, 3, 4]].max())
     assert float(difference[2]) > 100 * others, "each reading of spectral weights iterates once more, and no more"
-
-
-@pytest.mark.parametrize("file", sorted(configs()))
-def test_built_in_configs_are_understood(file: str) -> None:
-    system = tomllib.loads(config_file(file).read_text())["system"]
-    assert is_cross_contrast(file) == (system in SYSTEMS)
-    if system in SYSTEMS:
-        config = read_cross_contrast(file, steps=3)
-        assert config.course.steps == 3 and set(config.heads.maps).isdisjoint({"13", "14", "15", "16"})
-        trainer_of(config)
-
-
-def test_an_unknown_key_is_one_sentence(tmp_path: Path) -> None:
-    file = tmp_path / "x.toml"
-    file.write_text(config_file("regression-t1w-t2w").read_text() + "\nwarp = 1\n")
-    with pytest.raises(InputError, match="not understood"):
-        read_cross_contrast(file)
-
-
-def test_a_step_without_a_finite_loss_changes_nothing_and_many_end_the_run(heads: list[Head]) -> None:
-    config = a_config("sa_unit", UNIT, Terms(voxel=1), steps=100)
-    trainer = trainer_of(config)
-    batch = next(iter(batches(heads, config, 0)))
-    spoilt = {name: value * torch.nan if value.is_floating_point() else value for name, value in batch.items()}
-    before = {name: value.clone() for name, value in trainer.network.state_dict().items()}
-    assert trainer.run_step(spoilt) == {} and trainer.step == 1
-    assert all(torch.equal(value, before[name]) for name, value in trainer.network.state_dict().items())
-    assert trainer.run_step(batch)["total"] > 0
-    assert not all(torch.equal(value, before[name]) for name, value in trainer.network.state_dict().items())
-    with pytest.raises(InputError, match="no finite loss for 20 steps: lower the rate"):
-        for _ in range(30):
-            trainer.run_step(spoilt)

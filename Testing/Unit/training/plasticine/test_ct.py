@@ -8,20 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lightning.fabric import Fabric
 from plasticine_heads import tiny_ageing_head
+from tiny_runs import fabric
 
 from SITTranslateLib import systems
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.simulation import prepare_subject, procedural_head
+from SITTranslateLib.training import recipes
 from SITTranslateLib.training.engine.publishing import publish
 from SITTranslateLib.training.recipes.plasticine import data as plasticine_batches
-from SITTranslateLib.training.recipes.plasticine.config import PlasticineConfig, Stage, read_plasticine
+from SITTranslateLib.training.recipes.plasticine.config import PlasticineConfig, Stage
 from SITTranslateLib.training.recipes.plasticine.data import Batches
 from SITTranslateLib.training.recipes.plasticine.held_out import POOLS, case_of, showing
-from SITTranslateLib.training.recipes.plasticine.phantoms import AgeingHead, AgeingPool, ageing_heads
-from SITTranslateLib.training.recipes.plasticine.recipe import PlasticineTrainer, finished, train
-from SITTranslateLib.training.recipes.plasticine.runs import motion_weights
+from SITTranslateLib.training.recipes.plasticine.phantoms import AgeingHead, AgeingPool, _simulate, read_head
+from SITTranslateLib.training.recipes.plasticine.recipe import RECIPE, PlasticineTrainer, motion_weights
 from SITTranslateLib.translate.normalisation import in_own_units
 
 NETWORK = {
@@ -47,14 +47,15 @@ def test_pools_that_do_not_ask_for_ct_keep_their_folders() -> None:
     assert showing(pool, "T1w", "T2w") == pool
     with_ct = showing(pool, "T1w", "CT")
     assert with_ct.contrasts == SHOWN and with_ct.key != pool.key
-    assert read_plasticine("plasticine-t1w-ct").heads == with_ct
+    assert recipes.read("plasticine-t1w-ct")[1].heads == with_ct
 
 
 def test_a_head_with_ct_is_the_same_head(tmp_path: Path) -> None:
     pool = AgeingPool(("procedural",), heads=1, shape=(40, 48, 40))
     subject = prepare_subject(procedural_head(seed=1, spacing=4.0))
-    (alone,) = ageing_heads([subject], pool, tmp_path)
-    (head,) = ageing_heads([subject], replace(pool, contrasts=SHOWN), tmp_path)
+    for name, phantoms in (("alone", pool), ("with-ct", replace(pool, contrasts=SHOWN))):
+        _simulate(phantoms, subject, 0, tmp_path / name)
+    alone, head = read_head(tmp_path / "alone"), read_head(tmp_path / "with-ct")
     assert set(alone.scans) == {"T1w", "T2w"} and set(head.scans) == set(head.clean) == set(SHOWN)
     for contrast in alone.scans:
         assert np.array_equal(alone.scans[contrast], head.scans[contrast])
@@ -85,10 +86,10 @@ def test_tissues_are_found_in_hu_or_in_the_sources_own_units(
 
 
 def test_the_renderer_learns_to_paint_bone(heads: list[AgeingHead], tmp_path: Path) -> None:
-    config = a_config(Stage("renderer", 200, rate=1e-2, strip=0.0, aged=0.0, brain_weight=1.0))
-    trainer = PlasticineTrainer(config, Fabric(accelerator="cpu", devices=1))
+    config = a_config(Stage("renderer", 120, rate=2e-2, strip=0.0, aged=0.0, brain_weight=1.0))
     batches = Batches(heads[:1], config, None)
-    train(config, trainer, batches, tmp_path, every=100)
+    trainer = PlasticineTrainer(config, fabric(), lambda _: batches)
+    trainer.train(tmp_path)
     structure = batches.structure(0, "T1w", False, False) / 255.0
     with torch.no_grad():
         (painted,) = trainer.network.paint(torch.zeros(1, 1, *heads[0].labels.shape), structure, lambda done: None)
@@ -99,7 +100,7 @@ def test_the_renderer_learns_to_paint_bone(heads: list[AgeingHead], tmp_path: Pa
 
 
 def test_no_step_of_the_config_sees_a_ct_without_its_skull() -> None:
-    config = read_plasticine("plasticine-t1w-ct")
+    config = recipes.read("plasticine-t1w-ct")[1]
     assert {stage.strip for stage in config.stages} == {0.0}
     assert not config.needs_tissue_network, "bone that is found in a CT is no bone that is found in a T1w"
     assert config.network["most"] == 2.0, "1,600 HU"
@@ -110,26 +111,25 @@ def test_the_motion_of_a_package_is_taken_over_and_stays(heads: list[AgeingHead]
     other = replace(a_config(Stage("renderer", 1)), network=network | {"target": "T2w"})
     torch.manual_seed(3)
     weights = systems.create("plasticine", other.network).state_dict()
-    publish(other, weights, tmp_path / "moving", card="plasticine-t1w-t2w", data="None.", figures=[])
+    publish(RECIPE, other, weights, tmp_path / "moving", card="plasticine-t1w-t2w", data="None.", figures=[])
     config = replace(a_config(Stage("renderer", 2)), network=network, motion=str(tmp_path / "moving"))
     with pytest.raises(InputError, match="its scale is another"):
         motion_weights(replace(config, network=network | {"scale": 5.0}))
     taken = motion_weights(config)
     assert taken is not None
-    trainer = PlasticineTrainer(config, Fabric(accelerator="cpu", devices=1))
-    trainer.take_motion(taken)
-    train(config, trainer, Batches(heads, config, None), tmp_path / "run", every=1)
-    for network_ in (trainer.network, finished(tmp_path / "run")[1]):
+    trainer = PlasticineTrainer(config, fabric(), lambda _: Batches(heads, config, None), motion=taken)
+    trainer.train(tmp_path / "run")
+    for network_ in (trainer.network, RECIPE.finished(tmp_path / "run")[1]):
         kept = network_.deformation.state_dict()
         assert all(torch.allclose(kept[n], weights[f"deformation.{n}"].half().float()) for n in kept)
     wider = replace(config, network=network | {"deformation_widths": [8, 8]})
     with pytest.raises(InputError, match="another size"):
-        PlasticineTrainer(wider, Fabric(accelerator="cpu", devices=1)).take_motion(taken)
+        PlasticineTrainer(wider, fabric(), motion=taken)
     assert motion_weights(a_config(Stage("renderer", 1))) is None
 
 
 def test_the_config_takes_over_a_motion_that_is_shipped() -> None:
-    assert motion_weights(read_plasticine("plasticine-t1w-ct"))
+    assert motion_weights(recipes.read("plasticine-t1w-ct")[1])
 
 
 def test_a_held_out_ct_keeps_its_skull_and_is_judged_with_it(heads: list[AgeingHead]) -> None:

@@ -12,16 +12,22 @@ from plasticine_heads import tiny_ageing_head
 
 from SITTranslateLib import systems
 from SITTranslateLib.errors import InputError
+from SITTranslateLib.training import recipes
+from SITTranslateLib.training.engine.recipe import EvaluationRequest
 from SITTranslateLib.training.recipes.plasticine import held_out as plasticine_held_out
-from SITTranslateLib.training.recipes.plasticine import recipe as plasticine
-from SITTranslateLib.training.recipes.plasticine import runs as plasticine_runs
-from SITTranslateLib.training.recipes.plasticine.evaluate import evaluate_plasticine
+from SITTranslateLib.training.recipes.plasticine import phantoms
+from SITTranslateLib.training.recipes.plasticine.evaluate import evaluate
 from SITTranslateLib.training.recipes.plasticine.phantoms import AgeingPool
 
 TINY = {
     "source": "T1w", "target": "T2w", "structure_widths": [4, 6], "steps": 1, "samples": 1,
     "renderer_widths": [6, 8], "squeeze": 4, "deformation_widths": [6, 8], "smoothing_mm": 4.0,
 }  # fmt: skip
+
+
+def a_request(out: Path, runs: list[str], labels: Path | None) -> EvaluationRequest:
+    folders = {name: Path(folder) for name, _, folder in (run.partition("=") for run in runs)}
+    return EvaluationRequest("plasticine", out, labels, folders, 2)
 
 
 @pytest.fixture
@@ -33,18 +39,18 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> None:
     networks = {
         guide: systems.create("plasticine", TINY | {"guide": guide}).eval() for guide in ("structure", "source")
     }
-    monkeypatch.setattr(plasticine, "finished", lambda folder: (config, networks[folder.name]))
+    monkeypatch.setattr(recipes, "finished", lambda folder: (None, config, networks[folder.name]))
     networks["ct"] = systems.create("plasticine", TINY | {"target": "CT", "most": 2.0}).eval()
     monkeypatch.setattr(
-        plasticine_runs,
-        "heads_of",
+        phantoms,
+        "phantoms_of",
         lambda pool, *_: [tiny_ageing_head(seed, shown=pool.contrasts) for seed in range(4)],
     )
     monkeypatch.setattr(plasticine_held_out, "POOLS", {"tiny": AgeingPool(("a",), heads=4)})
 
 
 def test_every_run_stands_beside_the_baselines(trained: None, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    evaluate_plasticine(["ours=structure", "pairs=source"], tmp_path, tmp_path, tmp_path, 2)
+    evaluate(a_request(tmp_path, ["ours=structure", "pairs=source"], tmp_path))
     said = capsys.readouterr().out
     assert "### tiny, aged" in said and "### tiny, as they are" in said
     for row in ("do nothing", "best global transfer curve", "mean image", "the truth itself", "ours", "pairs"):
@@ -58,7 +64,7 @@ def test_every_run_stands_beside_the_baselines(trained: None, tmp_path: Path, ca
 
 
 def test_towards_ct_the_heads_are_asked_for_theirs_and_the_card_has_hu(trained: None, tmp_path: Path) -> None:
-    evaluate_plasticine(["ours=ct"], tmp_path, tmp_path, tmp_path, 2)
+    evaluate(a_request(tmp_path, ["ours=ct"], tmp_path))
     summary = json.loads((tmp_path / "plasticine.json").read_text())["summary"]
     assert summary["tiny, aged"]["do nothing"]["mae"] > 100 > summary["tiny, aged"]["the truth itself"]["mae"]
     figures = json.loads((tmp_path / "figures-ours.json").read_text())
@@ -68,4 +74,4 @@ def test_towards_ct_the_heads_are_asked_for_theirs_and_the_card_has_hu(trained: 
 def test_without_a_run_of_plasticine_there_is_nothing_to_evaluate(trained: None, tmp_path: Path) -> None:
     for runs, labels in ((["pairs=source"], tmp_path), (["ours=structure"], None), ([], tmp_path)):
         with pytest.raises(InputError, match="nothing to evaluate"):
-            evaluate_plasticine(runs, tmp_path, labels, tmp_path, 2)
+            evaluate(a_request(tmp_path, runs, labels))

@@ -12,10 +12,12 @@ from tiny_model import head, one_sentence
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.files import write_volume
-from SITTranslateLib.training.recipes.sit import data as pairs
+from SITTranslateLib.training import recipes
+from SITTranslateLib.training.engine import grid
+from SITTranslateLib.training.engine.trainer import RunOptions
 from SITTranslateLib.training.recipes.sit.bids_dataset import OwnScans, known_scans
-from SITTranslateLib.training.recipes.sit.config import Schedule, config_from_dict, read_config
-from SITTranslateLib.training.recipes.sit.runs import run
+from SITTranslateLib.training.recipes.sit.config import Schedule, config_from_dict
+from SITTranslateLib.training.recipes.sit.recipe import RECIPE
 
 
 @pytest.fixture
@@ -57,9 +59,9 @@ def test_who_is_taken(people: Path, tmp_path: Path) -> None:
 def test_changes_lead_to_another_persons_value_and_a_run_ends_with_weights(
     people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pairs, "SHAPE", (32, 40, 32))
-    monkeypatch.setattr(pairs, "SPACING_MM", 5.0)
-    config = read_config("sit-own-scans-t1w")
+    monkeypatch.setattr(grid, "SHAPE", (32, 40, 32))
+    monkeypatch.setattr(grid, "SPACING_MM", 5.0)
+    config = recipes.read("sit-own-scans-t1w")[1]
     assert config.scans is not None and config.losses.need_critic
     scans = OwnScans(
         known_scans(people, ["age"], "T1w"), replace(config.scans, largest_change=(40.0,)), (10.0,), tmp_path
@@ -71,15 +73,16 @@ def test_changes_lead_to_another_persons_value_and_a_run_ends_with_weights(
     small = replace(
         config, network=config.network | {"widths": [4, 6]}, schedule=Schedule(steps=2, geometry_first=0.5)
     )  # fmt: skip
-    trainer = run(small, people, tmp_path / "run", accelerator="cpu", precision="32-true", workers=0)
+    options = RunOptions(accelerator="cpu", precision="32-true", workers=0)
+    trainer = RECIPE.run(small, people, tmp_path / "run", options)
     assert trainer.step == 2
     assert all(bool(torch.isfinite(w).all()) for w in trainer.shipped_weights().values())
     assert list((tmp_path / "run" / "previews").glob("*.png"))
 
 
 def test_losses_that_need_a_follow_up_are_refused() -> None:
-    raw = read_config("sit-own-scans-t1w").to_dict()
+    raw = recipes.read("sit-own-scans-t1w")[1].to_dict()
     raw["losses"]["follow_up"] = 1.0
     with pytest.raises(InputError, match="no follow-up"):
         config_from_dict(raw)
-    assert np.isfinite(read_config("sit-own-scans-t1w").schedule.rate)
+    assert np.isfinite(recipes.read("sit-own-scans-t1w")[1].schedule.rate)

@@ -11,10 +11,12 @@ from tiny_model import head, one_sentence
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.files import read_volume, write_volume
-from SITTranslateLib.training.recipes.sit import data as pairs
+from SITTranslateLib.training import recipes
+from SITTranslateLib.training.engine import grid
+from SITTranslateLib.training.engine.trainer import RunOptions
 from SITTranslateLib.training.recipes.sit.bids_dataset import OwnScans, known_scans
-from SITTranslateLib.training.recipes.sit.config import Schedule, read_config
-from SITTranslateLib.training.recipes.sit.runs import run
+from SITTranslateLib.training.recipes.sit.config import Schedule
+from SITTranslateLib.training.recipes.sit.recipe import RECIPE
 from SITTranslateLib.training.recipes.sit.torchio_subjects import scans_of_subjects, subjects_of_file, volume_of_image
 
 tio = pytest.importorskip("torchio", reason="torchio is not installed: pip install '.[torchio]'")
@@ -57,9 +59,9 @@ def test_who_is_taken(subjects: list[object]) -> None:
 def test_they_give_what_the_same_files_give_and_their_transform_is_applied(
     subjects: list[object], files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pairs, "SHAPE", (32, 40, 32))
-    monkeypatch.setattr(pairs, "SPACING_MM", 5.0)
-    wanted = read_config("sit-own-scans-t1w").scans
+    monkeypatch.setattr(grid, "SHAPE", (32, 40, 32))
+    monkeypatch.setattr(grid, "SPACING_MM", 5.0)
+    wanted = recipes.read("sit-own-scans-t1w")[1].scans
     assert wanted is not None
     rows = "".join(f"{file.name}\t{age}\n" for file, age in zip(files, (20, 50.5, 80), strict=True))
     (tmp_path / "scans.tsv").write_text("file\tage\n" + rows)
@@ -78,8 +80,8 @@ def test_they_give_what_the_same_files_give_and_their_transform_is_applied(
 def test_a_file_that_names_subjects_is_trained_on(
     files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pairs, "SHAPE", (32, 40, 32))
-    monkeypatch.setattr(pairs, "SPACING_MM", 5.0)
+    monkeypatch.setattr(grid, "SHAPE", (32, 40, 32))
+    monkeypatch.setattr(grid, "SPACING_MM", 5.0)
     script = tmp_path / "people.py"
     script.write_text(
         "import torchio as tio\n"
@@ -87,11 +89,12 @@ def test_a_file_that_names_subjects_is_trained_on(
         "subjects = tio.SubjectsDataset("
         "[tio.Subject(T1w=tio.ScalarImage(f), age=30 + 10 * n) for n, f in enumerate(files)])\n"
     )
-    config = read_config("sit-own-scans-t1w")
+    config = recipes.read("sit-own-scans-t1w")[1]
     small = replace(
         config, network=config.network | {"widths": [4, 6]}, schedule=Schedule(steps=2, geometry_first=0.5)
     )  # fmt: skip
-    trainer = run(small, script, tmp_path / "run", accelerator="cpu", precision="32-true", workers=0)
+    options = RunOptions(accelerator="cpu", precision="32-true", workers=0)
+    trainer = RECIPE.run(small, script, tmp_path / "run", options)
     assert trainer.step == 2 and len(list((tmp_path / "run" / "own-scans").glob("*.npz"))) == 3
 
 

@@ -1,0 +1,41 @@
+"""SIT's tables: held-out simulated pairs, and real scans aged by a model package."""
+
+from __future__ import annotations
+
+import json
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.training import recipes
+from SITTranslateLib.training.engine.grid import SHAPE
+from SITTranslateLib.training.engine.label_maps import prepared_subjects
+from SITTranslateLib.training.engine.progress import say
+from SITTranslateLib.training.engine.recipe import EvaluationRequest
+from SITTranslateLib.training.recipes.sit import real_scans, report, table
+
+
+def evaluate(request: EvaluationRequest) -> None:
+    """Write and print the tables that the request has data for.
+
+    Raises:
+        InputError: it has none.
+    """
+    simulated = request.labels is not None and request.runs
+    if not simulated and request.scans is None:
+        raise InputError("There is nothing to evaluate: give --labels and --run, or --scans.")
+    if simulated:
+        _simulated(request)
+    if request.scans is not None:
+        rows = real_scans.age_scans(request.scans, request.model)
+        real_scans.write(rows, request.out)
+        say(real_scans.as_markdown(rows))
+
+
+def _simulated(request: EvaluationRequest) -> None:
+    assert request.labels is not None
+    networks = {name: recipes.finished(folder)[2] for name, folder in request.runs.items()}
+    subjects = prepared_subjects(request.labels, report.HELD_OUT, request.kept / "subjects")
+    summary = report.run(report.held_out_pairs(subjects, request.count, SHAPE), networks, request.out)
+    for name in networks:
+        figures = json.dumps(report.card_figures(summary, name), indent=1)
+        (request.out / f"figures-{name}.json").write_text(figures, encoding="utf-8")
+    say(table.as_markdown(table.over_seeds(summary)))
