@@ -55,6 +55,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("check", "SITTranslateLib.app.checking:check_result", "Check a result: recomposition, folding, inverse."),
     Command("reproduce", "SITTranslateLib.app.reproducing:reproduce_result", "Make a result again, and compare."),
     Command("trace", "SITTranslateLib.app.trace:trace", "Trace any pair of images: motion, new content, verdict."),
+    Command("export", "SITTranslateLib.app.exporting:export_transform", "Write a motion for ANTs, ITK, Slicer."),
     Command("view", "SITTranslateLib.app.viewing:view_result", "Show a result in a web page on this machine."),
     Command("train", "SITTranslateLib.app.train:train", "Train a translator on simulated pairs; resumable."),
     Command("publish", "SITTranslateLib.app.train:publish", "Make a model package of a finished run."),

@@ -14,7 +14,7 @@ from SITTranslateLib.app.terminal import progress_bar, say, without_library_nois
 if TYPE_CHECKING:
     from SITTranslateLib.scene.headless.pictures import Outlines
     from SITTranslateLib.traceability.tracing import PairTrace
-    from SITTranslateLib.volume import Volume
+    from SITTranslateLib.volume import Grid, VectorField, Volume
 
 
 def trace(
@@ -34,6 +34,15 @@ def trace(
     ] = None,
     contrasts: Annotated[
         str | None, typer.Option(help="Both contrasts, as T1w,T2w: takes the floor measured on just these.")
+    ] = None,
+    transform: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--transform",
+            "-t",
+            help="The motion that another program found between them (ANTs, ITK, Greedy, FreeSurfer .lta, DICOM): "
+            "nothing is estimated. May be repeated, in the order of antsApplyTransforms.",
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for fields, tables and report.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
@@ -55,6 +64,7 @@ def trace(
         pair_of_contrasts = (parts[0], parts[1])
     with without_library_noise():
         scans = [read_volume(path) for path in (source, translated)]
+        given = _given(transform or [], scans[0].grid)
         labels, other_labels = (read_label_map(path) for path in (segmentation, translated_segmentation))
 
     from SITTranslateLib.traceability.landmarks import read_landmarks
@@ -69,13 +79,15 @@ def trace(
             translated_labels=other_labels,
             landmarks=None if points is None else read_landmarks(points),
             contrasts=pair_of_contrasts,
+            sampling=given,
             device=device,
             progress=report,
         )
         folder = None if out is None else _write(found, labels, out, overwrite)
     whole = found.table.whole
-    say(f"Field: estimated, {found.kind}")
-    say(found.floor.sentence())
+    by = "estimated" if given is None else "given by " + ", ".join(path.name for path in transform or [])
+    say(f"Field: {by}, {found.kind}")
+    say(found.floor_sentence())
     say(f"Motion: {whole['motion_mean_mm']:.2f} mm on average, {whole['motion_p95_mm']:.2f} mm (95 %)")
     shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in found.identity.shares.items())
     say(f"Variance explained: {shares}")
@@ -90,6 +102,18 @@ def trace(
     if folder is not None:
         say(f"Written: {folder}")
     say(f"Verdict: {found.table.verdict} ({'; '.join(found.table.reasons)})")
+
+
+def _given(paths: list[Path], grid: Grid) -> VectorField | None:
+    """The sampling field of the transforms that were given."""
+    from SITTranslateLib.files.dicom import is_dicom
+    from SITTranslateLib.files.transforms import read_transform
+
+    if len(paths) == 1 and paths[0].is_file() and is_dicom(paths[0]):
+        from SITTranslateLib.dicom import read_registration
+
+        return read_registration(paths[0])
+    return read_transform(paths, grid) if paths else None
 
 
 def _write(found: PairTrace, labels: Volume | None, out: Path, overwrite: bool) -> Path:

@@ -53,7 +53,7 @@ def translate_scan(
     from SITTranslateLib.packages import find
     from SITTranslateLib.traceability.label_names import read_label_names
     from SITTranslateLib.translate.request import checked_request, parse_settings
-    from SITTranslateLib.translate.saving import claim, extra_file, save_translation
+    from SITTranslateLib.translate.saving import claim, extra_files, save_translation
 
     # Everything that can be refused is refused before the scan is read and the network imported.
     if strength is not None and not -2 <= strength <= 2:
@@ -103,8 +103,7 @@ def translate_scan(
     for sentence in result.provenance.warnings:
         say(f"Warning: {sentence}", err=True)
     say(f"Field: {result.field_origin.value}; recomposition error {result.recomposition_error:.3g} native units")
-    # Their files are numbered, since a model may call them anything.
-    named = {extra_file(number): f": {name}" for number, name in enumerate(result.extras)}
+    named = {file: f": {name}" for name, file in extra_files(result.extras).items()}
     for file in sorted(folder.iterdir()):
         say(f"  {file}{named.get(file.name, '')}")
     for file in sorted((folder / "dicom").glob("*")):

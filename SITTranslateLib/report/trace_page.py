@@ -52,7 +52,8 @@ def trace_html(found: PairTrace, pictures: Sequence[Picture] = (), no_pictures: 
             source=pair.source.name,
             translated=pair.translated.name,
             kind=found.kind,
-            floor=found.floor.sentence(),
+            floor=found.floor_sentence(),
+            given=found.floor is None,
             verdict=table.verdict,
             reasons=table.reasons,
             figures=trace_figures(found),
@@ -73,16 +74,17 @@ def trace_html(found: PairTrace, pictures: Sequence[Picture] = (), no_pictures: 
 def trace_figures(found: PairTrace) -> list[Figure]:
     """The key figures of a pair, each with its meaning."""
     whole, floor = found.table.whole, found.floor
+    still = (
+        ""
+        if floor is None
+        else f" Where nothing moves, an estimate for this kind of pair shows {floor.mean_mm:.2g} mm."
+    )
+    still_far = "" if floor is None else f" Where nothing moves: {floor.p95_mm:.2g} mm."
+    word = "Given" if floor is None else "Estimated"
     listed = [
+        Figure(f"{word} motion, mean", f"{whole['motion_mean_mm']:.2f} mm", f"Over the head.{still}"),
         Figure(
-            "Estimated motion, mean",
-            f"{whole['motion_mean_mm']:.2f} mm",
-            f"Over the head. Where nothing moves, an estimate for this kind of pair shows {floor.mean_mm:.2g} mm.",
-        ),
-        Figure(
-            "Estimated motion, 95 %",
-            f"{whole['motion_p95_mm']:.2f} mm",
-            f"5 % of the head moved farther. Where nothing moves: {floor.p95_mm:.2g} mm.",
+            f"{word} motion, 95 %", f"{whole['motion_p95_mm']:.2f} mm", f"5 % of the head moved farther.{still_far}"
         ),
         Figure(
             "Not explained by the source",
@@ -129,9 +131,17 @@ def _provenance(found: PairTrace) -> list[tuple[str, str]]:
         *_scan("Source", pair.source),
         *_scan("Traced image, on the source's grid", pair.translated),
         ("Field", f"{pair.field_origin.value}, {found.kind}"),
-        ("Floor measured on", f"{found.floor.pair}; where it moved, the mean error was {found.floor.error_mm:.2g} mm"),
+        ("Floor measured on", _floor(found)),
         *([("Software", software)] if software else []),
     ]
+
+
+def _floor(found: PairTrace) -> str:
+    floor = found.floor
+    if floor is None:
+        return "nothing: the motion was made by another program"
+    error = "not recorded" if floor.error_mm is None else f"{floor.error_mm:.2g} mm"
+    return f"{floor.pair}; where it moved, the mean error was {error}"
 
 
 def _scan(role: str, scan: Volume) -> list[tuple[str, str]]:

@@ -122,6 +122,32 @@ def estimated_translation(
     )
 
 
+def translation_by_transform(translation: Translation, sampling: VectorField) -> Translation:
+    """The same scans with a field that another program made, labelled as estimated; no noise floor is known of it.
+
+    Args:
+        translation: the pair, on the source's grid.
+        sampling: where each point of the translated scan comes from, on any grid.
+
+    Raises:
+        InputError: the field folds so much that it has no inverse.
+    """
+    field = fields.resample_field(sampling, translation.source.grid)
+    motion = fields.invert(field)
+    if not np.isfinite(motion.array).all():
+        raise InputError("The transform has no inverse here; give the one that brings the first image to the second.")
+    return replace(
+        translation,
+        velocity=None,
+        motion=motion,
+        sampling=field,
+        jacobian=fields.jacobian(motion),
+        intensity_change=None,
+        field_origin=FieldOrigin.ESTIMATED,
+        recomposition_error=0.0,
+    )
+
+
 def translation_of_pair(source: Volume, translated: Volume) -> Translation:
     """Two scans from disk as a translation without a field; the second is brought to the source's grid.
 

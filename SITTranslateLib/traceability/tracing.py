@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from SITTranslateLib.traceability.estimate import (
     Progress,
+    check_scan,
     estimated_translation,
     floor_of,
     relation,
+    translation_by_transform,
     translation_of_pair,
 )
 from SITTranslateLib.traceability.explanation import Explanation, explain
@@ -25,8 +27,9 @@ from SITTranslateLib.traceability.segments import segment_table, whole_measures
 from SITTranslateLib.traceability.table import SegmentTable, rounded
 from SITTranslateLib.traceability.verdict import judge_table
 from SITTranslateLib.translation import NoiseFloor, Translation
-from SITTranslateLib.volume import Volume
+from SITTranslateLib.volume import VectorField, Volume
 
+GIVEN = "The motion was made by another program: how much it shows where nothing moves was not measured here."
 IDENTICAL = "both images hold the same values, voxel by voxel: nothing was changed"
 
 
@@ -36,7 +39,7 @@ class PairTrace:
 
     Attributes:
         translation: the pair with its estimated field; ``extras`` hold what the source explains and what it does not.
-        floor: of the estimate.
+        floor: of the estimate; None for a motion that another program made.
         kind: one contrast, across contrasts, or with a CT.
         identity: contrast map, residual and shares of variance.
         table: measures and verdict of the whole, and of each segment if a segmentation was given.
@@ -44,18 +47,22 @@ class PairTrace:
     """
 
     translation: Translation
-    floor: NoiseFloor
+    floor: NoiseFloor | None
     kind: str
     identity: Explanation
     table: SegmentTable
     points: tuple[TracedPoint, ...] = ()
 
+    def floor_sentence(self) -> str:
+        """How far the motion can be trusted, for every label and page that shows it."""
+        return GIVEN if self.floor is None else self.floor.sentence()
+
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON."""
-        floor = {key: rounded(getattr(self.floor, key)) for key in ("mean_mm", "p95_mm", "error_mm")}
+        floor = {key: rounded(getattr(self.floor, key, None)) for key in ("mean_mm", "p95_mm", "error_mm")}
         return {
             "kind": self.kind,
-            "floor": {"measured_on": self.floor.pair, **floor, "meaning": self.floor.sentence()},
+            "floor": {"measured_on": getattr(self.floor, "pair", ""), **floor, "meaning": self.floor_sentence()},
             "shares_of_variance": {key: rounded(value) for key, value in self.identity.shares.items()},
             "contrast_map": "identity" if self.identity.contrast_map.is_identity else "fitted",
             **self.table.to_dict(),
@@ -94,6 +101,7 @@ def trace_pair(
     translated_labels: Volume | None = None,
     landmarks: tuple[list[str], NDArray[np.float64]] | None = None,
     contrasts: tuple[str, str] | None = None,
+    sampling: VectorField | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> PairTrace:
@@ -104,6 +112,7 @@ def trace_pair(
         labels, names: segmentation of the source, on any grid.
         translated_labels: segmentation of the translated scan, for Dice and HD95.
         landmarks: names and RAS points ``(N, 3)`` in the source.
+        sampling: where each point of the translated scan comes from, by another program; nothing is then estimated.
         contrasts, device, progress: as in ``estimate``.
 
     Raises:
@@ -114,11 +123,16 @@ def trace_pair(
         if progress is not None:
             progress(stage, 0.7 * fraction)
 
-    pair = estimated_translation(
-        translation_of_pair(source, translated), contrasts=contrasts, device=device, progress=part
-    )
-    kind = relation(pair.source, pair.translated, contrasts)
-    floor = floor_of(contrasts, kind)
+    both = translation_of_pair(source, translated)
+    kind, floor = relation(both.source, both.translated, contrasts), None
+    if sampling is None:
+        pair = estimated_translation(both, contrasts=contrasts, device=device, progress=part)
+        floor = floor_of(contrasts, kind)
+    else:
+        for scan in (both.source, both.translated):
+            check_scan(scan)
+        pair = translation_by_transform(both, sampling)
+    floor_mm = None if floor is None else floor.mean_mm
     part("asking what the source explains", 1.05)
     identity = explain(pair)
     extras = {"explained": identity.explained, "unexplained": identity.unexplained}
@@ -126,13 +140,11 @@ def trace_pair(
     part("measuring the segments", 1.25)
     if labels is not None:
         table = segment_table(
-            pair, labels, names, translated_labels, unexplained=identity.unexplained, floor_mm=floor.mean_mm
+            pair, labels, names, translated_labels, unexplained=identity.unexplained, floor_mm=floor_mm
         )
     else:
         whole = whole_measures(pair, Geometry.of(pair), identity.unexplained)
-        table = judge_table(
-            SegmentTable(source.name, translated.name, pair.field_origin.value, floor.mean_mm, (), whole)
-        )
+        table = judge_table(SegmentTable(source.name, translated.name, pair.field_origin.value, floor_mm, (), whole))
     explained = {"rest_percent": 100.0 * identity.shares["rest"]}
     table = judge_table(replace(table, whole=table.whole | explained))
     if np.array_equal(pair.source.array, pair.translated.array):

@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,8 @@ def save_translation(
             raise InputError(f"The folder '{target.name}' cannot be written: {reason_of(error)}.") from error
         # Once more: somebody may have put something there meanwhile.
         check_target(target, overwrite)
-        place.commit(_is_of_a_result)
+        earlier = _extra_files_of(target)
+        place.commit(lambda name: name in earlier or bool(_OF_A_RESULT.fullmatch(name)))
     return target
 
 
@@ -80,9 +81,16 @@ def claim(target: Path, overwrite: bool = False) -> Iterator[None]:
         yield
 
 
-def _is_of_a_result(name: str) -> bool:
-    """Whether a file of an earlier result is replaced with it; what a user put beside it stays."""
-    return bool(_OF_A_RESULT.fullmatch(name))
+def _extra_files_of(folder: Path) -> set[str]:
+    """Files of further maps of the result in a folder, which have names of their own; empty where there is none.
+
+    Only these and the usual files are replaced with a result; what a user put beside it stays.
+    """
+    try:
+        about = _read_sidecar(folder / PROVENANCE_FILE, folder.name)["SITTranslate"]
+        return {str(file) for file in about["extra_files"].values() if str(file).endswith(".nii.gz")}
+    except (AttributeError, InputError, KeyError, TypeError):
+        return set()
 
 
 def check_target(target: Path, overwrite: bool = False) -> None:
@@ -128,6 +136,7 @@ def read_translation(place: str | os.PathLike[str]) -> Translation:
         error = float(about["recomposition_error"])
         files = {str(part): _file_of(folder, str(part), str(entry["file"])) for part, entry in names.items()}
         extras = list(map(str, about.get("extras", [])))
+        named = {str(n): _file_of(folder, "", str(f)) for n, f in dict(about.get("extra_files", {})).items()}
         steps = tuple(name for name in map(str, about.get("steps", [])) if name in extras)
     except (AttributeError, InputError, KeyError, TypeError, ValueError) as exception:
         raise InputError(f"'{sidecar_file.name}' in '{folder.name}' is not that of a translation.") from exception
@@ -158,7 +167,10 @@ def read_translation(place: str | os.PathLike[str]) -> Translation:
         recomposition_error=error,
         provenance=provenance,
         extras={
-            name: read_image_as_volume(files.get(extra_file(index), folder / extra_file(index)), name)
+            # A batch lists them among its files; before 0.2 they were numbered.
+            name: read_image_as_volume(
+                files.get(extra_file(index)) or named.get(name, folder / extra_file(index)), name
+            )
             for index, name in enumerate(extras)
         },
         steps=steps,
@@ -208,6 +220,7 @@ def sidecar(translation: Translation) -> dict[str, Any]:
             "source_affine": translation.source.affine.tolist(),
             "files": present,
             "extras": list(translation.extras),
+            "extra_files": extra_files(translation.extras),
             "steps": list(translation.steps),
             "provenance": provenance.to_dict(),
         },
@@ -221,14 +234,29 @@ def _write_all(translation: Translation, folder: Path) -> None:
     for part in FIELD_PARTS:
         if (vectors := getattr(translation, part.name)) is not None:
             write_field(vectors, folder / part.file)
-    for index, volume in enumerate(translation.extras.values()):
-        write_volume(volume, folder / extra_file(index))
+    for name, file in extra_files(translation.extras).items():
+        write_volume(translation.extras[name], folder / file)
     text = json.dumps(sidecar(translation), indent=2, ensure_ascii=False) + "\n"
     (folder / PROVENANCE_FILE).write_text(text, encoding="utf-8")
 
 
+def extra_files(names: Iterable[str]) -> dict[str, str]:
+    """Files of the volumes beyond the usual ones, by their names: a model may call them anything, a file not."""
+    taken = {part.file for part in PARTS}
+    found: dict[str, str] = {}
+    for index, name in enumerate(names):
+        plain = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:60]
+        file = f"{plain}.nii.gz"
+        # Windows has devices by these names, whatever follows the dot.
+        if not plain or file in taken or plain in ("con", "prn", "aux", "nul") or re.fullmatch(r"(com|lpt)\d", plain):
+            file = extra_file(index)
+        taken.add(file)
+        found[name] = file
+    return found
+
+
 def extra_file(index: int) -> str:
-    """What the volume of that number beyond the usual ones is called."""
+    """Key in a batch's sidecar, and file of a result before 0.2, of the volume of that number."""
     return f"extra_{index}.nii.gz"
 
 

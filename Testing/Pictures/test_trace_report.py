@@ -85,8 +85,10 @@ def test_it_says_what_was_found_with_floor_reasons_and_rows_without_a_figure(pag
 
 def test_it_fetches_nothing_and_names_cannot_inject_anything(page: str, found: PairTrace) -> None:
     assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
-    assert "http" not in page
-    assert "url(" not in page
+    # Without the pictures, whose letters may spell anything.
+    text = re.sub(r"data:[^\"')]+", "", page)
+    assert "http" not in text
+    assert "url(" not in text
     pair = found.translation
     named = replace(pair, source=replace(pair.source, name="<script>alert(1)</script>"))
     assert "<script" not in trace_html(replace(found, translation=named))

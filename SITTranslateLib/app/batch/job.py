@@ -264,6 +264,8 @@ def _write(job: Job, translation: Translation, record: Record) -> None:
         aside.mkdir(parents=True)
         about = sidecar(translation)
         described: dict[str, Any] = about["SITTranslate"]["files"]
+        # Here they stand among the files, under names of the dataset.
+        about["SITTranslate"].pop("extra_files", None)
         if not job.settings.fields:
             for large in FIELD_PARTS:
                 described.pop(large.name, None)

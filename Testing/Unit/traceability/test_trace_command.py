@@ -12,6 +12,7 @@ from test_estimate import head
 from SITTranslateLib import fields
 from SITTranslateLib.app.main import run
 from SITTranslateLib.files import write_volume
+from SITTranslateLib.files.transforms import read_transform, write_transform
 from SITTranslateLib.traceability.landmarks import read_landmarks, write_markups
 from SITTranslateLib.volume import VectorField, Volume
 
@@ -76,3 +77,35 @@ def test_refusals_are_one_sentence(pair, tmp_path, capsys):
         sentence = capsys.readouterr().err.strip()
         assert word in sentence
         assert "\n" not in sentence
+
+
+def test_a_motion_by_another_program_is_traced_and_written_for_others(pair, tmp_path, capsys):
+    """No estimate: the given field is in the table, under its own name, and no floor is claimed for it."""
+    grid = oblique_grid((40, 44, 42), (2.0, 2.0, 2.2))
+    x = world(grid)
+    motion = 3 * np.exp(-((x / 18) ** 2).sum(-1, keepdims=True)) * [1.0, 0.5, 0.0]
+    sampling = fields.exponential(VectorField(motion.astype(np.float32), grid.affine), -1.0)
+    warp, out = write_transform(sampling, tmp_path / "x1Warp.nii.gz"), tmp_path / "traced"
+    code = run(
+        [
+            *("trace", str(pair / "source.nii.gz"), str(pair / "translated.nii.gz"), "--transform", str(warp)),
+            *("--segmentation", str(pair / "labels.nii.gz"), "--out", str(out)),
+        ]
+    )
+    text = capsys.readouterr().out
+    assert code == 0, text
+    assert "Field: given by x1Warp.nii.gz" in text and "made by another program" in text
+    document = json.loads((out / "trace.json").read_text())
+    assert document["floor"]["mean_mm"] is None and document["floor_mm"] is None
+    wanted = np.linalg.norm(fields.invert(sampling).array, axis=-1)[np.linalg.norm(x, axis=-1) < 10].mean()
+    assert document["segments"][0]["motion_mean_mm"] == pytest.approx(wanted, abs=0.02)
+    page = (out / "report.html").read_text()
+    assert "Given motion" in page and "Where nothing moves, an estimate" not in page
+    assert run(["export", str(out), str(tmp_path / "y.h5")]) == 0
+    again = read_transform([tmp_path / "y.h5"], grid)
+    np.testing.assert_allclose(again.array[5:-5, 5:-5, 5:-5], sampling.array[5:-5, 5:-5, 5:-5], atol=5e-3)
+    assert run(["export", str(out), str(tmp_path / "y.h5")]) == 2
+    assert "exists" in capsys.readouterr().err
+    assert run(["export", str(out), str(tmp_path / "back_Warp.nii.gz"), "--inverse"]) == 0
+    back = read_transform([tmp_path / "back_Warp.nii.gz"], grid)
+    np.testing.assert_allclose(fields.compose(again, back).array[8:-8, 8:-8, 8:-8], 0.0, atol=0.05)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -122,3 +124,35 @@ def test_damaged_sidecar_is_one_sentence(content: str, result: Translation, tmp_
     with pytest.raises(InputError) as caught:
         sit.read_translation(folder)
     assert one_sentence(str(caught.value))
+
+
+def test_further_maps_are_files_by_their_names() -> None:
+    names = ["uncertainty", "After step 1 of 2", "../../etc", "motion", "über", "CON", "uncertainty!", "..."]
+    found = saving.extra_files(names)
+    assert list(found) == names and len(set(found.values())) == len(names)
+    assert found["uncertainty"] == "uncertainty.nii.gz"
+    assert found["After step 1 of 2"] == "after_step_1_of_2.nii.gz" and found["../../etc"] == "etc.nii.gz"
+    assert found["CON"] == "extra_5.nii.gz" and found["..."] == "extra_7.nii.gz"
+    assert found["uncertainty!"] == "extra_6.nii.gz", "no file is written twice"
+    assert all(re.fullmatch(r"[a-z0-9_]+\.nii\.gz", file) for file in found.values())
+
+
+def test_the_numbered_maps_of_an_earlier_version_still_open(result: Translation, tmp_path: Path) -> None:
+    with_map = replace(result, extras={"uncertainty": result.source.with_array(np.rint(result.source.array))})
+    folder = sit.save_translation(with_map, tmp_path / "result")
+    sidecar_file = folder / "provenance.json"
+    about = json.loads(sidecar_file.read_text(encoding="utf-8"))
+    assert about["SITTranslate"].pop("extra_files") == {"uncertainty": "uncertainty.nii.gz"}
+    sidecar_file.write_text(json.dumps(about), encoding="utf-8")
+    (folder / "uncertainty.nii.gz").rename(folder / "extra_0.nii.gz")
+    back = sit.read_translation(folder)
+    np.testing.assert_array_equal(back.extras["uncertainty"].array, with_map.extras["uncertainty"].array)
+
+
+def test_replacing_a_result_takes_its_further_maps_away_and_nothing_else(result: Translation, tmp_path: Path) -> None:
+    with_map = replace(result, extras={"uncertainty": result.source})
+    folder = sit.save_translation(with_map, tmp_path / "result")
+    (folder / "notes.nii.gz").write_bytes(b"mine")
+    sit.save_translation(result, folder, overwrite=True)
+    assert not (folder / "uncertainty.nii.gz").exists()
+    assert (folder / "notes.nii.gz").read_bytes() == b"mine"

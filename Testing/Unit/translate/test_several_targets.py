@@ -165,8 +165,8 @@ def test_the_command_line_says_what_was_asked_for(
     code = run(["translate", str(scan), "-m", str(package.folder), "-s", "steps=2", "-s", "intermediate=yes", "--force",
                 "-o", str(tmp_path / "steps")])  # fmt: skip
     said = capsys.readouterr().out
-    assert code == 0 and "extra_0.nii.gz: after step 1 of 2" in said and "extra_1.nii.gz: after step 2 of 2" in said
-    assert (tmp_path / "steps" / "extra_1.nii.gz").is_file()
+    assert code == 0 and "after_step_1_of_2.nii.gz: after step 1 of 2" in said and "after_step_2_of_2.nii.gz" in said
+    assert (tmp_path / "steps" / "after_step_2_of_2.nii.gz").is_file()
     assert run(["translate", str(scan), "-m", str(package.folder), "-s", "target=DWI", "-o", str(tmp_path / "b")]) == 2
     assert "The target 'DWI' is not one of T2w, FLAIR, T1w." in capsys.readouterr().err
     assert not (tmp_path / "b").exists()

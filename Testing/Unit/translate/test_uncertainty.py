@@ -165,4 +165,4 @@ def test_the_command_line_says_how_uncertain_it_is(
     command = ["translate", str(tmp_path / "scan.nii.gz"), "-m", str(tiny.folder), "-o", str(tmp_path / "out")]
     assert run_command([*command, "--ensemble", "2", "--force"]) == 0
     assert "Uncertainty: 99th percentile" in capsys.readouterr().out
-    assert (tmp_path / "out" / "extra_0.nii.gz").is_file()
+    assert (tmp_path / "out" / "uncertainty.nii.gz").is_file()
