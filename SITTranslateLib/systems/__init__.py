@@ -20,6 +20,7 @@ SYSTEMS: dict[str, tuple[str, str]] = {
     "aldm": ("SITTranslateLib.systems.aldm.network", "ALDMNetwork"),
     "plasticine_paper": ("SITTranslateLib.systems.plasticine.paper", "PaperPlasticineNetwork"),
     "monai": ("SITTranslateLib.systems.monai_networks.network", "MonaiNetwork"),
+    "multi_contrast": ("SITTranslateLib.systems.regression.multi_contrast", "MultiContrastNetwork"),
     "regression": ("SITTranslateLib.systems.regression.network", "RegressionNetwork"),
 }
 

@@ -33,7 +33,7 @@ from SITTranslateLib.translate.normalisation import to_native
 from SITTranslateLib.translate.preparation import Prepared, prepare
 from SITTranslateLib.translate.request import checked_request
 from SITTranslateLib.translate.restoration import as_array, faded_outwards, with_rim
-from SITTranslateLib.translate.suitability import Severity, check_suitability, refusal
+from SITTranslateLib.translate.suitability import Severity, check_suitability, contrast_in, refusal
 from SITTranslateLib.translate.uncertainty import UNCERTAINTY, with_uncertainty
 from SITTranslateLib.translate.upsampling import on_scan_grid
 from SITTranslateLib.translation import FieldOrigin, Provenance, Translation
@@ -117,7 +117,7 @@ def translate(
 
     report("looking at the scan", 0.1)
     anatomy = locate_head(volume)
-    findings = check_suitability(volume, anatomy, loaded.card)
+    findings = check_suitability(volume, anatomy, loaded.card, contrast_in(request, loaded.card))
     forced = tuple(f.sentence for f in findings if f.refuses)
     if forced and not options.force:
         raise refusal(volume, findings)

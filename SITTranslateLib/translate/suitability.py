@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -44,10 +45,18 @@ class Finding:
         return self.severity is Severity.REFUSE
 
 
-def check_suitability(volume: Volume, anatomy: Anatomy, card: ModelCard) -> list[Finding]:
-    """What speaks against translating this scan with this model, the gravest first."""
+def check_suitability(volume: Volume, anatomy: Anatomy, card: ModelCard, contrast: str = "") -> list[Finding]:
+    """What speaks against translating this scan with this model, the gravest first.
+
+    Args:
+        volume: the scan, native units.
+        anatomy: of the scan.
+        card: of the model.
+        contrast: what the user says that the scan is; one of the card's sources lifts every doubt about the contrast
+            of an MR scan.
+    """
     found = [
-        *_modality(anatomy, card),
+        *_modality(volume, anatomy, card, contrast),
         *_field_of_view(anatomy, card),
         *_resolution(volume, card),
         *_skull(anatomy, card),
@@ -56,7 +65,14 @@ def check_suitability(volume: Volume, anatomy: Anatomy, card: ModelCard) -> list
     return sorted(found, key=lambda f: list(Severity).index(f.severity))
 
 
-def _modality(anatomy: Anatomy, card: ModelCard) -> list[Finding]:
+def contrast_in(request: Mapping[str, float], card: ModelCard) -> str:
+    """The contrast that a request says the scan has; empty where it says none."""
+    attribute = card.attribute("source")
+    number = int(request.get("source", 0))
+    return attribute.choices[number] if attribute is not None and 0 < number < len(attribute.choices) else ""
+
+
+def _modality(volume: Volume, anatomy: Anatomy, card: ModelCard, contrast: str) -> list[Finding]:
     seen = guess(anatomy)
     if seen is None:
         return [Finding(Severity.WARN, "modality", "There is too little brain in it to tell what kind of scan it is.")]
@@ -69,21 +85,57 @@ def _modality(anatomy: Anatomy, card: ModelCard) -> list[Finding]:
             return []
         kind = "a CT" if seen.in_hu else "no CT in HU"
         return [Finding(Severity.REFUSE, "modality", f"It looks like {kind}, and the model translates {names}.")]
+    if contrast in card.sources:
+        return []
+    doubt = _doubt(seen, card)
+    if doubt is None:
+        return []
+    if not set(by_tissue(volume, anatomy)) & set(card.sources):
+        return [doubt]
+    # A tumour changes how bright tissues are: two opinions against one leave a warning.
+    return [_warning(seen, card)] if _surely_other(seen, card) else []
+
+
+def by_tissue(volume: Volume, anatomy: Anatomy) -> tuple[str, ...]:
+    """Contrasts that the brightness of the tissues allows; takes a second, so only where a scan would be stopped."""
+    # Brings torch, which most checks do without.
+    from SITTranslateLib.translate.tissue_contrast import contrasts_by_tissue
+
+    tissues = contrasts_by_tissue(volume, anatomy)
+    return () if tissues is None else tissues.contrasts
+
+
+def _doubt(seen: Modality, card: ModelCard) -> Finding | None:
+    """What histogram and picture say against the card's contrasts."""
+    names = " or ".join(card.sources)
     # Kinds that the guess does not know (T1w after contrast) are compared with the nearest one it knows.
     likely = [seen.probabilities[name] for name in card.sources if name in seen.probabilities]
     if not likely:
-        return []
+        return None
     wanted, limits = sum(likely), thresholds()
     by_histogram = sum(seen.by_histogram.get(name, 0.0) for name in card.sources)
     if wanted < limits.refused_below and by_histogram < limits.agreed_below:
         text = f"It looks like {_other(seen, card)}, and the model translates {names}."
-        return [Finding(Severity.REFUSE, "modality", text)]
+        return Finding(Severity.REFUSE, "modality", text)
     if wanted < limits.warned_below or (seen.by_histogram and by_histogram < limits.doubted_below):
-        text = f"It may be {_other(seen, card)} rather than {names}, which is {100 * wanted:.0f} % likely; look twice."
-        return [Finding(Severity.WARN, "modality", text)]
+        return _warning(seen, card)
     if not seen.familiar:
-        return [Finding(Severity.WARN, "modality", "It looks like no scan of a head that is known; look at it twice.")]
-    return []
+        return Finding(Severity.WARN, "modality", "It looks like no scan of a head that is known; look at it twice.")
+    return None
+
+
+def _warning(seen: Modality, card: ModelCard) -> Finding:
+    """Doubt about the contrast; the lower of both opinions is the figure, so that one sentence does not deny itself."""
+    shares = [sum(p.get(name, 0.0) for name in card.sources) for p in (seen.probabilities, seen.by_histogram) if p]
+    names = " or ".join(card.sources)
+    text = f"It may be {_other(seen, card)} rather than {names}, which is {100 * min(shares):.0f} % likely; look twice."
+    return Finding(Severity.WARN, "modality", text)
+
+
+def _surely_other(seen: Modality, card: ModelCard) -> bool:
+    """Whether the histogram favours one group of contrasts that none of the model's sources resembles."""
+    others = [alike for alike in ALIKE if not set(alike) & set(card.sources)]
+    return any(sum(seen.by_histogram.get(name, 0.0) for name in alike) > 0.5 for alike in others)
 
 
 def _other(seen: Modality, card: ModelCard) -> str:

@@ -43,7 +43,7 @@ def publish(
     complete = raw | {
         "schema_version": 1,
         "system": {"name": config.system, "parameters": parameters},
-        "training": {"data": data, "simulated": True, "config": config.to_dict(), "seed": config.seed},
+        "training": {"data": data, "simulated": recipe.simulated, "config": config.to_dict(), "seed": config.seed},
         "figures": figures,
         "files": [{"path": "weights.safetensors", "sha256": "0" * 64, "bytes": 1}],
     }

@@ -73,6 +73,8 @@ class Recipe(ABC):
 
     #: Whether several devices may train it.
     parallel: ClassVar[bool] = False
+    #: Whether what it learns from is simulated.
+    simulated: ClassVar[bool] = True
     #: What a user does with a finished run.
     next_step: ClassVar[str] = "the run lies in {out}. Next: sittranslate publish {out} --card ..."
 

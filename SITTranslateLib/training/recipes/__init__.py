@@ -27,9 +27,11 @@ RECIPES: dict[str, str] = {
     "aldm": f"{_HERE}.aldm.recipe",
     "any_regression": f"{_HERE}.aldm.recipe",
     "structure": f"{_HERE}.segmentation.recipe",
+    "multi_contrast": f"{_HERE}.real_contrasts.recipe",
 }
 #: Tables of ``sittranslate evaluate`` that are no system's own: name to ``module:function`` of a request.
 TABLES: dict[str, str] = {
+    "contrasts": f"{_HERE}.real_contrasts.evaluate:evaluate",
     "gate": f"{_HERE}.contrast_classifiers.evaluate:evaluate",
     "suitability": f"{_HERE}.contrast_classifiers.evaluate:evaluate",
 }

@@ -1,0 +1,199 @@
+"""Several MR contrasts of a head from any one of them: a 2.5D U-Net whose answers along three axes are averaged.
+
+The network sees three neighbouring slices, standardised by the middle of the brain, and one plane for each contrast
+that the scan may have. It gives every contrast at once, and how far off each may be (the scale of a Laplace
+distribution), which a calibration on held-out patients corrects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor, nn
+
+from SITTranslateLib.systems.layers.blocks import ConvolutionBlock, convolution
+from SITTranslateLib.systems.layers.unet import UNet
+from SITTranslateLib.systems.layers.volumes import neighbours
+from SITTranslateLib.systems.network import NetworkOutput, Progress
+
+MIDDLE_MM = (42.0, 52.0, 36.0)
+"""Half axes (R, A, S) of the ellipsoid about the grid's middle whose values standardise a scan: brain alone."""
+TRIM = (5.0, 95.0)
+"""Percentiles between which the ellipsoid's values count."""
+AIR = 0.06
+"""Network units below which a voxel of the scan is no tissue."""
+CLIP = (-6.0, 8.0)
+"""Standardised values beyond these carry nothing."""
+LEVEL, SPREAD = 0.5, 0.125
+"""Network units of a standardised value of 0, and of one standard deviation."""
+SLICES_AT_ONCE = 4
+AXES = (2, 3, 4)
+"""Axes of ``(1, 1, K, J, I)`` along which the network's slices lie."""
+
+
+def middle_values(array: NDArray[np.float32], spacing_mm: float = 1.0) -> NDArray[np.float32]:
+    """The scan's values ``(N,)`` in an ellipsoid about the grid's middle, tissue only.
+
+    Args:
+        array: ``(K, J, I)`` in network units (air 0), on a grid that is centred on the brain.
+        spacing_mm: of the grid.
+    """
+    half = np.array(MIDDLE_MM[::-1]) / spacing_mm
+    middle = (np.array(array.shape) - 1) / 2.0
+    low = np.maximum(0, np.floor(middle - half)).astype(int)
+    high = np.minimum(array.shape, np.ceil(middle + half).astype(int) + 1)
+    box = array[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+    axes = [((np.arange(a, b) - m) / h) ** 2 for a, b, m, h in zip(low, high, middle, half, strict=True)]
+    radius = axes[0][:, None, None] + axes[1][None, :, None] + axes[2][None, None, :]
+    values = box[(radius < 1.0) & (box > AIR)]
+    return values if values.size > 1000 else array[array > AIR]
+
+
+def trimmed_statistics(values: NDArray[np.float32]) -> tuple[float, float]:
+    """Mean and standard deviation of the middle 90 % of values ``(N,)``; 0.5 and 0.125 without any."""
+    if values.size < 10:
+        return LEVEL, SPREAD
+    low, high = np.percentile(values, TRIM)
+    kept = values[(values >= low) & (values <= high)]
+    return float(kept.mean()), max(float(kept.std()), 1e-3)
+
+
+class MultiContrastNetwork(nn.Module):
+    """See the module.
+
+    Args:
+        contrasts: that can be read and made, in the order of the network's planes.
+        targets: in the order of the card's attribute.
+        widths: channels at each level.
+        norm: ``batch`` in training; ``none`` in packages, where it has been multiplied into the convolutions.
+        slices: neighbours that are seen; odd.
+        coverage: factor on the predicted scale for each of ``contrasts``, from the calibration; empty for no map.
+    """
+
+    def __init__(
+        self,
+        contrasts: Sequence[str],
+        targets: Sequence[str] = (),
+        widths: Sequence[int] = (16, 32, 64, 128),
+        norm: str = "none",
+        slices: int = 3,
+        coverage: Sequence[float] = (),
+    ) -> None:
+        super().__init__()
+        self.contrasts, self.targets = tuple(contrasts), tuple(targets or contrasts)
+        self.slices, self.coverage = slices, tuple(coverage)
+        self.multiple = 2 ** (len(widths) - 1)
+        count = len(self.contrasts)
+        self.unet = UNet(2, slices + count, widths, norm)
+        self.fine = ConvolutionBlock(2, widths[0], widths[0], norm)
+        self.mean = convolution(2, widths[0], count, 1)
+        self.scale = nn.Sequential(
+            convolution(2, widths[0], widths[0]), nn.LeakyReLU(0.1), convolution(2, widths[0], count, 1)
+        )
+
+    def forward(self, stack: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and logarithms of scales ``(B, contrasts, J, I)``, standardised, of the middle slices.
+
+        Args:
+            stack: neighbouring slices ``(B, slices, J, I)``, standardised and clipped to :data:`CLIP`.
+            code: the scan's contrast, one-hot ``(B, contrasts)``; zeros where it is not known.
+        """
+        planes = code[:, :, None, None].expand(-1, -1, *stack.shape[2:])
+        features = self.fine(self.unet(torch.cat((LEVEL + SPREAD * stack, planes), dim=1)))
+        # The scales learn from the features and do not shape them.
+        return self.mean(features).float(), self.scale(features.detach()).float()
+
+    @torch.no_grad()
+    def standardised(self, image: Tensor, spacing_mm: float = 1.0) -> Tensor:
+        """A scan ``(1, 1, K, J, I)`` in network units with mean 0 and spread 1 in the middle of the brain."""
+        mean, spread = trimmed_statistics(middle_values(image[0, 0].float().cpu().numpy(), spacing_mm))
+        return ((image.float() - mean) / spread).clamp(*CLIP)
+
+    @torch.no_grad()
+    def everything(
+        self, image: Tensor, source: str = "", spacing_mm: float = 1.0, progress: Progress | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """All contrasts and their scales ``(contrasts, K, J, I)``, standardised, averaged over three axes."""
+        standard = self.standardised(image, spacing_mm)
+        code = torch.zeros(1, len(self.contrasts), device=image.device)
+        if source in self.contrasts:
+            code[0, self.contrasts.index(source)] = 1.0
+        box = _tissue_box(image[0, 0])
+        inner = standard[0, 0][box]
+        total = torch.zeros(2, len(self.contrasts), *inner.shape, device=image.device)
+        done, whole = 0, sum(inner.shape)
+        for axis in range(3):
+            turned = inner.movedim(axis, 0)
+            count, rows, columns = turned.shape
+            # Whatever lies beside a crop is as dark as air.
+            padding = (0, -columns % self.multiple, 0, -rows % self.multiple)
+            padded = nn.functional.pad(turned, padding, value=float(turned.min()))
+            for first in range(0, count, SLICES_AT_ONCE):
+                many = min(SLICES_AT_ONCE, count - first)
+                stack = neighbours(padded, first, many, self.slices)
+                answers = self(stack.contiguous(memory_format=torch.channels_last), code.expand(many, -1))
+                for into, answer in zip(total, answers, strict=True):
+                    into.movedim(axis + 1, 1)[:, first : first + many] += answer[..., :rows, :columns].movedim(1, 0)
+                done += many
+                if progress is not None:
+                    progress(done / whole)
+        found = []
+        for part, outside in zip(total / 3.0, (-LEVEL / SPREAD, 0.0), strict=True):
+            filled = torch.full((len(self.contrasts), *standard.shape[2:]), outside, device=image.device)
+            filled[(slice(None), *box)] = part
+            found.append(filled)
+        return found[0], found[1]
+
+    @torch.no_grad()
+    def translate(
+        self, image: Tensor, request: Mapping[str, float], affine: NDArray[np.float64], progress: Progress | None = None
+    ) -> NetworkOutput:
+        """See :class:`SITTranslateLib.systems.network.TranslationNetwork`.
+
+        ``target`` is the index of a target, ``source`` 0 where the contrast is not known, or 1 and the index of the
+        scan's among the targets.
+        """
+        spacing = float(np.linalg.norm(np.asarray(affine)[:3, 0]))
+        chosen = self.targets[int(request.get("target", 0))]
+        named = int(request.get("source", 0))
+        source = self.targets[named - 1] if named else ""
+        means, scales = self.everything(image, source, spacing, progress)
+        index = self.contrasts.index(chosen)
+        tissue = torch.from_numpy(tissue_mask(image[0, 0].float().cpu().numpy())).to(image.device)
+        translated = ((LEVEL + SPREAD * means[index]).clamp(0.0, 4.0) * tissue)[None, None]
+        extras = {}
+        if self.coverage:
+            spread = SPREAD * self.coverage[index] * scales[index].exp()
+            extras["uncertainty"] = (spread * tissue)[None, None]
+        return NetworkOutput(translated=translated, keeps_geometry=True, extras=extras)
+
+
+def _tissue_box(image: Tensor) -> tuple[slice, slice, slice]:
+    """The part of ``(K, J, I)`` that holds tissue, with the margin that a slice's neighbours need."""
+    there = image > AIR
+    found = []
+    for axis in range(3):
+        where = torch.nonzero(_profile(there, axis))
+        size = image.shape[axis]
+        low, high = (int(where[0]), int(where[-1])) if len(where) else (0, size - 1)
+        found.append(slice(max(0, low - 4), min(size, high + 5)))
+    return found[0], found[1], found[2]
+
+
+def _profile(there: Tensor, axis: int) -> Tensor:
+    """Which slices along an axis hold more than a few voxels of the mask."""
+    others = [other for other in range(3) if other != axis]
+    return there.sum(dim=others) > 8
+
+
+def tissue_mask(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """1 where the scan ``(K, J, I)`` shows a head, what is dark inside it included, and 0 in the air around it."""
+    there = ndimage.binary_opening(image > AIR)
+    closed = ndimage.binary_closing(np.pad(there, 4), iterations=3)[4:-4, 4:-4, 4:-4]
+    for z in range(closed.shape[0]):
+        closed[z] = ndimage.binary_fill_holes(closed[z])
+    return np.asarray(closed | there, dtype=np.float32)

@@ -1,0 +1,48 @@
+"""``sittranslate evaluate contrasts``: real patients first, each by a network that none of their scans trained."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.training.engine.progress import say
+from SITTranslateLib.training.engine.recipe import EvaluationRequest
+from SITTranslateLib.training.recipes.real_contrasts import calibration, table
+from SITTranslateLib.training.recipes.real_contrasts.subjects import Visit
+
+
+def evaluate(request: EvaluationRequest, *, aligned: bool = True, bfloat16: bool = False) -> None:
+    """Write tables of similarity, lesions and uncertainty, after each fold, and print them.
+
+    Args:
+        request: its runs are named for the folds that they leave out.
+        aligned: whether the pairs are registered first.
+        bfloat16: of the networks' convolutions.
+
+    Raises:
+        InputError: no runs or no scans, or a fold that leaves nobody out.
+    """
+    if request.scans is None:
+        raise InputError("There is nothing to evaluate: give --scans with the folder of real scans.")
+    out, folds = request.out, table.folds_of(request.runs)
+    cases = table.Cases(request.scans, request.kept / "prepared", aligned)
+    rows: list[table.Row] = []
+    residuals: list[calibration.Residuals] = []
+    tissues: dict[str, NDArray[np.int8]] = {}
+
+    def keep(visit: Visit, case: table.Standardised, source: str, answer: table.Answer) -> None:
+        if visit.name not in tissues:
+            contrast = "T1w" if "T1w" in case.images else source
+            tissues[visit.name] = calibration.tissues_of(case.images[contrast][0, 0].numpy(), np.eye(4))
+        for target in case.scans:
+            if target != source:
+                residuals.append(calibration.residuals_of(visit, case, source, target, answer, tissues[visit.name]))
+
+    out.mkdir(parents=True, exist_ok=True)
+    for fold, folder in folds.items():
+        rows += table.rows_of_fold(fold, table.load_weights(folder), cases, bfloat16=bfloat16, use=keep)
+        table.write(rows, out)
+        calibration.write(residuals, out)
+    for name in ("contrasts.md", "uncertainty.md"):
+        say((out / name).read_text(encoding="utf-8"))
