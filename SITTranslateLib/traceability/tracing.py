@@ -93,8 +93,8 @@ class PairTrace:
 
 
 def trace_pair(
-    source: Volume,
-    translated: Volume,
+    source: Any,
+    translated: Any,
     labels: Volume | None = None,
     names: dict[int, str] | None = None,
     *,
@@ -108,7 +108,8 @@ def trace_pair(
     """Trace any two scans that share space.
 
     Args:
-        source, translated: on any grids; the second is brought to the source's.
+        source, translated: on any grids; the second is brought to the source's. Volumes, paths, or whatever
+            :meth:`Volume.of` takes.
         labels, names: segmentation of the source, on any grid.
         translated_labels: segmentation of the translated scan, for Dice and HD95.
         landmarks: names and RAS points ``(N, 3)`` in the source.
@@ -118,6 +119,7 @@ def trace_pair(
     Raises:
         InputError: the scans do not overlap, are constant or label maps, or the segmentation lies elsewhere.
     """
+    source, translated = Volume.of(source), Volume.of(translated)
 
     def part(stage: str, fraction: float) -> None:
         if progress is not None:

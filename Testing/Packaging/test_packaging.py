@@ -159,4 +159,4 @@ def test_installed_files_hold_no_program() -> None:
     scripts, data = package_lists.library_files()
     resources = [str(path) for path in (REPOSITORY / "Resources").rglob("*") if path.is_file()]
     kinds = {Path(name).suffix for name in [*scripts, *data, *resources]}
-    assert kinds <= {".py", ".json", ".toml", ".html", ".css", ".png", ".ui", ".txt", ".safetensors"}
+    assert kinds <= {".py", ".json", ".toml", ".html", ".css", ".png", ".ui", ".txt", ".safetensors", ".typed"}
