@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from SITTranslateLib.app.terminal import progress_bar, say, without_library_noise
+from SITTranslateLib.app.terminal import progress_bar, say, say_json, set_talk, without_library_noise
+from SITTranslateLib.errors import InputError
 
 
 def check_result(
     folder: Annotated[Path, typer.Argument(help="The folder that `translate` wrote, or a sidecar (.json) of a batch.")],
+    as_json: Annotated[bool, typer.Option("--json", help="The findings as JSON, for programs.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing; the exit code is the verdict.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Progress as lines, also in a pipe.")] = False,
 ) -> None:
     """Check a result: computes it again from its parts; the last line is the verdict, exit code 1 on FAIL."""
     from SITTranslateLib.translate.saving import read_translation
     from SITTranslateLib.translate.verification import verify
 
+    set_talk(quiet or as_json, verbose)
+    if folder.is_file() and folder.suffix != ".json":
+        raise InputError(
+            f"'{folder.name}' is a scan, and 'check' is for results: the folder that 'translate' wrote. Whether a scan "
+            "suits a model is told by 'translate'; where an image came from is told by 'trace SCAN IMAGE'."
+        )
     with without_library_noise():
         translation = read_translation(folder)
     with progress_bar("Checking"):
@@ -30,6 +41,10 @@ def check_result(
         say(f"Folded voxels: {found.folded}")
         say(f"Inverse residual (p99): {found.inverse_residual_mm:.3g} mm")
         say(f"Largest motion: {found.largest_motion_mm:.3g} mm")
+    if as_json:
+        made = translation.provenance
+        say_json({**asdict(found), "verdict": found.verdict, "passed": found.passed, "model": made.package,
+                  "version": made.version, "field_origin": translation.field_origin.value})  # fmt: skip
     say(found.verdict)
     if not found.passed:
         raise typer.Exit(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from typing import Annotated, Any
 
@@ -10,30 +11,41 @@ import typer
 
 from SITTranslateLib.app.terminal import say
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.escaping import printable
-from SITTranslateLib.packages import Package, available, broken, locations
+from SITTranslateLib.packages import Package, available, broken, find, locations
+from SITTranslateLib.packages.store import shipped_folder
 
 
 def list_models(
     action: Annotated[
-        str | None, typer.Argument(metavar="[add]", help="'add' gets a package; without it they are listed.")
+        str | None,
+        typer.Argument(
+            metavar="[info|add|remove]", help="Nothing: list them. info, remove: one of them. add: another."
+        ),
     ] = None,
     place: Annotated[
-        str | None, typer.Argument(metavar="[PATH_OR_URL]", help="Folder of a package, or its https address.")
+        str | None, typer.Argument(metavar="[NAME]", help="Of a model; for add the folder or https address of one.")
     ] = None,
     signed: Annotated[bool, typer.Option("--signed", help="Add only what a key that you trust has signed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As a JSON list, for programs.")] = False,
 ) -> None:
-    """List the installed models: system, attributes with their ranges, licence, size, measured figures; or add one.
+    """List the installed models, a line each; show, add or remove one.
 
     Nothing is ever looked up on a network unless an address is given to `add`.
     """
     if action is not None:
-        if action != "add" or place is None:
+        if action not in ("info", "add", "remove") or place is None:
             raise InputError(
-                "Write 'sittranslate models' to list them, 'sittranslate models add PATH_OR_URL' to add one."
+                "Write 'sittranslate models' to list them, 'sittranslate models info NAME' about one, "
+                "'models add PATH_OR_URL' or 'models remove NAME'."
             )
-        _add(place, signed)
+        if action == "add":
+            _add(place, signed)
+        elif action == "remove":
+            _remove(place)
+        elif as_json:
+            sys.stdout.write(json.dumps(describe(find(place)), indent=2) + "\n")
+        else:
+            _print_one(find(place))
         return
     packages = available()
     for problem in broken():
@@ -84,40 +96,45 @@ def describe(package: Package) -> dict[str, Any]:
     }
 
 
-def _print_table(packages: list[Package]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def _remove(name: str) -> None:
+    """Take away a model of the user's own; the bundled ones stay.
 
-    table = Table(show_lines=True)
-    for heading in ("model", "system", "from, to", "attributes", "licence", "size", "figures (doing nothing)"):
-        table.add_column(heading, overflow="fold")
-    for package in packages:
-        card = package.card
-        attributes = [
-            f"{a.name}: {', '.join(a.choices)}" if a.choices else f"{a.name} {a.minimum:+g} to {a.maximum:+g} {a.unit}"
-            for a in card.attributes
-        ]
-        figures = [
-            f"{f.name} {f.value:g} {f.unit}" + (f" ({f.baseline:g})" if f.baseline is not None else "")
-            for f in card.figures[:4]
-        ]
-        table.add_row(
-            *(
-                # Text, not str: a card is no markup.
-                Text(printable(cell, keep="\n"))
-                for cell in (
-                    f"{card.name} {card.version}\n{card.title}",
-                    card.system.name,
-                    f"{', '.join(card.sources)} to {', '.join(card.targets)}",
-                    "\n".join(attributes) or "none",
-                    card.licence,
-                    f"{package.bytes / 1e6:.1f} MB",
-                    "\n".join(figures),
-                )
-            )
-        )
-    console = Console()
-    if not console.is_terminal:
-        console.width = 160
-    console.print(table)
+    Raises:
+        InputError: no such model, or a bundled one.
+    """
+    package = find(name)
+    own = [place.resolve() for place in locations() if place != shipped_folder()]
+    if package.folder.resolve().parent not in own:
+        raise InputError(f"The model '{package.name}' comes with the program and stays; only added ones are removed.")
+    shutil.rmtree(package.folder)
+    say(f"Removed: {package.card.title} ({package.name} {package.card.version})")
+
+
+def _print_table(packages: list[Package]) -> None:
+    """A line for each model."""
+    named = [f"{package.name} {package.card.version}" for package in packages]
+    width = max(map(len, named))
+    for name, package in zip(named, packages, strict=True):
+        say(f"{name:{width}}  {package.card.system.name:11}{package.bytes / 1e6:5.1f} MB  {package.card.title}")
+    say("More about one: sittranslate models info NAME")
+
+
+def _print_one(package: Package) -> None:
+    """Everything that a user must know of a model before using it."""
+    card = package.card
+    say(f"{card.title} ({card.name} {card.version})")
+    say(f"System: {card.system.name}; {', '.join(card.sources)} to {', '.join(card.targets)}")
+    for a in card.attributes:
+        values = ", ".join(a.choices) if a.choices else f"{a.minimum:+g} to {a.maximum:+g} {a.unit}"
+        say(f"  --set {a.name}=...  {values} (default {a.default:g}): {a.description}")
+    simulated = "simulated scans: " if card.training.get("simulated") else ""
+    say(f"Trained on: {simulated}{card.training.get('data', 'not said')}")
+    say(f"Intended use: {card.intended_use}")
+    for limit in card.limits:
+        say(f"Limit: {limit}")
+    for f in card.figures:
+        baseline = "" if f.baseline is None else f" (doing nothing {f.baseline:g})"
+        say(f"Measured: {f.name} {f.value:g} {f.unit}{baseline}")
+    say(f"Licence: {card.licence}")
+    say(f"Cite: {card.citation}")
+    say(f"{package.bytes / 1e6:.1f} MB, sha256 {package.sha256}: {package.folder}")

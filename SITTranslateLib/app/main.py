@@ -18,6 +18,7 @@ import typer
 
 from SITTranslateLib import __version__
 from SITTranslateLib.app.holding import release
+from SITTranslateLib.app.terminal import set_talk
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.escaping import printable
 
@@ -72,7 +73,7 @@ def build(called: str | None) -> typer.Typer:
         help="Traceable medical image translation: the translated scan, how the anatomy moved, how the intensity "
         "changed.",
         no_args_is_help=True,
-        add_completion=False,
+        add_completion=True,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
     )
@@ -85,7 +86,10 @@ def build(called: str | None) -> typer.Typer:
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command line; returns its exit code."""
-    called = next((a for a in arguments if not a.startswith("-")), None)
+    # A shell that asks for completions gives the words so far in the environment.
+    words = [*arguments, *os.environ.get("_TYPER_COMPLETE_ARGS", os.environ.get("COMP_WORDS", "")).split()[1:]]
+    called = next((a for a in words if not a.startswith("-")), None)
+    set_talk()
     try:
         code = build(called)(args=list(arguments), prog_name="sittranslate", standalone_mode=False)
         return int(code or 0)

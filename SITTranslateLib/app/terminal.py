@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 import time
@@ -20,12 +21,28 @@ from SITTranslateLib.escaping import printable
 _STARTED = time.perf_counter()
 
 
+#: What the options ``-q`` and ``-v`` ask for; set anew for every command.
+_quiet = _verbose = False
+
+
+def set_talk(quiet: bool = False, verbose: bool = False) -> None:
+    """How much a command says: ``quiet`` leaves errors alone, ``verbose`` gives progress as lines in pipes too."""
+    global _quiet, _verbose
+    _quiet, _verbose = quiet, verbose
+
+
 def say(text: str, *, err: bool = False) -> None:
     """Print lines: everything that a command says goes through here.
 
     File names, cards and label names come into it; what is not printable in them is shown as ``?``.
     """
-    typer.echo(printable(text, keep="\n\t"), err=err)
+    if not _quiet:
+        typer.echo(printable(text, keep="\n\t"), err=err)
+
+
+def say_json(found: object) -> None:
+    """Print plain types as JSON, also in quiet mode: it is what was asked for."""
+    typer.echo(json.dumps(found, indent=2))
 
 
 def training_rooms(command: str) -> ModuleType:
@@ -53,14 +70,30 @@ def training_rooms(command: str) -> ModuleType:
 
 @contextlib.contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[str, float], None]]:
-    """A bar on stderr fed by ``(stage, fraction)``; gone when done, silent where stderr is no terminal."""
+    """A bar on stderr fed by ``(stage, fraction)``; gone when done. Where stderr is no terminal: nothing, or with
+    ``-v`` a plain line for each stage."""
+    console = Console(stderr=True)
+    if _verbose and not _quiet and not console.is_terminal:
+        yield _plain_lines()
+        return
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True, disable=_quiet or not console.is_terminal) as bar:
         task = bar.add_task(title, total=1.0)
         yield lambda stage, fraction: bar.update(task, description=printable(stage.capitalize()), completed=fraction)
+
+
+def _plain_lines() -> Callable[[str, float], None]:
+    last = ""
+
+    def line(stage: str, fraction: float) -> None:
+        nonlocal last
+        if stage != last:
+            last = stage
+            typer.echo(printable(f"{fraction:4.0%} {stage}"), err=True)
+
+    return line
 
 
 @contextlib.contextmanager

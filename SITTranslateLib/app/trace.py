@@ -9,7 +9,7 @@ import typer
 
 from SITTranslateLib.app.holding import hold
 from SITTranslateLib.app.label_maps import read_label_map
-from SITTranslateLib.app.terminal import progress_bar, say, without_library_noise
+from SITTranslateLib.app.terminal import progress_bar, say, say_json, set_talk, without_library_noise
 
 if TYPE_CHECKING:
     from SITTranslateLib.scene.headless.pictures import Outlines
@@ -47,6 +47,9 @@ def trace(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for fields, tables and report.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Table and verdict as JSON, for programs.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Progress as lines, also in a pipe.")] = False,
 ) -> None:
     """Trace any pair of images: estimated motion with its floor, what the source does not explain, a verdict."""
     from SITTranslateLib.errors import InputError
@@ -54,6 +57,7 @@ def trace(
     from SITTranslateLib.traceability.label_names import read_label_names
     from SITTranslateLib.translate.saving import claim
 
+    set_talk(quiet or as_json, verbose)
     if out is not None:
         hold(claim(out, overwrite))
     pair_of_contrasts = None
@@ -84,6 +88,8 @@ def trace(
             progress=report,
         )
         folder = None if out is None else _write(found, labels, out, overwrite)
+    if as_json:
+        say_json(found.to_dict() | {"folder": None if folder is None else str(folder)})
     whole = found.table.whole
     by = "estimated" if given is None else "given by " + ", ".join(path.name for path in transform or [])
     say(f"Field: {by}, {found.kind}")

@@ -1,21 +1,56 @@
-"""``sittranslate translate``: one scan, one model, one folder."""
+"""``sittranslate translate``: scans, one model, a folder for each result."""
 
 from __future__ import annotations
 
+import glob
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from SITTranslateLib.app.holding import hold
 from SITTranslateLib.app.label_maps import read_label_map
-from SITTranslateLib.app.terminal import Stopwatch, progress_bar, say, without_library_noise
+from SITTranslateLib.app.terminal import Stopwatch, progress_bar, say, say_json, set_talk, without_library_noise
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.escaping import printable
+
+if TYPE_CHECKING:
+    from SITTranslateLib.options import TranslationOptions
+    from SITTranslateLib.packages import Package
+    from SITTranslateLib.traceability.table import SegmentTable
+    from SITTranslateLib.translate.model import LoadedModel
+    from SITTranslateLib.translation import Translation
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What is asked of every scan of a call."""
+
+    package: Package
+    request: dict[str, float]
+    options: TranslationOptions
+    frame: int | None
+    strength: float | None
+    segmentation: str | None
+    names: Path | None
+    dicom: bool
+    fields: bool
+    overwrite: bool
+    timing: bool
 
 
 def translate_scan(
-    scan: Annotated[str, typer.Argument(help="NIfTI, NRRD or MHA file, DICOM folder, or one DICOM file of a series.")],
+    scan: Annotated[
+        list[str],
+        typer.Argument(metavar="SCAN...", help="NIfTI, NRRD or MHA file, DICOM folder, or one DICOM file of a series."),
+    ],
     model: Annotated[str, typer.Option("--model", "-m", help="Name of an installed model, or the folder of one.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the result; made in one go at the end.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="Folder for the result, of several scans for a folder each; or x.nii.gz."),
+    ],
     settings: Annotated[
         list[str] | None, typer.Option("--set", "-s", help="Attribute to ask for, as age=+10; may be repeated.")
     ] = None,
@@ -24,94 +59,203 @@ def translate_scan(
         str, typer.Option(help="Of the network: float32, or bfloat16 (faster, a little off).")
     ] = "float32",
     seed: Annotated[int, typer.Option(help="Of systems that draw random numbers.")] = 0,
-    ensemble: Annotated[
-        int,
-        typer.Option(help="Answers that a map of uncertainty is made of: other seeds, or the scan mirrored and moved."),
-    ] = 1,
-    strength: Annotated[
-        float | None, typer.Option(help="Also write the scan with this share of the change (0.5: half of it).")
-    ] = None,
+    ensemble: Annotated[int, typer.Option(help="How many answers a map of uncertainty is made of.")] = 1,
+    strength: Annotated[float | None, typer.Option(help="Also write the scan with this share of the change.")] = None,
     segmentation: Annotated[
         str | None, typer.Option(help="Label map of the scan: the volumes before and after, in segments.csv.")
     ] = None,
-    names: Annotated[
-        Path | None, typer.Option(help="Names of its labels: a table with the columns label and name (CSV or TSV).")
-    ] = None,
+    names: Annotated[Path | None, typer.Option(help="Names of its labels: CSV or TSV with label and name.")] = None,
     dicom: Annotated[
         bool, typer.Option("--dicom", help="Of a DICOM scan: also a derived series, its motion, segments, volumes.")
     ] = False,
+    fields: Annotated[
+        bool, typer.Option("--fields/--no-fields", help="Write the fields (motion, sampling, velocity).")
+    ] = True,
     frame: Annotated[int | None, typer.Option(help="Which image of a 4D file, from 0.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Translate a scan that does not suit the model.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")] = False,
     timing: Annotated[bool, typer.Option("--timing", help="Say seconds and peak memory at the end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="What was made as JSON, for programs.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Progress as lines, also in a pipe.")] = False,
 ) -> None:
-    """Translate a scan: writes the translated scan, the motion, the intensity change and where they come from."""
-    watch = Stopwatch()
-    from SITTranslateLib.errors import InputError
-    from SITTranslateLib.files import read_volume
+    """Translate scans: writes the translated scan, the motion, the intensity change and where they come from."""
+    set_talk(quiet or as_json, verbose)
     from SITTranslateLib.options import TranslationOptions
     from SITTranslateLib.packages import find
-    from SITTranslateLib.traceability.label_names import read_label_names
     from SITTranslateLib.translate.request import checked_request, parse_settings
-    from SITTranslateLib.translate.saving import claim, extra_files, save_translation
 
     # Everything that can be refused is refused before the scan is read and the network imported.
     if strength is not None and not -2 <= strength <= 2:
         raise InputError(f"--strength {strength:g} is out of range: it goes from -2 to 2.")
     options = TranslationOptions(device, seed, precision, ensemble, force)
-    hold(claim(out, overwrite))
+    places = _places(_expanded(scan), out, overwrite, bool(strength is not None or segmentation or dicom))
     package = find(model)
     request = checked_request(package.card, parse_settings(settings or []))
+    wishes = Wishes(
+        package, dict(request), options, frame, strength, segmentation, names, dicom, fields, overwrite, timing
+    )
+    if len(places) == 1:
+        ((only, place),) = places.items()
+        made = _translate(only, place, package, wishes)
+        if as_json:
+            say_json(made)
+        return
+    from SITTranslateLib.translate.model import load_model
+
+    loaded, found, failed = load_model(package, device), [], 0
+    for one, place in places.items():
+        try:
+            found.append(_translate(one, place, loaded, wishes))
+        except InputError as error:
+            failed += 1
+            found.append({"scan": one, "error": str(error)})
+            typer.echo(printable(f"{Path(one).name}: {error}"), err=True)
+    say(f"{len(places) - failed} of {len(places)} scans translated: {out}")
+    if as_json:
+        say_json(found)
+    if failed:
+        raise typer.Exit(2)
+
+
+def _expanded(scans: list[str]) -> list[str]:
+    """Patterns that the shell left as they are (Windows, quotes) as the files that they mean."""
+    found: list[str] = []
+    for scan in scans:
+        pattern = any(sign in scan for sign in "*?[") and not Path(scan).exists()
+        matches = sorted(glob.glob(scan)) if pattern else [scan]  # noqa: PTH207 (patterns may be absolute)
+        if not matches:
+            raise InputError(f"No file matches '{scan[:200]}'.")
+        found += matches
+    return list(dict.fromkeys(found))
+
+
+def _places(scans: list[str], out: Path, overwrite: bool, more: bool) -> dict[str, Path]:
+    """Where the result of each scan goes, each of them free.
+
+    Raises:
+        InputError: one that is in use, or a file for what needs a folder.
+    """
+    from SITTranslateLib.files.writing import SCAN_ENDINGS
+    from SITTranslateLib.translate.saving import claim
+
+    if out.name.lower().endswith(SCAN_ENDINGS) and not out.is_dir():
+        if len(scans) > 1 or more:
+            raise InputError(f"'{out.name}' is one file; for several scans, parts or DICOM give a folder with --out.")
+        if out.exists() and not overwrite:
+            raise InputError(f"'{out.name}' exists; give another name, or replace it with --overwrite.")
+        if not out.absolute().parent.is_dir():
+            raise InputError(f"The folder '{out.absolute().parent.name}' for '{out.name}' does not exist; make it.")
+        return {scans[0]: out}
+    places: dict[str, Path] = {}
+    for scan in scans:
+        name = Path(scan).name.split(".")[0] or "scan"
+        same = sum(place.name == name or place.name.startswith(f"{name}_") for place in places.values())
+        places[scan] = out if len(scans) == 1 else out / (f"{name}_{same + 1}" if same else name)
+    for place in places.values():
+        hold(claim(place, overwrite))
+    return places
+
+
+def _translate(scan: str, place: Path, model: Package | LoadedModel, wishes: Wishes) -> dict[str, Any]:
+    """Translate one scan, write and describe it."""
+    watch = Stopwatch()
+    from SITTranslateLib.files import read_volume
+    from SITTranslateLib.traceability.label_names import read_label_names
+
     with without_library_noise():
-        volume = read_volume(scan, frame=frame)
-        labels = read_label_map(segmentation)
-        label_names = {} if names is None else read_label_names(names)
+        volume = read_volume(scan, frame=wishes.frame)
+        labels = read_label_map(wishes.segmentation)
+        label_names = {} if wishes.names is None else read_label_names(wishes.names)
         source = None
-        if dicom:
+        if wishes.dicom:
             from SITTranslateLib.dicom import SourceSeries
 
             source = SourceSeries.of(scan, volume.grid)
 
     from SITTranslateLib.traceability.segments import segment_table
     from SITTranslateLib.translate.pipeline import translate
+    from SITTranslateLib.translate.saving import save_translation
+    from SITTranslateLib.translate.verification import verify
 
+    table: SegmentTable | None = None
     with progress_bar("Translating") as report:
         result = translate(
-            volume,
-            package,
-            options=options,
-            progress=report,
-            attributes=dict(request),
-        )
+            volume, model, options=wishes.options, progress=report, attributes=dict(wishes.request)
+        )  # fmt: skip
+        report("checking", 0.95)
+        verdict = verify(result).verdict
+        if labels is not None:
+            table = segment_table(result, labels, label_names)
         report("writing", 0.97)
         computed = watch.report()
 
-        def also(place: Path) -> None:
-            table = None if labels is None else segment_table(result, labels, label_names)
+        def also(folder: Path) -> None:
             if table is not None:
-                table.to_csv(place / "segments.csv")
+                table.to_csv(folder / "segments.csv")
             if source is not None:
                 from SITTranslateLib.dicom import write_dicom
 
                 rows = [] if table is None else list(table.rows)
-                write_dicom(result, source, place / "dicom", labels, label_names, rows)
+                write_dicom(result, source, folder / "dicom", labels, label_names, rows)
 
-        folder = save_translation(result, out, overwrite=overwrite, strength=strength, also=also)
-    say(f"{package.card.title} ({package.name} {package.card.version}): {package.card.said(request)}")
+        if place.suffix in (".gz", ".nii", ".nrrd", ".mha") and not place.is_dir():
+            files = _write_file(result, place)
+        else:
+            kept = result if wishes.fields else replace(result, velocity=None, motion=None, sampling=None)
+            folder = save_translation(
+                kept, place, overwrite=wishes.overwrite, strength=wishes.strength, also=also
+            )  # fmt: skip
+            files = [*sorted(folder.iterdir()), *sorted((folder / "dicom").glob("*"))]
+    _describe(result, wishes, files, table, verdict)
+    if wishes.timing:
+        say(f"{computed} (computing)", err=True)
+        say(f"{watch.report()} (with writing)", err=True)
+    return {
+        "scan": scan,
+        "out": str(place),
+        "files": [str(file) for file in files],
+        "field_origin": result.field_origin.value,
+        "recomposition_error": result.recomposition_error,
+        "verdict": verdict,
+        "provenance": result.provenance.to_dict(),
+        "segments": [] if table is None else [row.to_dict() for row in table.rows],
+    }
+
+
+def _describe(result: Translation, wishes: Wishes, files: list[Path], table: SegmentTable | None, verdict: str) -> None:
+    """What was made, what changed, and the verdict in the last line."""
+    from SITTranslateLib.translate.saving import extra_files
+
+    card = wishes.package.card
+    say(f"{card.title} ({card.name} {card.version}): {card.said(wishes.request)}")
     for sentence in result.provenance.forced:
         say(f"Forced although: {sentence}", err=True)
     for sentence in result.provenance.warnings:
         say(f"Warning: {sentence}", err=True)
     say(f"Field: {result.field_origin.value}; recomposition error {result.recomposition_error:.3g} native units")
     named = {file: f": {name}" for name, file in extra_files(result.extras).items()}
-    for file in sorted(folder.iterdir()):
+    for file in files:
         say(f"  {file}{named.get(file.name, '')}")
-    for file in sorted((folder / "dicom").glob("*")):
-        say(f"  {file}")
-    if ensemble > 1:
+    if wishes.options.ensemble > 1:
         from SITTranslateLib.translate.uncertainty import summary
 
         say(summary({name: volume.array for name, volume in result.extras.items()}))
-    if timing:
-        say(f"{computed} (computing)", err=True)
-        say(f"{watch.report()} (with writing)", err=True)
+    for row in [] if table is None else table.rows:
+        if row.change_percent is not None and row.volume_before_mm3:
+            before, after = row.volume_before_mm3 / 1000, (row.volume_after_mm3 or 0.0) / 1000
+            say(f"  {row.name[:32]:32} {before:8.2f} to {after:8.2f} mL ({row.change_percent:+.1f} %)")
+    say(verdict)
+
+
+def _write_file(result: Translation, file: Path) -> list[Path]:
+    """The translated scan as the file that was asked for, and beside it where it came from (``.json``)."""
+    from SITTranslateLib.files import write_volume
+    from SITTranslateLib.translate.saving import sidecar
+
+    write_volume(result.translated, file)
+    about = sidecar(result)
+    about["SITTranslate"] = {"provenance": about["SITTranslate"]["provenance"]}
+    beside = file.with_name(file.name.removesuffix(".gz").rsplit(".", 1)[0] + ".json")
+    beside.write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return [file, beside]
