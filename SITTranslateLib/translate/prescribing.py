@@ -20,7 +20,8 @@ from SITTranslateLib.systems.prescribed.motion import PrescribedMotion, Surround
 from SITTranslateLib.systems.prescribed.presets import preset_changes
 from SITTranslateLib.systems.prescribed.regions import shares_of_labels
 from SITTranslateLib.translate.head import locate_head
-from SITTranslateLib.translate.pipeline import hash_of, on_grid, software_versions
+from SITTranslateLib.translate.pipeline import hash_of, software_versions
+from SITTranslateLib.translate.restoration import on_grid
 from SITTranslateLib.translation import FieldOrigin, Provenance, Translation
 from SITTranslateLib.volume import VectorField, Volume
 

@@ -7,7 +7,8 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from SITTranslateLib.volume import VectorField, Volume
+from SITTranslateLib import fields
+from SITTranslateLib.volume import Grid, VectorField, Volume
 
 #: Width of the zone around the network's grid over which fields and changes fade to nothing.
 FADE_MM = 24.0
@@ -43,6 +44,16 @@ def with_rim(image: Volume) -> Volume:
     affine = image.affine.copy()
     affine[:3, 3] = image.grid.to_world(np.array([-1.0, -1.0, -1.0]))
     return Volume(np.pad(image.array, 1), affine, image.name)
+
+
+def on_grid(image: Volume, grid: Grid, outside: float) -> Volume:
+    """An image read at another grid's voxels, a constant where it has none."""
+    shifted = image.with_array(image.array - np.float32(outside))
+    rim = np.zeros_like(shifted.array)
+    inner = tuple(slice(1, -1) if n > 2 else slice(None) for n in rim.shape)
+    rim[inner] = shifted.array[inner]
+    moved = fields.resample_volume(image.with_array(rim), grid)
+    return moved.with_array(np.add(moved.array, np.float32(outside), out=moved.array))
 
 
 def as_array(tensor: object) -> NDArray[np.float32]:
