@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from benchmarks.calibration import subjects_in
 from benchmarks.known_pairs import KnownPair, known_pair
 from SITTranslateLib import fields
+from SITTranslateLib.evaluation.metrics import area_under_curve
 from SITTranslateLib.traceability.estimate import estimated_translation, translation_of_pair
 from SITTranslateLib.traceability.explanation import explain
 from SITTranslateLib.traceability.segments import UNEXPLAINED_ABOVE
@@ -73,16 +74,7 @@ def detect(pair: KnownPair, planted: Planted, estimated: bool) -> tuple[float, l
         bool((unexplained[planted.blobs == n + 1] > UNEXPLAINED_ABOVE).any()) for n in range(len(planted.diameters))
     ]
     false = float((unexplained[pair.brain & (planted.blobs == 0)] > UNEXPLAINED_ABOVE).mean())
-    return area_under_curve(unexplained[pair.brain], inside), found, false
-
-
-def area_under_curve(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
-    """Chance that a positive scores higher than a negative (Mann-Whitney)."""
-    order = np.argsort(scores, kind="stable")
-    ranks = np.empty(len(scores))
-    ranks[order] = np.arange(1, len(scores) + 1)
-    count = int(positive.sum())
-    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * (len(scores) - count)))
+    return area_under_curve(unexplained[pair.brain][inside], unexplained[pair.brain][~inside]), found, false
 
 
 def _declared(bare: Translation, pair: KnownPair) -> Translation:

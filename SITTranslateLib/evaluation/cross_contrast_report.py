@@ -1,10 +1,8 @@
-"""Running the tables between two contrasts: methods from networks and baselines, files for documents and cards."""
+"""Methods of the tables between contrasts: networks, baselines, and what bounds them."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,26 +10,17 @@ import torch
 from numpy.typing import NDArray
 
 from SITTranslateLib.evaluation.baselines import fit_transfer_curve, mean_image
-from SITTranslateLib.evaluation.cross_contrast_table import (
-    Case,
-    Method,
-    Prediction,
-    Row,
-    Segmenter,
-    as_markdown,
-    run_table,
-    summarise,
-)
+from SITTranslateLib.evaluation.cross_contrast_table import COLUMNS, Case, Method, Segmenter, figures_of
 from SITTranslateLib.evaluation.metrics import matched_linearly
+from SITTranslateLib.evaluation.table import IDENTITY, Prediction, Table, Unit, measure
 from SITTranslateLib.systems.layers.volumes import through_volume
-from SITTranslateLib.translate.normalisation import HOUNSFIELD, to_native
 from SITTranslateLib.translate.preparation import with_fluid
 
 Array = NDArray[np.float32]
 
 
 def by_network(network: Any, fluid: float = 0.0) -> Method:
-    """A network as a method; CT comes out in HU. ``fluid``: as in a card's normalisation."""
+    """A network as a method. ``fluid``: as in a card's normalisation."""
 
     def method(case: Case) -> Prediction:
         filled = with_fluid(case.source, fluid, case.spacing[0]) if fluid and case.stripped else case.source
@@ -39,10 +28,8 @@ def by_network(network: Any, fluid: float = 0.0) -> Method:
             output = network.translate(torch.from_numpy(np.ascontiguousarray(filled))[None, None], {}, np.eye(4))
         image = output.translated[0, 0].numpy()
         labels = output.labels.get("segmentation")
-        return Prediction(
-            to_native(image, HOUNSFIELD) if case.target == "CT" else image,
-            None if labels is None else labels[0, 0].numpy().astype(np.uint8),
-        )
+        segmentation = None if labels is None else labels[0, 0].numpy().astype(np.uint8)
+        return Prediction(image, Unit.NETWORK, segmentation)
 
     return method
 
@@ -69,74 +56,57 @@ def segmenting(network: Any) -> Segmenter:
     return segment
 
 
-def baselines(training: Sequence[Case]) -> dict[str, Method]:
-    """Do nothing, best global transfer curve, mean image: the last two from training cases of the same kind."""
-    curves = {
-        stripped: fit_transfer_curve((c.source[c.head], c.truth[c.head]) for c in training if c.stripped == stripped)
-        for stripped in {c.stripped for c in training}
-    }
-    means = {
-        stripped: mean_image(c.truth for c in training if c.stripped == stripped)
-        for stripped in {c.stripped for c in training}
-    }
+def unit_of(target: str) -> Unit:
+    """The unit of a case's truth: HU of CT, network units of MR."""
+    return Unit.HU if target == "CT" else Unit.NETWORK
 
-    def nothing(case: Case) -> Prediction:
-        return Prediction(to_native(case.source, HOUNSFIELD) if case.target == "CT" else case.source)
+
+def identity(case: Any) -> Prediction:
+    """The source as it is."""
+    return Prediction(case.source, Unit.NETWORK)
+
+
+def baselines(training: Sequence[Case]) -> dict[str, Method]:
+    """Identity, best global transfer curve, mean image: the last two from training cases of the same kind."""
+    kinds = {case.stripped for case in training}
+    fitted = {kind: [case for case in training if case.stripped == kind] for kind in kinds}
+    curves = {k: fit_transfer_curve((c.source[c.head], c.truth[c.head]) for c in some) for k, some in fitted.items()}
+    means = {kind: mean_image(case.truth for case in some) for kind, some in fitted.items()}
 
     def mean(case: Case) -> Prediction:
         image = means[case.stripped]
-        return Prediction(image if image.shape == case.source.shape else np.zeros_like(case.source))
+        return Prediction(
+            image if image.shape == case.source.shape else np.zeros_like(case.source), unit_of(case.target)
+        )
 
     return {
-        "do nothing": nothing,
-        "best global transfer curve": lambda case: Prediction(curves[case.stripped](case.source)),
+        IDENTITY: identity,
+        "best global transfer curve": lambda c: Prediction(curves[c.stripped](c.source), unit_of(c.target)),
         "mean image": mean,
     }
 
 
 def acquired(case: Case) -> Prediction:
     """The target's own scan: what noise, bias and blur alone cost."""
-    return Prediction(case.truth if case.acquired is None else case.acquired)
+    return Prediction(case.truth if case.acquired is None else case.acquired, unit_of(case.target))
 
 
 def matched(method: Method) -> Method:
     """A method whose image gets the gain and offset that suit the truth best; for real MR."""
-    return lambda case: Prediction(matched_linearly(method(case).image, case.truth, case.brain))
+
+    def fitted(case: Case) -> Prediction:
+        image = matched_linearly(method(case).measured(case.target), case.truth, case.brain)
+        return Prediction(image, unit_of(case.target))
+
+    return fitted
 
 
 def own_curve(case: Case) -> Prediction:
     """The transfer curve of this very pair: no curve can be better."""
     curve = fit_transfer_curve([(case.source[case.brain], case.truth[case.brain])])
-    return Prediction(np.where(case.head, curve(case.source), np.float32(0.0)))
+    return Prediction(np.where(case.head, curve(case.source), np.float32(0.0)), unit_of(case.target))
 
 
-def run(
-    cases: Iterable[Case], methods: Mapping[str, Method], folder: Path, name: str, segmenter: Segmenter | None = None
-) -> dict[str, dict[str, dict[str, float]]]:
-    """The table of some methods; writes ``NAME.md`` and ``NAME.json`` and returns the means."""
-    rows: list[Row] = run_table(cases, methods, segmenter)
-    summary = summarise(rows)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.md").write_text(as_markdown(summary), encoding="utf-8")
-    records = {"summary": summary, "rows": [vars(row) for row in rows]}
-    (folder / f"{name}.json").write_text(json.dumps(records, indent=1), encoding="utf-8")
-    return summary
-
-
-def card_figures(
-    summary: Mapping[str, Mapping[str, Mapping[str, float]]], method: str, columns: Mapping[str, tuple[str, str]]
-) -> list[dict[str, Any]]:
-    """Figures of one method for a model card, beside doing nothing; ``columns``: name and unit of each."""
-    return [
-        {
-            "name": f"{title}, {group}",
-            "value": round(figures[method][column], 3),
-            "unit": unit,
-            "baseline": round(figures["do nothing"][column], 3) if column in figures["do nothing"] else None,
-            "note": "held-out simulated scans" if "real" not in group else "one person",
-        }
-        for group, figures in summary.items()
-        if method in figures
-        for column, (title, unit) in columns.items()
-        if column in figures[method]
-    ]
+def table_of(cases: Iterable[Case], methods: Mapping[str, Method], segmenter: Segmenter | None = None) -> Table:
+    """The table of some methods; ``segmenter`` labels images of the target contrast."""
+    return Table(COLUMNS, measure(cases, methods, lambda case, given: figures_of(case, given, segmenter)))

@@ -1,10 +1,19 @@
-"""Rulers for a translated image against the true one, inside a mask, with a range that no prediction can change."""
+"""Metrics of a translated image against the true one, inside a mask, with a range that no prediction can change.
+
+SSIM is our own: MONAI's has no mask, and its window of 11 x 11 x 11 is not separated (ten times the CPU-seconds for
+the same value to six digits). Kernel distances are in ``patch_kid``: MONAI's MMD has no polynomial kernel.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import torch
+from monai.metrics.surface_distance import compute_average_surface_distance
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.stats import mannwhitneyu
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -79,11 +88,17 @@ def surface_distance(one: Mask, other: Mask, spacing: tuple[float, float, float]
     if not one.any() or not other.any():
         return float("nan")
     box = _box(one | other, margin=2)
-    one, other = one[box], other[box]
-    edges = [m & ~ndimage.binary_erosion(m) for m in (one, other)]
-    away = [ndimage.distance_transform_edt(~edge, sampling=spacing) for edge in edges]
-    total = away[1][edges[0]].sum() + away[0][edges[1]].sum()
-    return float(total / (np.count_nonzero(edges[0]) + np.count_nonzero(edges[1])))
+    # MONAI takes channels, background first.
+    first, second = (torch.from_numpy(np.stack((~m[box], m[box]))[None].astype(np.float32)) for m in (one, other))
+    distance = compute_average_surface_distance(
+        first, second, include_background=False, symmetric=True, spacing=spacing
+    )
+    return float(distance[0, 0])
+
+
+def area_under_curve(positive: Sequence[float] | Array, negative: Sequence[float] | Array) -> float:
+    """Area under the ROC curve: how often a positive scores above a negative one; ties count half (Mann-Whitney)."""
+    return float(mannwhitneyu(positive, negative).statistic / (len(positive) * len(negative)))
 
 
 def matched_linearly(image: Array, truth: Array, mask: Mask) -> Array:
@@ -96,9 +111,9 @@ def matched_linearly(image: Array, truth: Array, mask: Mask) -> Array:
 
 
 def _box(mask: Mask, margin: int) -> tuple[slice, slice, slice]:
-    found = []
+    slices_of_box = []
     for axis in range(3):
         where = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
         low, high = (int(where[0]), int(where[-1])) if where.size else (0, mask.shape[axis] - 1)
-        found.append(slice(max(0, low - margin), high + margin + 1))
-    return found[0], found[1], found[2]
+        slices_of_box.append(slice(max(0, low - margin), high + margin + 1))
+    return slices_of_box[0], slices_of_box[1], slices_of_box[2]

@@ -63,14 +63,14 @@ def by_person(folder: Path) -> dict[str, dict[str, Path]]:
     return found
 
 
-def case_of(name: str, source_file: Path, target_file: Path, target: str, wanted: NetworkGrid = GRID) -> Case:
+def case_of(name: str, source_file: Path, target_file: Path, target: str, requested: NetworkGrid = GRID) -> Case:
     """A real pair on the networks' grid, both in network units; the mask is where both scans show brain or head."""
     source, truth = read_volume(source_file), read_volume(target_file)
     anatomy = locate_head(source)
-    grid = network_grid(wanted, anatomy.centre)
+    grid = network_grid(requested, anatomy.centre)
     arrays = []
     for volume in (source, truth):
-        smooth = antialiased(around(volume, grid, wanted.spacing_mm), wanted.spacing_mm)
+        smooth = antialiased(around(volume, grid, requested.spacing_mm), requested.spacing_mm)
         array = resample_itk(smooth, grid, background_of(volume.array)).array
         if volume is source or target != "CT":
             scale = intensity_range(array, NORMALISATION) if volume is source else percentile_range(array)
@@ -88,5 +88,5 @@ def case_of(name: str, source_file: Path, target_file: Path, target: str, wanted
         head=shown,
         classes=None,
         stripped=not anatomy.skull,
-        spacing=(wanted.spacing_mm,) * 3,
+        spacing=(requested.spacing_mm,) * 3,
     )

@@ -11,10 +11,14 @@ from typing import Any
 
 import torch
 from lightning.fabric import Fabric
+from monai.losses.adversarial_loss import PatchAdversarialLoss
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from SITTranslateLib.systems.layers.blocks import normalisation
+
+#: MONAI puts a leaky ReLU on the scores unless it is told not to.
+_LEAST_SQUARES = PatchAdversarialLoss(criterion="least_squares", no_activation_leastsq=True)
 
 
 class PatchScales(nn.Module):
@@ -61,12 +65,12 @@ def _patches(axes: int, inputs: int, width: int, groups: int, spectral: bool) ->
 
 def discriminator_loss(real: list[Tensor], fake: list[Tensor]) -> Tensor:
     """``(D(real) - 1)^2 + D(fake)^2``, mean over scales."""
-    return torch.stack([(r - 1).square().mean() + f.square().mean() for r, f in zip(real, fake, strict=True)]).mean()
+    return _LEAST_SQUARES(real, True, True) + _LEAST_SQUARES(fake, False, True)
 
 
 def generator_loss(fake: list[Tensor]) -> Tensor:
     """``(D(fake) - 1)^2``, mean over scales."""
-    return torch.stack([(f - 1).square().mean() for f in fake]).mean()
+    return _LEAST_SQUARES(fake, True, False)
 
 
 class Discriminators:

@@ -153,14 +153,6 @@ def test_blobs_are_planted_as_said_and_found_where_the_field_is_known(pair: Know
     assert false < 0.03
 
 
-def test_the_area_under_the_curve_is_the_chance_to_rank_higher() -> None:
-    scores, positive = np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True])
-    # Of the four pairs of a positive and a negative, three are in order.
-    assert hallucinations.area_under_curve(scores, positive) == 0.75
-    assert hallucinations.area_under_curve(-scores, positive) == 0.25
-    assert hallucinations.area_under_curve(positive.astype(float), positive) == 1.0
-
-
 @pytest.fixture(scope="module")
 def subject() -> Subject:
     return prepare_subject(procedural_head(3, spacing=3.0))

@@ -82,14 +82,14 @@ def between(finished_run: Callable[[str], Path], tmp_path: Path, monkeypatch: py
     return tmp_path
 
 
-def test_a_table_between_contrasts_has_the_do_nothing_row_and_figures_for_the_card(
+def test_a_table_between_contrasts_has_the_identity_row_and_figures_for_the_card(
     between: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = between / "tables"
     command = ["evaluate", "sa-unit", "--labels", str(between), "--out", str(out), "--run", f"tiny={between / 'run'}"]
     assert run([*command, "--between", "T2w>T1w"]) == 0
     told = capsys.readouterr().out
-    for row in ("do nothing", "best global transfer curve", "mean image", "the target's own scan", "tiny"):
+    for row in ("identity", "best global transfer curve", "mean image", "the target's own scan", "tiny"):
         assert re.search(rf"^\| {re.escape(row)} \|", told, flags=re.MULTILINE), row
     figures = json.loads((out / "figures-tiny-t2w-t1w.json").read_text())
     assert figures and all({"name", "value"} <= set(figure) for figure in figures)

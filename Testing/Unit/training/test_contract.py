@@ -20,6 +20,8 @@ from SITTranslateLib.training.engine.losses import Outcome
 from SITTranslateLib.training.engine.trainer import MOST_LOST, step_of
 
 RUNS = tiny_runs()
+#: Their recipes train by a loop of their own, whose resuming their own tests hold.
+OWN_LOOP = {"multi_contrast"}
 FinishedRun = Callable[[str], Path]
 
 
@@ -34,7 +36,7 @@ def run(name: str) -> TinyRun:
 
 
 def test_every_system_has_a_tiny_run() -> None:
-    assert {run.config.system for run in RUNS.values()} == set(recipes.RECIPES)
+    assert {run.config.system for run in RUNS.values()} == set(recipes.RECIPES) - OWN_LOOP
 
 
 def test_a_stopped_run_goes_on_to_the_same_weights(

@@ -101,8 +101,8 @@ class ALDMConfig:
         return self.schedule.seed
 
     @property
-    def paints(self) -> bool:
-        """Whether the network begins with the scan in the target's brightness."""
+    def maps_tissues(self) -> bool:
+        """Whether the network begins with the source mapped to the target's intensities."""
         return bool(self.network.get("paint", False))
 
     @property

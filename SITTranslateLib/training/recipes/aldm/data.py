@@ -29,7 +29,8 @@ class Batch:
         weight: of each voxel ``(1, 1, K, J, I)`` (of each block for the codec).
         corner: of the block that is decoded and compared.
         head: what the targets are of (number, stripped, mirrored): the same targets come again and again.
-        shares: of the tissues found in the source ``(1, classes, K, J, I)``, 255 for all; empty where nobody asks.
+        shares: of the tissues in the source ``(1, classes, K, J, I)``, 255 for all; empty without a
+            tissue mapping.
     """
 
     source: Tensor
@@ -54,7 +55,7 @@ def batch_of(heads: Sequence[Head], config: ALDMConfig, step: int, tissues: Tiss
     """The batch of a step of the run, which depends on the config, its seed and the step alone.
 
     Args:
-        tissues: found in the heads' scans, for a network that paints.
+        tissues: tissue_shares in the heads' scans, for a network that paints.
     """
     rng = np.random.default_rng([config.seed, step])
     name, _ = config.at(step)
@@ -66,7 +67,7 @@ def batch_of(heads: Sequence[Head], config: ALDMConfig, step: int, tissues: Tiss
     return _head(heads, config, stage.targets, stage.block, rng, tissues)
 
 
-def _whole(head: Head, contrast: str, *, clean: bool, strip: bool, flip: bool) -> NDArray[np.float32]:
+def _whole_image(head: Head, contrast: str, *, clean: bool, strip: bool, flip: bool) -> NDArray[np.float32]:
     values = head.slab(contrast, 0, head.classes.shape[0], clean=clean, strip=strip)
     return np.ascontiguousarray(values[..., ::-1] if flip else values)
 
@@ -93,7 +94,7 @@ def _block(
     head = heads[int(rng.integers(len(heads)))]
     contrast = str(rng.choice(list(config.network["contrasts"])))
     clean, strip, flip = rng.random() < 0.6, bool(rng.random() < config.schedule.strip), bool(rng.random() < 0.5)
-    image = _whole(head, contrast, clean=clean, strip=strip, flip=flip)
+    image = _whole_image(head, contrast, clean=clean, strip=strip, flip=flip)
     if not clean:
         image = other_scanner(image, contrast, rng)
     k, j, i = (slice(c, c + side) for c in _corner(image.shape, side, rng))
@@ -115,12 +116,12 @@ def _head(
     source = int(rng.integers(len(names)))
     others = [n for n in range(len(names)) if n != source]
     chosen = sorted(int(n) for n in rng.choice(others, size=min(count, len(others)), replace=False))
-    image = other_scanner(_whole(head, names[source], clean=False, strip=strip, flip=flip), names[source], rng)
-    targets = np.stack([_whole(head, names[n], clean=True, strip=strip, flip=flip) for n in chosen])
+    image = other_scanner(_whole_image(head, names[source], clean=False, strip=strip, flip=flip), names[source], rng)
+    targets = np.stack([_whole_image(head, names[n], clean=True, strip=strip, flip=flip) for n in chosen])
     shares = np.empty(0, np.uint8)
-    if config.paints and tissues is not None:
-        found = tissues(number, names[source], strip)
-        shares = np.array(found[..., ::-1] if flip else found)[None]
+    if config.maps_tissues and tissues is not None:
+        tissue_shares = tissues(number, names[source], strip)
+        shares = np.array(tissue_shares[..., ::-1] if flip else tissue_shares)[None]
     return Batch(
         torch.from_numpy(image)[None, None],
         source,

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.evaluation.cross_contrast_report import baselines, matched, own_curve
-from SITTranslateLib.evaluation.cross_contrast_table import Prediction
+from SITTranslateLib.evaluation.cross_contrast_report import baselines, identity, matched, own_curve
 from SITTranslateLib.evaluation.real_pairs import by_person, case_of
+from SITTranslateLib.evaluation.table import IDENTITY, Table, measure
 from SITTranslateLib.packages import NetworkGrid
 from SITTranslateLib.systems.aldm.network import ALDMNetwork
 from SITTranslateLib.training import recipes
@@ -20,7 +19,6 @@ from SITTranslateLib.training.engine.progress import say
 from SITTranslateLib.training.engine.recipe import EvaluationRequest
 from SITTranslateLib.training.recipes.aldm import table as tables
 from SITTranslateLib.training.recipes.aldm.phantoms import SHAPE, SPACING_MM, ContrastPool, phantoms_of
-from SITTranslateLib.translate.normalisation import in_own_units
 
 #: Directions that the steps are tried on.
 TRIED = (("T1w", "T2w"), ("T2w", "FLAIR"))
@@ -53,16 +51,16 @@ def _simulated(config: Any, network: Any, regression: Any, out: Path, labels: Pa
     held_out = partial(whole_cases_of, phantoms_of(ContrastPool(MAPS, heads=heads, seed=2026), labels, cache))
     training = partial(whole_cases_of, phantoms_of(config.heads, labels, cache)[:12])
     ways = tables.directions(network.contrasts)
-    rows = tables.direction_table(training, held_out, ways, tables.methods_of(network, regression))
-    _write(out, "directions", tables.as_markdown(rows), [vars(row) for row in rows])
-    better = tables.better_than_the_curve(rows)
+    made = tables.direction_table(training, held_out, ways, tables.methods_of(network, regression))
+    _write(out, "directions", tables.as_markdown(made), [vars(row) for row in made.rows])
+    better = tables.better_than_the_curve(made)
     say(f"Better than the transfer curve in {sum(better.values())} of {len(better)} directions.")
     _write(out, "better-than-the-curve", json.dumps(better, indent=1), better)
     tried = [way for way in TRIED if way in ways] or ways[:2]
     cases = [case for way in tried for case in held_out(*way)]
     steps = tables.step_table(network, cases)
     _write(out, "steps", tables.steps_as_markdown(steps), steps)
-    (out / "figures.json").write_text(json.dumps(_card_figures(rows), indent=1), encoding="utf-8")
+    (out / "figures.json").write_text(json.dumps(_card_figures(made), indent=1), encoding="utf-8")
     paid = tables.cost(network)
     _write(out, "cost", "\n".join(f"| {name} | {value:.2f} |" for name, value in paid.items()), paid)
 
@@ -74,19 +72,18 @@ def _real(config: Any, network: Any, regression: Any, out: Path, labels: Path | 
         for source, target in tables.directions([c for c in network.contrasts if c in files]):
             case = case_of(name, files[source], files[target], target, NetworkGrid(SPACING_MM, SHAPE))
             known = baselines(_like(whole_cases_of(training, source, target), case)) if training else {}
-            nothing = {"do nothing": lambda case: Prediction(in_own_units(case.source, case.target))}
             methods = {
-                **nothing,
+                IDENTITY: identity,
                 **known,
                 "transfer curve of this very pair": own_curve,
                 **tables.methods_of(network, regression),
             }
-            for method, do in methods.items():
-                figures = tables.figures_of(case, matched(do)(case).image)
-                rows.append(tables.Row(f"{name}, {source} to {target}", method, figures))
+            fitted = {method: matched(do) for method, do in methods.items()}
+            way = f"{name}, {source} to {target}"
+            rows += measure([case], fitted, tables.figures_of, lambda case, way=way: (way, case.name))  # type: ignore[misc]
     if not rows:
         raise InputError(f"There is nobody with two of the contrasts below '{scans.name}'.")
-    _write(out, f"real-{scans.name}", tables.as_markdown(rows), [vars(row) for row in rows])
+    _write(out, f"real-{scans.name}", tables.as_markdown(Table(tables.COLUMNS, rows)), [vars(row) for row in rows])
 
 
 def _like(cases: list[Any], case: Any) -> list[Any]:
@@ -100,23 +97,25 @@ def _write(out: Path, name: str, text: str, records: Any) -> None:
     say(text)
 
 
-def _card_figures(rows: Sequence[Any]) -> list[dict[str, Any]]:
-    """PSNR and SSIM of each target, mean over the MR contrasts that it is made from, beside doing nothing."""
-    found: dict[tuple[str, str, str], list[float]] = {}
-    for row in rows:
-        source, _, target = row.direction.partition(" to ")
-        if "CT" not in (source, target):
-            for figure in ("psnr", "ssim"):
-                found.setdefault((target, figure, row.method), []).append(row.figures[figure])
+def _card_figures(table: Table) -> list[dict[str, Any]]:
+    """PSNR and SSIM of each target, mean over the MR contrasts that it is made from, beside the identity."""
+    values: dict[tuple[str, str, str], list[float]] = {}
+    for way, methods in table.summary().items():
+        source, _, target = way.partition(" to ")
+        if "CT" in (source, target):
+            continue
+        for method, figures in methods.items():
+            for name in ("psnr", "ssim"):
+                values.setdefault((target, name, method), []).append(figures[name])
     return [
         {
             "name": f"{title} in the brain, {target} from the other MR contrasts",
-            "value": round(sum(values) / len(values), 3),
+            "value": round(sum(own) / len(own), 3),
             "unit": unit,
-            "baseline": round(sum(found[target, figure, "do nothing"]) / len(values), 3),
+            "baseline": round(sum(values[target, name, IDENTITY]) / len(own), 3),
             "note": "held-out simulated scans",
         }
-        for figure, title, unit in (("psnr", "PSNR", "dB"), ("ssim", "SSIM", ""))
-        for (target, of, method), values in found.items()
-        if method == "ALDM" and of == figure
+        for name, title, unit in (("psnr", "PSNR", "dB"), ("ssim", "SSIM", ""))
+        for (target, of, method), own in values.items()
+        if method == "ALDM" and of == name
     ]

@@ -115,12 +115,12 @@ class ALDMObjective(nn.Module):
         noise, level = torch.randn_like(truth), self._levels(len(truth), truth)
         noisy = noised(truth, noise, level, net.schedule)
         targets = torch.cat([one_hot(n, len(net.contrasts), source) for n in batch.indices])
-        said = net.denoiser(noisy, source.expand_as(truth), like, level, targets)
+        predicted = net.denoiser(noisy, source.expand_as(truth), like, level, targets)
         should = wanted(net.prediction, truth, noise, level, net.schedule)
-        terms = {"latent": (said - should).square().mean()}
+        terms = {"latent": (predicted - should).square().mean()}
         if not self.config.schedule.decoded_diffusion:
             return Outcome(terms)
-        clean = clean_of(net.prediction, said, noisy, level, net.schedule)
+        clean = clean_of(net.prediction, predicted, noisy, level, net.schedule)
         made, wanted_, weight = self._decoded(clean, batch, "diffusion")
         made = made + self._lost(views, batch, "diffusion")
         return Outcome(terms | self._images("diffusion", made, wanted_, weight))
@@ -198,7 +198,7 @@ class ALDMObjective(nn.Module):
 
     @torch.no_grad()
     def _lost(self, views: list[View], batch: Batch, stage: str) -> Tensor:
-        """What the codec loses of the painted scans, in the block of the batch; zero without a painter.
+        """What the codec loses of the mapped scans, in the block of the batch; zero without a tissue mapping.
 
         It is added to all that is decoded. A generator that did not know would sharpen what is sharpened again.
         """

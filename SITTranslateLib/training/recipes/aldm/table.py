@@ -1,6 +1,6 @@
-"""ALDM's tables: every direction beside what must be beaten, steps against quality and time, and the cost of a head.
+"""ALDM's tables: every direction beside its baselines, steps against quality and time, and the cost of a head.
 
-Rulers are inside the brain (the head for CT) with a fixed range; CT in HU, the rest in network units.
+Metrics are inside the brain (the head for CT) with a fixed range; CT in HU, the rest in network units.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import permutations
 from typing import Any
 
@@ -17,25 +16,17 @@ import torch
 
 from SITTranslateLib.evaluation import metrics as quality
 from SITTranslateLib.evaluation.cross_contrast_report import baselines
-from SITTranslateLib.evaluation.cross_contrast_table import SPANS, Case, Method, Prediction
+from SITTranslateLib.evaluation.cross_contrast_table import SPANS, Case, Method
+from SITTranslateLib.evaluation.table import Column, Prediction, Table, Unit, measure
 from SITTranslateLib.systems.aldm.network import ALDMNetwork
-from SITTranslateLib.translate.normalisation import from_own_units, in_own_units
+from SITTranslateLib.translate.normalisation import from_own_units
 
 #: Cases of heads that are known, in a direction: source, target.
 CasesOf = Callable[[str, str], Sequence[Case]]
-FIGURES = {"psnr": "PSNR (dB)", "nmse": "NMSE", "ssim": "SSIM"}
+COLUMNS = {"psnr": Column("PSNR (dB)", 1), "nmse": Column("NMSE", 3), "ssim": Column("SSIM", 3)}
 STEPS = (0, 1, 2, 3, 5, 10, 20)
 #: Grid of a whole head at 1 mm, for what it costs.
 AT_1_MM = (160, 192, 160)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One method on one direction, mean over heads."""
-
-    direction: str
-    method: str
-    figures: dict[str, float] = field(default_factory=dict)
 
 
 def directions(contrasts: Sequence[str]) -> list[tuple[str, str]]:
@@ -43,8 +34,9 @@ def directions(contrasts: Sequence[str]) -> list[tuple[str, str]]:
     return list(permutations(contrasts, 2))
 
 
-def figures_of(case: Case, image: np.ndarray) -> dict[str, float]:
+def figures_of(case: Case, given: Prediction) -> dict[str, float]:
     """The three columns of the paper."""
+    image = given.measured(case.target)
     mask, span = (case.head if case.target == "CT" else case.brain), SPANS[case.target]
     air = np.float32(-1000.0 if case.target == "CT" else 0.0)
     return {
@@ -58,12 +50,12 @@ def by_request(network: Any, request: Mapping[str, float], seed: int = 0) -> Met
     """A network between any contrasts as a method; the target is the case's."""
 
     def method(case: Case) -> Prediction:
-        asked = {**request, "target": float(network.targets.index(case.target))}
+        requested = {**request, "target": float(network.targets.index(case.target))}
         image = torch.from_numpy(np.ascontiguousarray(case.source))[None, None]
         with torch.inference_mode(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            made = network.translate(image, asked, np.eye(4)).translated[0, 0].numpy()
-        return Prediction(in_own_units(made, case.target))
+            made = network.translate(image, requested, np.eye(4)).translated[0, 0].numpy()
+        return Prediction(made, Unit.NETWORK)
 
     return method
 
@@ -76,12 +68,12 @@ def codec_alone(network: ALDMNetwork) -> Method:
         with torch.inference_mode():
             image = torch.from_numpy(np.ascontiguousarray(truth, dtype=np.float32))[None, None]
             made = network.codec.decode(network.codec.encode(image))[0, 0].numpy()
-        return Prediction(in_own_units(made, case.target))
+        return Prediction(made, Unit.NETWORK)
 
     return method
 
 
-def painted(network: ALDMNetwork) -> Method:
+def by_tissue_mapping(network: ALDMNetwork) -> Method:
     """A transfer curve for each tissue, the contrast recognised: what ALDM begins with."""
 
     def method(case: Case) -> Prediction:
@@ -91,7 +83,7 @@ def painted(network: ALDMNetwork) -> Method:
             shares = network.painter.shares(image)
             belief = network.painter.source_of(image, shares)
             made = network.painter(image, shares, belief, network.contrasts.index(case.target))[0, 0].numpy()
-        return Prediction(in_own_units(made, case.target))
+        return Prediction(made, Unit.NETWORK)
 
     return method
 
@@ -100,18 +92,18 @@ def without_detail(network: ALDMNetwork, request: Mapping[str, float]) -> Method
     """The paper's: nothing of the source but what went through the codec."""
 
     def method(case: Case) -> Prediction:
-        kept, network.detail = network.detail, None
+        detail_network, network.detail = network.detail, None
         try:
             return by_request(network, request)(case)
         finally:
-            network.detail = kept
+            network.detail = detail_network
 
     return method
 
 
 def methods_of(network: ALDMNetwork, regression: Any | None) -> dict[str, Method]:
     """ALDM, its parts, and the regression if there is one."""
-    begun = {} if network.painter is None else {"transfer curve of each tissue": painted(network)}
+    begun = {} if network.painter is None else {"transfer curve of each tissue": by_tissue_mapping(network)}
     methods: dict[str, Method] = {
         **begun,
         "codec alone (target given)": codec_alone(network),
@@ -124,8 +116,8 @@ def methods_of(network: ALDMNetwork, regression: Any | None) -> dict[str, Method
 
 def direction_table(
     training: CasesOf, held_out: CasesOf, ways: Iterable[tuple[str, str]], methods: Mapping[str, Method]
-) -> list[Row]:
-    """Every method on every direction, with do nothing, the best transfer curve and the mean image.
+) -> Table:
+    """Every method on every direction, with the identity, the best transfer curve and the mean image.
 
     Args:
         training: cases in a direction, of heads that may be learned from.
@@ -133,35 +125,35 @@ def direction_table(
     """
     rows = []
     for source, target in ways:
-        cases = held_out(source, target)
         every = {**baselines(training(source, target)), **methods}
-        for name, method in every.items():
-            found = [figures_of(case, method(case).image) for case in cases]
-            rows.append(Row(f"{source} to {target}", name, {f: float(np.mean([v[f] for v in found])) for f in FIGURES}))
-    return rows
+        rows += measure(
+            held_out(source, target),
+            every,
+            figures_of,
+            lambda case, way=f"{source} to {target}": (way, case.name),  # type: ignore[misc]
+        )
+    return Table(COLUMNS, rows)
 
 
-def as_markdown(rows: Sequence[Row]) -> str:
+def as_markdown(table: Table) -> str:
     """A table a figure: directions down, methods across, their mean at the end."""
-    methods, ways = list(dict.fromkeys(r.method for r in rows)), list(dict.fromkeys(r.direction for r in rows))
-    values = {(r.direction, r.method): r.figures for r in rows}
+    summary = table.summary()
+    methods = list(dict.fromkeys(row.method for row in table.rows))
     lines = []
-    for figure, title in FIGURES.items():
-        lines += [f"**{title}**", "", "| from, to | " + " | ".join(methods) + " |", "|---" * (len(methods) + 1) + "|"]
-        digits = 1 if figure == "psnr" else 3
-        for way in ways:
-            lines.append(f"| {way} | " + " | ".join(f"{values[way, m][figure]:.{digits}f}" for m in methods) + " |")
-        means = (np.mean([values[way, m][figure] for way in ways]) for m in methods)
-        lines += [f"| *mean* | {' | '.join(f'{v:.{digits}f}' for v in means)} |", ""]
+    for name, column in table.columns.items():
+        lines += [f"**{column.title}**", "", f"| from, to | {' | '.join(methods)} |", "|---" * (len(methods) + 1) + "|"]
+        for way, figures in summary.items():
+            lines.append(f"| {way} | " + " | ".join(column.text(figures[m][name]) for m in methods) + " |")
+        means = (float(np.mean([figures[m][name] for figures in summary.values()])) for m in methods)
+        lines += [f"| *mean* | {' | '.join(column.text(v) for v in means)} |", ""]
     return "\n".join(lines)
 
 
-def better_than_the_curve(rows: Sequence[Row]) -> dict[str, bool]:
+def better_than_the_curve(table: Table) -> dict[str, bool]:
     """By direction: whether ALDM has a higher PSNR and SSIM than the best global transfer curve."""
-    values = {(r.direction, r.method): r.figures for r in rows}
     return {
-        way: all(values[way, "ALDM"][f] > values[way, "best global transfer curve"][f] for f in ("psnr", "ssim"))
-        for way in dict.fromkeys(r.direction for r in rows)
+        way: all(figures["ALDM"][f] > figures["best global transfer curve"][f] for f in ("psnr", "ssim"))
+        for way, figures in table.summary().items()
     }
 
 
@@ -178,10 +170,10 @@ def step_table(network: ALDMNetwork, cases: Sequence[Case], steps: Sequence[int]
         network.sampler, network.start = setting["sampler"], setting["start"]
         method = by_request(network, {"steps": setting["steps"], "samples": setting["samples"]})
         began = time.process_time()
-        images = [method(case).image for case in cases]
+        images = [method(case) for case in cases]
         seconds = (time.process_time() - began) / len(cases)
         found = [figures_of(case, image) for case, image in zip(cases, images, strict=True)]
-        table.append(setting | {f: float(np.mean([v[f] for v in found])) for f in FIGURES} | {"cpu_s": seconds})
+        table.append(setting | {f: float(np.mean([v[f] for v in found])) for f in COLUMNS} | {"cpu_s": seconds})
     network.sampler, network.start = usual
     return table
 

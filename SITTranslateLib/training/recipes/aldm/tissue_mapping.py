@@ -1,4 +1,8 @@
-"""ALDM's painter from simulated heads: curves by least squares, and contrasts told apart by linear discriminants."""
+"""ALDM's tissue intensity mapping from phantoms: curves by least squares, contrasts by linear discriminants.
+
+The discriminants are our own: scikit-learn's take the priors of the classes and shrink towards another covariance, so
+that the buffers of shipped packages would not come out again.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +33,7 @@ from SITTranslateLib.training.engine.progress import steps_with_progress
 
 #: Voxels that are drawn of each scan.
 DRAWN = 8_000
-#: Scanners that each scan is seen through: its own, and others.
+#: Scanners that each scan is simulated with: its own, and others.
 VARIANTS = 2
 #: Squared values that least squares holds small, in voxels; looks count :data:`SHY` times, since heads are few.
 HELD, SHY = 10.0, 0.05
@@ -81,21 +85,21 @@ class FoundTissues:
 
 
 def fit_tissue_mapping(
-    painter: TissuePainter, heads: Sequence[Head], contrasts: Sequence[str], tissues: FoundTissues, seed: int = 0
+    mapping: TissuePainter, heads: Sequence[Head], contrasts: Sequence[str], tissues: FoundTissues, seed: int = 0
 ) -> None:
     """Curves and recognition from all heads, with and without their skulls, each as some scanners would see it."""
-    painter.structure.load_state_dict(tissue_network().state_dict())
-    seen = _seen(heads, contrasts, tissues, seed)
+    mapping.structure.load_state_dict(tissue_network().state_dict())
+    samples = _samples(heads, contrasts, tissues, seed)
     for source in range(len(contrasts)):
-        of_source = [scan for scan in seen if scan.contrast == source]
+        of_source = [scan for scan in samples if scan.contrast == source]
         looks = torch.cat([looks_of(scan.statistics) for scan in of_source])
-        painter.usual[source], painter.varies[source] = looks.mean(dim=0), looks.std(dim=0) + 1e-3
-        _fit_curves(painter, source, len(contrasts), of_source)
-    _fit_recognition(painter, seen)
+        mapping.usual[source], mapping.varies[source] = looks.mean(dim=0), looks.std(dim=0) + 1e-3
+        _fit_curves(mapping, source, len(contrasts), of_source)
+    _fit_recognition(mapping, samples)
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class SampledScan:
     """Some voxels of a scan.
 
     Attributes:
@@ -114,7 +118,7 @@ class Seen:
     weight: NDArray[np.float32]
 
 
-def _seen(heads: Sequence[Head], contrasts: Sequence[str], tissues: FoundTissues, seed: int) -> list[Seen]:
+def _samples(heads: Sequence[Head], contrasts: Sequence[str], tissues: FoundTissues, seed: int) -> list[SampledScan]:
     rng = np.random.default_rng(seed)
     found = []
     with steps_with_progress("tissue curves", 0, len(heads)) as advance:
@@ -132,17 +136,17 @@ def _seen(heads: Sequence[Head], contrasts: Sequence[str], tissues: FoundTissues
                     for scan in (own, *others):
                         of_scan = statistics(torch.from_numpy(scan)[None, None], torch.from_numpy(shares)[None])
                         drawn = shares.reshape(len(CLASSES), -1)[:, where]
-                        found.append(Seen(index, of_scan, scan.ravel()[where], drawn, truth, weight))
+                        found.append(SampledScan(index, of_scan, scan.ravel()[where], drawn, truth, weight))
             advance({})
     return found
 
 
-def _fit_curves(painter: TissuePainter, source: int, contrasts: int, seen: Sequence[Seen]) -> None:
+def _fit_curves(mapping: TissuePainter, source: int, contrasts: int, samples: Sequence[SampledScan]) -> None:
     """Weighted least squares of all targets on what :func:`design` says of the voxels."""
     size = len(CLASSES) * (KNOTS + 1 + LOOKS)
     normal, right = HELD * np.eye(size), np.zeros((size, contrasts))
-    for scan in seen:
-        unusual = (looks_of(scan.statistics)[0] - painter.usual[source]) / painter.varies[source]
+    for scan in samples:
+        unusual = (looks_of(scan.statistics)[0] - mapping.usual[source]) / mapping.varies[source]
         rows = design(scan, SHY * unusual.double().numpy())
         normal += (rows * scan.weight[:, None]).T @ rows
         right += (rows * scan.weight[:, None]).T @ scan.truth
@@ -152,11 +156,11 @@ def _fit_curves(painter: TissuePainter, source: int, contrasts: int, seen: Seque
         ("slopes", KNOTS, 1.0),
         ("lifts", slice(KNOTS + 1, None), SHY),
     ):
-        getattr(painter, name)[source] = torch.from_numpy(factor * found[..., part])
+        getattr(mapping, name)[source] = torch.from_numpy(factor * found[..., part])
 
 
-def design(scan: Seen, looks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What the painter's value is linear in ``(N, classes * (KNOTS + 1 + LOOKS))``; its formula is the class's."""
+def design(scan: SampledScan, looks: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the mapping's value is linear in ``(N, classes * (KNOTS + 1 + LOOKS))``; its formula is the class's."""
     every = np.arange(len(scan.bright))
     columns = []
     for share, mean, spread in zip(scan.shares, scan.statistics.mean[0], scan.statistics.spread[0], strict=True):
@@ -177,17 +181,17 @@ def _drawn(head: Head, strip: bool, rng: np.random.Generator) -> tuple[NDArray[n
     return where, np.where(brain[where], BRAIN_WEIGHT, 1.0).astype(np.float32)
 
 
-def _fit_recognition(painter: TissuePainter, seen: Sequence[Seen]) -> None:
+def _fit_recognition(mapping: TissuePainter, samples: Sequence[SampledScan]) -> None:
     """Linear discriminants: normal distributions about a mean for each contrast, with one covariance."""
-    raw = torch.cat([features_of(scan.statistics) for scan in seen])
-    painter.centre.copy_(raw.mean(dim=0))
-    painter.width.copy_(raw.std(dim=0) + 1e-3)
-    told = ((raw - painter.centre) / painter.width).double()
-    known = torch.tensor([scan.contrast for scan in seen])
-    means = torch.stack([told[known == n].mean(dim=0) for n in range(len(painter.bias))])
-    within = torch.cov((told - means[known]).T)
-    within = within + torch.diag(SHRINKAGE * told.var(dim=0) + 1e-6)
+    raw = torch.cat([features_of(scan.statistics) for scan in samples])
+    mapping.centre.copy_(raw.mean(dim=0))
+    mapping.width.copy_(raw.std(dim=0) + 1e-3)
+    standardised = ((raw - mapping.centre) / mapping.width).double()
+    known = torch.tensor([scan.contrast for scan in samples])
+    means = torch.stack([standardised[known == n].mean(dim=0) for n in range(len(mapping.bias))])
+    within = torch.cov((standardised - means[known]).T)
+    within = within + torch.diag(SHRINKAGE * standardised.var(dim=0) + 1e-6)
     weight = torch.linalg.solve(within, means.T).T
     bias = -0.5 * (weight * means).sum(dim=1)
-    painter.weight.copy_(weight - weight.mean(dim=0))
-    painter.bias.copy_(bias - bias.mean())
+    mapping.weight.copy_(weight - weight.mean(dim=0))
+    mapping.bias.copy_(bias - bias.mean())

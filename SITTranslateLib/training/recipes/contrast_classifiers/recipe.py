@@ -147,7 +147,7 @@ def confusion(scores: NDArray[np.floating[Any]], truth: NDArray[np.int64]) -> di
     return {name: table[n].tolist() for n, name in enumerate(KINDS)}
 
 
-def write_both(found: Examples, config: dict[str, Any]) -> None:
+def write_models(found: Examples, config: dict[str, Any]) -> None:
     """Fit both to the examples and write the files that the gate reads."""
     learned, chosen = found.of(LEARNED_FROM), found.of(CHOSEN_ON)
     histogram = fit_logistic(learned.histograms, learned.kinds)
@@ -162,7 +162,7 @@ def write_both(found: Examples, config: dict[str, Any]) -> None:
     strangest = float(contrast_picture.strangeness(chosen.pictures, arrays).max())
     picture["strangest"] = round(STRANGER * strangest, 2)
     about = f"Fitted to simulated scans of maps 01 to 10 by {Path(__file__).stem}.py; no real scan was used."
-    said = {"about": about, "config": {**config, "scans": len(learned.kinds)}}
+    document = {"about": about, "config": {**config, "scans": len(learned.kinds)}}
     settings = {
         "share_of_network": share,
         "warned_below": _below(own, chosen.kinds, MAY_WARN),
@@ -171,9 +171,9 @@ def write_both(found: Examples, config: dict[str, Any]) -> None:
         "agreed_below": _below(own_by_histogram, chosen.kinds, MAY_AGREE),
     }
     of_both = {"maps_11_and_12": {"histogram": confusion(one, chosen.kinds), "both": confusion(both, chosen.kinds)}}
-    text = json.dumps(said | of_both | settings | {"model": histogram})
+    text = json.dumps(document | of_both | settings | {"model": histogram})
     contrast.MODEL_FILE.write_text(text + "\n", encoding="utf-8")
-    text = json.dumps(said | {"maps_11_and_12": confusion(two, chosen.kinds), "model": picture})
+    text = json.dumps(document | {"maps_11_and_12": confusion(two, chosen.kinds), "model": picture})
     contrast_picture.NETWORK_FILE.write_text(text + "\n", encoding="utf-8")
 
 
@@ -228,7 +228,7 @@ def main() -> None:
     if given.cache is not None:
         kept = {"kinds": found.kinds, "histograms": found.histograms, "pictures": found.pictures, "maps": found.maps}
         np.savez(given.cache, **kept)  # type: ignore[arg-type]
-    write_both(found, {"heads": given.heads, "draws": given.draws, "seed": given.seed})
+    write_models(found, {"heads": given.heads, "draws": given.draws, "seed": given.seed})
 
 
 if __name__ == "__main__":

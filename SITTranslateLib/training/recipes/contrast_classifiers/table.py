@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SITTranslateLib.errors import InputError
+from SITTranslateLib.evaluation.metrics import area_under_curve
 from SITTranslateLib.packages import ModelCard
 from SITTranslateLib.simulation.clinical import KINDS, clinical_head, clinical_scan
 from SITTranslateLib.simulation.labels import read_label_map
@@ -130,12 +131,6 @@ def strange_things(seed: int = 0) -> Iterator[tuple[Volume, str]]:
     yield Volume((i * 10).astype(np.float32), np.diag([2.0, 2.0, 2.0, 1.0]), "wedge"), "wedge"
 
 
-def area(good: Sequence[float], wrong: Sequence[float]) -> float:
-    """Area under the ROC curve: how often a good scan scores above a wrong one; ties count half."""
-    a, b = np.asarray(good)[:, None], np.asarray(wrong)[None]
-    return float((a > b).mean() + 0.5 * (a == b).mean())
-
-
 def curve(good: Sequence[float], wrong: Sequence[float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Share of good scans that are stopped, and of wrong ones, for every threshold."""
     cuts = np.concatenate([[-np.inf], np.unique([*good, *wrong]), [np.inf]])
@@ -160,7 +155,7 @@ def table(rows: Iterable[Checked]) -> list[dict[str, Any]]:
         for score in SCORES:
             known = good and not members[0].good
             mine = [r.scores[score] for r in members]
-            entry[score] = round(area([r.scores[score] for r in good], mine), 4) if known else None
+            entry[score] = round(area_under_curve([r.scores[score] for r in good], mine), 4) if known else None
         entry |= {verdict: sum(r.verdict == verdict for r in members) for verdict in ("pass", "warn", "refuse")}
         entry["told apart"] = sum(r.verdict != "pass" and "modality" in r.codes for r in members)
         entries.append(entry)
@@ -175,8 +170,8 @@ def as_markdown(entries: Sequence[dict[str, Any]]) -> str:
     ]
     for e in entries:
         areas = " | ".join("" if e[s] is None else f"{e[s]:.3f}" for s in SCORES)
-        said = " | ".join(str(e[v]) for v in ("pass", "warn", "refuse", "told apart"))
-        lines.append(f"| {e['kind']} | {e['scans']} | {areas} | {said} |")
+        counts = " | ".join(str(e[v]) for v in ("pass", "warn", "refuse", "told apart"))
+        lines.append(f"| {e['kind']} | {e['scans']} | {areas} | {counts} |")
     return "\n".join(lines)
 
 
@@ -206,12 +201,12 @@ def draw(parts: dict[str, list[Checked]], warned_below: float, refused_below: fl
         for score in SCORES:
             ours, others = [r.scores[score] for r in good], [r.scores[score] for r in wrong]
             lost, caught = curve(ours, others)
-            label = f"{score}, AUC {area(ours, others):.3f}"
+            label = f"{score}, AUC {area_under_curve(ours, others):.3f}"
             panel.step(lost, caught, where="post", color=colours[score], label=label, lw=2 if score == "both" else 1.3)
-        for threshold, mark, said in ((warned_below, "o", "warned below"), (refused_below, "s", "refused below")):
+        for threshold, mark, title in ((warned_below, "o", "warned below"), (refused_below, "s", "refused below")):
             x = np.mean([r.scores["both"] < threshold for r in good])
             y = np.mean([r.scores["both"] < threshold for r in wrong])
-            panel.plot(x, y, mark, color="#c0392b", ms=7, label=f"{said} {threshold:g}", clip_on=False, zorder=5)
+            panel.plot(x, y, mark, color="#c0392b", ms=7, label=f"{title} {threshold:g}", clip_on=False, zorder=5)
         panel.set(xlim=(-0.01, 0.5), ylim=(0.5, 1.005), xlabel="share of good scans stopped")
         panel.set_title(f"{name}: {len(good)} good, {len(wrong)} wrong", fontsize=10)
         panel.legend(loc="lower right", fontsize=8)

@@ -19,8 +19,8 @@ class Terms:
         voxel: distance to the clean scan of the same head in the other contrast (paired only).
         self_reconstruction, cycle: of UNIT; ``cycle`` of SASAN is L1 + (1 - SSIM).
         kl, kl_cycle: mean square of the latent (its variance is 1), first and after translation.
-        usual: distance to the tissue classes of the scan, each painted as bright as it is in a scan of another head
-            in the other contrast: it tells which tissue is bright, which a critic and a cycle cannot.
+        usual: distance to the tissue classes of the scan, each with the mean intensity that it has in a scan of another
+            head in the other contrast: it shows which tissue is bright, which discriminator and cycle cannot.
         adversarial: least-squares GAN on images, all scales.
         identity: a scan that already has the target's contrast stays as it is.
         segmentation, segmentation_fake: cross-entropy and Dice of the source, and of its translation.

@@ -23,7 +23,7 @@ def batches(heads: Sequence[Head], config: CrossContrastConfig, start: int = 0) 
     ``source`` and ``target`` are scans ``(B, slices, J, I)`` (blocks ``(B, 1, k, j, i)`` in 3D) of the same heads, or
     of others if the config is not paired; ``source_clean`` and ``target_clean`` are what the heads of the *source*
     look like without a scanner; ``classes`` and ``mask`` are of the source's middle slice; ``paired`` is 1 for the
-    examples whose target is the same head. For the ``usual`` term, ``source_painted`` and ``target_painted`` are the
+    examples whose target is the same head. For the ``usual`` term, ``source_by_class`` and ``target_by_class`` are the
     classes of the target's and of the source's head, each as bright as the other head's are on average.
     """
     step = start
@@ -75,8 +75,8 @@ def _example(heads: Sequence[Head], config: CrossContrastConfig, rng: np.random.
             ("target", config.target, head, other, window),
         ):
             layers = drawn.classes_of(where[0].start, where[0].stop - where[0].start, strip=strip)
-            painted = class_means(like, contrast, strip)[layers[(slice(None), *where[1:])]]
-            example[f"{name}_painted"] = np.ascontiguousarray(painted[..., ::-1] if flip else painted)
+            by_class = class_means(like, contrast, strip)[layers[(slice(None), *where[1:])]]
+            example[f"{name}_by_class"] = np.ascontiguousarray(by_class[..., ::-1] if flip else by_class)
     if _is_3d(config):
         example = {name: values[None] for name, values in example.items()}
     example["classes"] = np.ascontiguousarray(classes).astype(np.int64)

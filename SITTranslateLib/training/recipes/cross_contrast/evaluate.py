@@ -11,7 +11,7 @@ from typing import Any
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.evaluation import behaviour
 from SITTranslateLib.evaluation import cross_contrast_report as report
-from SITTranslateLib.evaluation.cross_contrast_table import SPANS, Case, as_markdown
+from SITTranslateLib.evaluation.cross_contrast_table import SPANS, Case
 from SITTranslateLib.evaluation.real_pairs import case_of as real_case
 from SITTranslateLib.evaluation.real_pairs import pairs_in
 from SITTranslateLib.training import recipes
@@ -58,11 +58,12 @@ def evaluate(request: EvaluationRequest) -> None:
         judge = report.segmenting(recipes.finished(request.segmenter)[2]) if request.segmenter is not None else None
         cases = held_out_cases(labels, request.kept, source, target)
         rows = {**base, "the target's own scan": report.acquired, **methods}
-        summary = report.run(cases, rows, out, f"simulated-{kind}", judge)
-        say(as_markdown(summary))
+        table = report.table_of(cases, rows, judge)
+        table.write(out, f"simulated-{kind}")
+        say(table.markdown())
         for name in networks:
             columns = _CARD_COLUMNS["CT" if target == "CT" else "MR"]
-            figures = json.dumps(report.card_figures(summary, name, columns), indent=1)
+            figures = json.dumps(table.card_figures(name, columns), indent=1)
             (out / f"figures-{name}-{kind}.json").write_text(figures, encoding="utf-8")
         properties = {n: _behaviour(network, cases[0], source, target) for n, network in networks.items()}
         (out / f"behaviour-{kind}.json").write_text(json.dumps(properties, indent=1), encoding="utf-8")
@@ -72,7 +73,9 @@ def evaluate(request: EvaluationRequest) -> None:
         base = _baselines(labels, request.kept, source, target, whole=True) if labels is not None else {}
         rows = {**base, "transfer curve of this very pair": report.own_curve, **methods}
         fitted = {name: report.matched(method) for name, method in rows.items()}
-        say(as_markdown(report.run(real, fitted, out, f"real-{kind}")))
+        table = report.table_of(real, fitted)
+        table.write(out, f"real-{kind}")
+        say(table.markdown())
 
 
 def towards(network: Any, source: str, target: str) -> Any:
@@ -112,12 +115,12 @@ def _baselines(labels: Path, cache: Path, source: str, target: str, whole: bool 
 
 
 def _behaviour(network: Any, case: Any, source: str, target: str) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    measured: dict[str, Any] = {
         "shift_8_voxels": behaviour.shift_error(network, case.source, case.brain),
         "repeats_exactly": behaviour.repeats_exactly(network, case.source),
     }
     if hasattr(network, "encoders") and source in network.generators and target in network.encoders:
         back = copy.copy(network)
         back.contrasts = (target,), (source,)
-        found["cycle_ssim"] = behaviour.cycle_similarity(network, back, case.source, case.brain, SPANS[source])
-    return found
+        measured["cycle_ssim"] = behaviour.cycle_similarity(network, back, case.source, case.brain, SPANS[source])
+    return measured

@@ -104,8 +104,10 @@ class SAUnitObjective(Objective):
             if want.kl_cycle:
                 outcome.terms["kl_cycle"] = self._sum(z.float().square().mean() for z in again.values())
         if want.usual:
-            painted = {self.target: batch["target_painted"], self.source: batch["source_painted"]}
-            outcome.terms["usual"] = self.usual_left(step) * self._sum(self.distance(fake[n], painted[n]) for n in fake)
+            by_class = {self.target: batch["target_by_class"], self.source: batch["source_by_class"]}
+            outcome.terms["usual"] = self.usual_left(step) * self._sum(
+                self.distance(fake[n], by_class[n]) for n in fake
+            )
         if want.adversarial:
             outcome.judged = {name: (scans[name], fake[name]) for name in scans}
         return outcome
@@ -153,8 +155,8 @@ class SASANObjective(Objective):
             if want.voxel:
                 add("voxel", self.distance(result.image, clean[target], self.weight(batch)))
             if want.usual:
-                painted = batch["target_painted" if target == self.target else "source_painted"]
-                add("usual", self.usual_left(step) * self.distance(result.image, painted))
+                by_class = batch["target_by_class" if target == self.target else "source_by_class"]
+                add("usual", self.usual_left(step) * self.distance(result.image, by_class))
             if want.orthogonality:
                 add("orthogonality", orthogonality(result.attended.maps))
             if want.identity:

@@ -11,7 +11,7 @@ from SITTranslateLib.training.engine.progress import say
 from SITTranslateLib.training.engine.recipe import EvaluationRequest
 from SITTranslateLib.training.recipes.plasticine import held_out, phantoms, report
 from SITTranslateLib.training.recipes.plasticine.held_out import case_of, cases_of, showing
-from SITTranslateLib.training.recipes.plasticine.table import as_markdown
+from SITTranslateLib.training.recipes.plasticine.table import table_of
 
 #: Steps and samples whose quality and cost are compared.
 CHOICES = ((1, 1), (2, 1), (3, 1), (5, 1))
@@ -25,11 +25,11 @@ def evaluate(request: EvaluationRequest) -> None:
     """
     labels, out, heads = request.labels, request.out, request.count
     networks = {name: recipes.finished(folder)[1:] for name, folder in request.runs.items()}
-    judged = [network for _, network in networks.values() if network.guide == "structure"]
-    if labels is None or not judged:
+    own_networks = [network for _, network in networks.values() if network.guide == "structure"]
+    if labels is None or not own_networks:
         raise InputError("There is nothing to evaluate: give --labels, and --run of a finished run of Plasticine.")
-    source, target = judged[0].source, judged[0].target
-    config = next(config for config, network in networks.values() if network is judged[0])
+    source, target = own_networks[0].source, own_networks[0].target
+    config = next(config for config, network in networks.values() if network is own_networks[0])
     known = phantoms.phantoms_of(config.heads, labels, request.kept)[:12]
     fitted = [case_of(head, n, "training", source, target, 0.0) for n, head in enumerate(known)]
     methods = {**report.baselines(fitted), "the truth itself": report.the_truth}
@@ -41,14 +41,15 @@ def evaluate(request: EvaluationRequest) -> None:
             methods[name] = report.by_network(network)
     cases = []
     for group, pool in held_out.POOLS.items():
-        found = phantoms.phantoms_of(showing(pool, source, target), labels, request.kept)[:heads]
-        cases += cases_of(found, f"{group}, aged", source, target, aged=True)
-        cases += cases_of(found, f"{group}, as they are", source, target, aged=False)
-    summary = report.run(cases, methods, report.segmenting(judged[0].structure), out, patches)
-    say(as_markdown(summary))
+        heads_of_group = phantoms.phantoms_of(showing(pool, source, target), labels, request.kept)[:heads]
+        cases += cases_of(heads_of_group, f"{group}, aged", source, target, aged=True)
+        cases += cases_of(heads_of_group, f"{group}, as they are", source, target, aged=False)
+    made = table_of(cases, methods, report.segmenting(own_networks[0].structure), patches)
+    made.write(out, "plasticine")
+    say(made.markdown())
     for name, (_, network) in networks.items():
         if network.guide == "structure":
-            figures = json.dumps(report.card_figures(summary, name), indent=1)
+            figures = json.dumps(made.card_figures(name, report.card_columns(target)), indent=1)
             (out / f"figures-{name}.json").write_text(figures, encoding="utf-8")
             steps = report.steps_table(network, cases[: 2 * heads], CHOICES)
             (out / f"steps-{name}.json").write_text(json.dumps(steps, indent=1), encoding="utf-8")

@@ -23,9 +23,9 @@ def rendering_loss(rendered: Tensor, truth: Tensor, mask: Tensor, brain_weight: 
 
 
 def deformation_terms(
-    velocity: Tensor, sampling: Tensor, forth: bool, batch: dict[str, Tensor], axes: NDArray[np.float64], wanted: Terms
+    velocity: Tensor, sampling: Tensor, forth: bool, batch: dict[str, Tensor], axes: NDArray[np.float64], weights: Terms
 ) -> dict[str, Tensor]:
-    """The terms that are ``wanted``; images of 2 mm are read at the points of the half-resolution grid.
+    """The terms that have a weight; images of 2 mm are read at the points of the half-resolution grid.
 
     Args:
         velocity: ``(B, 3, k, j, i)`` on half the resolution.
@@ -42,20 +42,20 @@ def deformation_terms(
         moving, fixed = (here, there) if forth else (there, here)
         return read_at(batch[moving], sampling, axes), read_at(batch[fixed], None, axes)
 
-    if wanted.structure or wanted.correlation:
+    if weights.structure or weights.correlation:
         moved, fixed = pair("shares", "target_shares")
-        if wanted.structure:
+        if weights.structure:
             terms["structure"] = masked_mean((moved - fixed).square(), mask)
-        if wanted.correlation:
+        if weights.correlation:
             terms["correlation"] = _uncorrelated(moved, fixed)
-    if wanted.information:
+    if weights.information:
         terms["information"] = GlobalMutualInformationLoss(num_bins=23)(*pair("source", "target"))
-    if wanted.motion and forth:
+    if weights.motion and forth:
         terms["motion"] = masked_mean((sampling - read_at(batch["sampling"], None, axes)).abs(), mask)
     first = tensors.gradient(velocity, axes * 2.0)
-    if wanted.membrane:
+    if weights.membrane:
         terms["membrane"] = first.square().mean()
-    if wanted.bending:
+    if weights.bending:
         terms["bending"] = tensors.gradient(first.flatten(1, 2), axes * 2.0).square().mean()
     return terms
 

@@ -34,7 +34,7 @@ def rendering_terms(network: PaperPlasticineNetwork, batch: dict[str, Tensor], s
 
 
 def deformation_terms(
-    network: PaperPlasticineNetwork, batch: dict[str, Tensor], seed: int, wanted: Terms
+    network: PaperPlasticineNetwork, batch: dict[str, Tensor], seed: int, weights: Terms
 ) -> dict[str, Tensor]:
     """Algorithm 2: the renderer is frozen and only lends the noise that it finds in the target."""
     source, target = slices_of(batch["source"], seed), slices_of(batch["target"], seed)
@@ -53,4 +53,4 @@ def deformation_terms(
         "membrane": sum(tensors.gradient(v, PIXELS).square().mean() for v in (there, back)),
         "alignment": (alone.float() - together.float()).square().mean(),
     }
-    return {name: value for name, value in terms.items() if getattr(wanted, name)}  # type: ignore[misc]
+    return {name: value for name, value in terms.items() if getattr(weights, name)}  # type: ignore[misc]

@@ -1,12 +1,9 @@
-"""Running Plasticine's table: methods from networks and baselines, files for documents and cards."""
+"""Methods of Plasticine's table, from networks and baselines, and what its steps cost."""
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -15,22 +12,14 @@ from numpy.typing import NDArray
 from SITTranslateLib import fields
 from SITTranslateLib.evaluation import metrics as quality
 from SITTranslateLib.evaluation.baselines import fit_transfer_curve, mean_image
+from SITTranslateLib.evaluation.cross_contrast_report import identity, unit_of
 from SITTranslateLib.evaluation.cross_contrast_table import SPANS
-from SITTranslateLib.evaluation.patch_kid import Features
+from SITTranslateLib.evaluation.table import IDENTITY, Array, Prediction, Unit
 from SITTranslateLib.segmentation.network import TissueNetwork
 from SITTranslateLib.systems.plasticine.network import PlasticineNetwork
 from SITTranslateLib.systems.plasticine.structure_map import tissue_probabilities
-from SITTranslateLib.training.recipes.plasticine.table import (
-    AgeingCase,
-    Answer,
-    Array,
-    Method,
-    Segmenter,
-    as_markdown,
-    run_table,
-    summarise,
-)
-from SITTranslateLib.translate.normalisation import from_own_units, in_own_units
+from SITTranslateLib.training.recipes.plasticine.table import AgeingCase, Method, Segmenter
+from SITTranslateLib.translate.normalisation import in_own_units
 from SITTranslateLib.volume import VectorField, Volume
 
 #: Figures of the model's card; of CT those of the head.
@@ -42,7 +31,7 @@ _IMAGE_CT = {
     "dice_bone": ("Dice of bone", ""),
 }
 _TRACED = {
-    "dice": ("Dice of the carried segmentation with that of the translated scan (doing nothing: with itself)", ""),
+    "dice": ("Dice of the carried segmentation with that of the translated scan (identity: with itself)", ""),
     "miss": ("displacement error in the brain, mean", "mm"),
     "inverse": ("inverse error, mean", "mm"),
 }
@@ -55,19 +44,20 @@ def _batch(array: Array) -> torch.Tensor:
 def by_network(network: PlasticineNetwork, *, moves: bool = True, seed: int = 0) -> Method:
     """A network as a method; asked for no ageing unless ``moves``."""
 
-    def method(case: AgeingCase) -> Answer:
+    def method(case: AgeingCase) -> Prediction:
         torch.manual_seed(seed)
         request = {network.attribute: case.years} if moves else {}
         with torch.inference_mode():
             output = network.translate(_batch(case.source), request, case.grid.affine)
         image = output.translated[0, 0].numpy()
         if output.velocity is None or output.intensity_change is None or not moves:
-            return Answer(image)
+            return Prediction(image, Unit.NETWORK)
         velocity = VectorField(np.moveaxis(output.velocity[0].numpy(), 0, -1), case.grid.affine)
         sampling, motion = fields.exponential(velocity, -1.0), fields.exponential(velocity)
         unmoved = case.source + output.intensity_change[0, 0].numpy()
         volume = fields.warp(Volume(unmoved, case.grid.affine), sampling)
-        return Answer(image, sampling, motion, float(np.abs(volume.array - image).max()))
+        recomposition = float(np.abs(volume.array - image).max())
+        return Prediction(image, Unit.NETWORK, sampling=sampling, motion=motion, recomposition=recomposition)
 
     return method
 
@@ -75,41 +65,38 @@ def by_network(network: PlasticineNetwork, *, moves: bool = True, seed: int = 0)
 def by_regression(network: PlasticineNetwork) -> Method:
     """A renderer that was shown the source itself."""
 
-    def method(case: AgeingCase) -> Answer:
+    def method(case: AgeingCase) -> Prediction:
         with torch.inference_mode():
             output = network.translate(_batch(case.source), {}, case.grid.affine)
-        return Answer(output.translated[0, 0].numpy())
+        return Prediction(output.translated[0, 0].numpy(), Unit.NETWORK)
 
     return method
 
 
 def baselines(training: Sequence[AgeingCase]) -> dict[str, Method]:
-    """Do nothing, best global transfer curve, mean image; the last two from unmoved training cases."""
+    """Identity, best global transfer curve, mean image; the last two from unmoved training cases.
+
+    They are fitted in the units of the metrics, in which a mean is the best.
+    """
     kinds = {case.stripped for case in training}
-
-    def truth(case: AgeingCase) -> Array:
-        """In the units of the rulers, in which a mean is the best."""
-        return in_own_units(case.truth, case.target)
-
+    target = training[0].target
+    fitted = {kind: [(c, in_own_units(c.truth, target)) for c in training if c.stripped == kind] for kind in kinds}
     curves = {
-        kind: fit_transfer_curve((c.source[c.judged], truth(c)[c.judged]) for c in training if c.stripped == kind)
-        for kind in kinds
+        kind: fit_transfer_curve((case.source[case.judged], truth[case.judged]) for case, truth in some)
+        for kind, some in fitted.items()
     }
-    means = {kind: mean_image(truth(c) for c in training if c.stripped == kind) for kind in kinds}
-
-    def answer(case: AgeingCase, image: Array) -> Answer:
-        return Answer(from_own_units(image, case.target))
-
+    means = {kind: mean_image(truth for _, truth in some) for kind, some in fitted.items()}
+    unit = unit_of(target)
     return {
-        "do nothing": lambda case: Answer(case.source),
-        "best global transfer curve": lambda case: answer(case, curves[case.stripped](case.source)),
-        "mean image": lambda case: answer(case, means[case.stripped]),
+        IDENTITY: identity,
+        "best global transfer curve": lambda case: Prediction(curves[case.stripped](case.source), unit),
+        "mean image": lambda case: Prediction(means[case.stripped], unit),
     }
 
 
-def the_truth(case: AgeingCase) -> Answer:
+def the_truth(case: AgeingCase) -> Prediction:
     """The true image with the true field: what the segmenter alone costs."""
-    return Answer(case.truth, case.sampling)
+    return Prediction(case.truth, Unit.NETWORK, sampling=case.sampling)
 
 
 def segmenting(network: TissueNetwork) -> Segmenter:
@@ -122,62 +109,42 @@ def segmenting(network: TissueNetwork) -> Segmenter:
     return segment
 
 
-def run(
-    cases: Iterable[AgeingCase],
-    methods: Mapping[str, Method],
-    segment: Segmenter,
-    folder: Path,
-    features: Features | None = None,
-) -> dict[str, dict[str, dict[str, float]]]:
-    """The table; writes ``plasticine.md`` and ``plasticine.json`` and returns the means."""
-    rows = run_table(cases, methods, segment, features)
-    summary = summarise(rows)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "plasticine.md").write_text(as_markdown(summary), encoding="utf-8")
-    records = {"summary": summary, "rows": [vars(row) for row in rows]}
-    (folder / "plasticine.json").write_text(json.dumps(records, indent=1), encoding="utf-8")
-    return summary
-
-
 def steps_table(
     network: PlasticineNetwork, cases: Sequence[AgeingCase], choices: Iterable[tuple[int, int]]
 ) -> list[dict[str, float]]:
     """Quality and CPU-seconds by steps and samples, nothing moved; the network is left as it was."""
-    kept = network.steps, network.samples
+    before = network.steps, network.samples
     still = [case for case in cases if case.years == 0.0]
-    found = []
+    rows = []
     for steps, samples in choices:
         network.steps, network.samples = steps, samples
         method, started = by_network(network, moves=False), time.process_time()
-        answers = [method(case).image for case in still]
+        answers = [method(case) for case in still]
         seconds = (time.process_time() - started) / len(still)
         figures = _mean(quality.psnr, answers, still), _mean(quality.ssim, answers, still)
-        found.append(
+        rows.append(
             {"steps": steps, "samples": samples, "psnr": figures[0], "ssim": figures[1], "cpu_seconds": seconds}
         )
-    network.steps, network.samples = kept
-    return found
+    network.steps, network.samples = before
+    return rows
 
 
-def _mean(ruler: Callable[..., float], images: Sequence[Array], cases: Sequence[AgeingCase]) -> float:
-    found = []
-    for image, case in zip(images, cases, strict=True):
-        shown, truth = (in_own_units(array, case.target) for array in (image, case.truth))
-        found.append(ruler(shown, truth, case.judged, SPANS[case.target]))
-    return float(np.mean(found))
+def _mean(metric: Callable[..., float], answers: Sequence[Prediction], cases: Sequence[AgeingCase]) -> float:
+    return float(
+        np.mean(
+            [
+                metric(
+                    answer.measured(case.target),
+                    in_own_units(case.truth, case.target),
+                    case.judged,
+                    SPANS[case.target],
+                )
+                for answer, case in zip(answers, cases, strict=True)
+            ]
+        )
+    )
 
 
-def card_figures(summary: Mapping[str, Mapping[str, Mapping[str, float]]], method: str) -> list[dict[str, Any]]:
-    """Figures of one method for a model card, beside doing nothing."""
-    return [
-        {
-            "name": f"{title}, {group}",
-            "value": round(methods[method][column], 3),
-            "unit": unit,
-            "baseline": round(methods["do nothing"][column], 3) if column in methods["do nothing"] else None,
-            "note": "held-out simulated scans",
-        }
-        for group, methods in summary.items()
-        for column, (title, unit) in ((_IMAGE_CT if "mae" in methods[method] else _IMAGE) | _TRACED).items()
-        if column in methods[method]
-    ]
+def card_columns(target: str) -> dict[str, tuple[str, str]]:
+    """Name and unit of the columns that a model card shows."""
+    return (_IMAGE_CT if target == "CT" else _IMAGE) | _TRACED

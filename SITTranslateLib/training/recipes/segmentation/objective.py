@@ -14,10 +14,11 @@ def soft_loss(logits: Tensor, truth: Tensor) -> Tensor:
     """Cross-entropy to shares, and soft Dice over the classes that are there."""
     logs = functional.log_softmax(logits.float(), dim=1)
     entropy = -(truth * logs).sum(dim=1).mean()
-    found = logs.exp()
+    probabilities = logs.exp()
     axes = (0, 2, 3, 4)
     present = truth.sum(dim=axes) > 8.0
-    dice = 2.0 * (found * truth).sum(dim=axes) / (found.square() + truth.square()).sum(dim=axes).clamp(min=1.0)
+    total = (probabilities.square() + truth.square()).sum(dim=axes).clamp(min=1.0)
+    dice = 2.0 * (probabilities * truth).sum(dim=axes) / total
     return entropy + (1.0 - dice[present]).mean()
 
 

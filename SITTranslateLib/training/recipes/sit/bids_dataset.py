@@ -1,4 +1,4 @@
-"""One's own scans as training data, for the unpaired host: a BIDS dataset, a table of files or torchio's subjects.
+"""A user's own scans as training data, for the unpaired host: a BIDS dataset, a table of files or torchio's subjects.
 
 Nobody knows how these people will look later, so there is no follow-up: a batch holds a scan, a change to ask for,
 and a scan of somebody else with that person's own values, which the critic learns from.
@@ -33,7 +33,7 @@ from SITTranslateLib.volume import Volume
 
 #: Tables of people: of a BIDS dataset, and of any folder (a column ``file``).
 PARTICIPANTS, TABLE = "participants.tsv", "scans.tsv"
-#: How many different changes are asked of a scan.
+#: How many different changes are requested of a scan.
 REQUESTS = 16
 
 
@@ -79,13 +79,13 @@ class OwnScans(Dataset[dict[str, Tensor]]):
 
     Args:
         scans: with their people's values.
-        wanted: of the config.
+        settings: of the config.
         scales: of the network's attributes.
         folder: where prepared scans are kept.
     """
 
-    def __init__(self, scans: list[KnownScan], wanted: Scans, scales: Sequence[float], folder: Path) -> None:
-        self.scans, self.wanted, self.scales = scans, wanted, np.array(scales, np.float32)
+    def __init__(self, scans: list[KnownScan], settings: Scans, scales: Sequence[float], folder: Path) -> None:
+        self.scans, self.settings, self.scales = scans, settings, np.array(scales, np.float32)
         self.values = np.array([scan.values for scan in scans], np.float32)
         self.folder = folder / "own-scans"
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -100,18 +100,20 @@ class OwnScans(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         number = index % len(self.scans)
-        rng = np.random.default_rng([self.wanted.seed, index])
-        # Towards somebody else's values, so that what is asked for is within what the critic has seen.
+        rng = np.random.default_rng([self.settings.seed, index])
+        # Towards somebody else's values, so that the requested change is within what the discriminator has seen.
         other = int(rng.integers(len(self.scans) - 1))
         change = self.values[other + (other >= number)] - self.values[number]
-        change = np.clip(change, -np.array(self.wanted.largest_change), self.wanted.largest_change).astype(np.float32)
+        change = np.clip(change, -np.array(self.settings.largest_change), self.settings.largest_change).astype(
+            np.float32
+        )
         with np.load(self.files[number]) as stored:
             source, mask = (torch.from_numpy(stored[name].astype(np.float32))[None] for name in ("source", "mask"))
-        asked = (change != 0).astype(np.float32)
+        requested = (change != 0).astype(np.float32)
         return {
             "source": source,
             "mask": mask,
-            "code": torch.from_numpy(np.concatenate((change / self.scales, asked))),
+            "code": torch.from_numpy(np.concatenate((change / self.scales, requested))),
             "values": torch.from_numpy(self.values[number] / self.scales),
         }
 

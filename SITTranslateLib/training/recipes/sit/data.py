@@ -23,7 +23,7 @@ from SITTranslateLib.volume import Grid
 
 
 class SimulatedPairs(Dataset[dict[str, Tensor]]):
-    """Pair ``n`` of a pool; simulated when first asked for, then read from ``folder``.
+    """Pair ``n`` of a pool; simulated at its first use, then read from ``folder``.
 
     Args:
         subjects: prepared label maps.
@@ -74,7 +74,7 @@ class SimulatedPairs(Dataset[dict[str, Tensor]]):
 
     def _as_batch(self, arrays: dict[str, Tensor]) -> dict[str, Tensor]:
         scales = torch.tensor(self.scales)
-        asked = (arrays["attributes"] != 0).float()
+        requested = (arrays["attributes"] != 0).float()
         return {
             "source": arrays["source"][None],
             "target": arrays["target"][None],
@@ -82,7 +82,7 @@ class SimulatedPairs(Dataset[dict[str, Tensor]]):
             "sampling": to_full_resolution(arrays["sampling"][None])[0],
             "mask": arrays["mask"][None],
             "change_mask": arrays["change_mask"][None],
-            "code": torch.cat((arrays["attributes"] / scales, asked)),
+            "code": torch.cat((arrays["attributes"] / scales, requested)),
             "values_before": arrays["values_before"] / scales,
         }
 

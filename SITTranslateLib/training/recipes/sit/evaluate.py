@@ -34,8 +34,9 @@ def _simulated(request: EvaluationRequest) -> None:
     assert request.labels is not None
     networks = {name: recipes.finished(folder)[2] for name, folder in request.runs.items()}
     subjects = prepared_subjects(request.labels, report.HELD_OUT, request.kept / "subjects")
-    summary = report.run(report.held_out_pairs(subjects, request.count, SHAPE), networks, request.out)
+    made = report.table_of(report.held_out_pairs(subjects, request.count, SHAPE), networks)
+    made.write(request.out, "sit", report.SCANNER_TITLES)
     for name in networks:
-        figures = json.dumps(report.card_figures(summary, name), indent=1)
+        figures = json.dumps(made.card_figures(name, table.CARD, report.SCANNER_TITLES), indent=1)
         (request.out / f"figures-{name}.json").write_text(figures, encoding="utf-8")
-    say(table.as_markdown(table.over_seeds(summary)))
+    say(made.markdown(report.SCANNER_TITLES))

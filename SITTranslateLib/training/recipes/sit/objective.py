@@ -18,9 +18,9 @@ from SITTranslateLib.training.engine.losses import masked_mean
 
 
 def anatomy_terms(
-    parts: SITParts, axes: NDArray[np.float64], mask: Tensor, wanted: Callable[[str], bool]
+    parts: SITParts, axes: NDArray[np.float64], mask: Tensor, required: Callable[[str], bool]
 ) -> dict[str, Tensor]:
-    """Regularisers of the decomposition, those that are ``wanted``.
+    """Regularisers of the decomposition, those that are ``required``.
 
     sparsity: mean |d| (Wang et al.). smoothness: mean |grad v|^2, per unit time. folding: relu(0.1 - J) of the
     sampling field. drawing: |d| times the local edge |grad x'|, so that d does not draw boundaries that the field
@@ -29,18 +29,18 @@ def anatomy_terms(
     terms: dict[str, Tensor] = {}
     if parts.intensity_change is not None:
         change = parts.intensity_change.abs()
-        if wanted("sparsity"):
+        if required("sparsity"):
             terms["sparsity"] = masked_mean(change, mask)
-        if wanted("drawing"):
+        if required("drawing"):
             edges = tensors.gradient(parts.translated.detach(), axes).norm(dim=2)
             terms["drawing"] = masked_mean(change * edges, mask)
     if parts.sampling is not None:
         # Every second voxel is enough: the field is smooth to 3 mm.
         coarse = parts.sampling[..., ::2, ::2, ::2]
-        if wanted("smoothness"):
+        if required("smoothness"):
             field = coarse if parts.velocity is None else parts.velocity
             terms["smoothness"] = tensors.gradient(field, axes * 2.0).square().mean()
-        if wanted("folding"):
+        if required("folding"):
             terms["folding"] = torch.relu(0.1 - tensors.jacobian(coarse, axes * 2.0)).mean()
     return terms
 

@@ -1,18 +1,16 @@
-"""Running SIT's table: held-out label maps, two scanners, every method, files for documents and cards."""
+"""Held-out pairs of SIT's table: label maps that nothing was trained on, two scanners."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from SITTranslateLib.evaluation.table import IDENTITY, Prediction, Table
 from SITTranslateLib.simulation import SimulatedPair, Subject, draw_scanner, simulate_pair
 from SITTranslateLib.systems.sit.network import SITNetwork
-from SITTranslateLib.training.recipes.sit import table as sit_table
+from SITTranslateLib.training.recipes.sit import table
 from SITTranslateLib.volume import Grid
 
 #: Label maps that no shipped model was trained on.
@@ -46,34 +44,8 @@ def held_out_pairs(
     return pairs
 
 
-def run(
-    pairs: Mapping[str, list[SimulatedPair]], networks: Mapping[str, SITNetwork], folder: Path
-) -> dict[str, dict[str, dict[str, float]]]:
-    """Table of every network beside doing nothing; writes ``sit.md``, ``sit.json`` and returns the means."""
-    methods = {"do nothing": sit_table.do_nothing} | {
-        name: partial(sit_table.by_network, network) for name, network in networks.items()
-    }
-    rows = sit_table.run_table(pairs, methods)
-    summary = sit_table.summarise(rows)
-    folder.mkdir(parents=True, exist_ok=True)
-    titled = {SCANNER_TITLES[name]: methods for name, methods in sit_table.over_seeds(summary).items()}
-    (folder / "sit.md").write_text(sit_table.as_markdown(titled), encoding="utf-8")
-    records = [vars(row) for row in rows]
-    (folder / "sit.json").write_text(json.dumps({"summary": summary, "rows": records}, indent=1), encoding="utf-8")
-    return summary
-
-
-def card_figures(summary: Mapping[str, Mapping[str, Mapping[str, float]]], method: str) -> list[dict[str, Any]]:
-    """Figures of one method for a model card, each with doing nothing as its baseline."""
-    units = {"rmse_change": "%", "rmse_brain": "%", "ventricle_error": "%", "right_place": "%"}
-    return [
-        {
-            "name": f"{sit_table.COLUMNS[column]}, {SCANNER_TITLES[scanner]}",
-            "value": round(figures[method][column], 3),
-            "unit": units.get(column, "mm"),
-            "baseline": round(figures["do nothing"][column], 3),
-            "note": "held-out simulated scans",
-        }
-        for scanner, figures in summary.items()
-        for column in sit_table.COLUMNS
-    ]
+def table_of(pairs: Mapping[str, list[SimulatedPair]], networks: Mapping[str, SITNetwork]) -> Table:
+    """Every network beside the identity."""
+    methods: dict[str, Callable[[SimulatedPair], Prediction]] = {IDENTITY: table.identity}
+    methods |= {name: partial(table.by_network, network) for name, network in networks.items()}
+    return table.table_of(pairs, methods)

@@ -56,13 +56,13 @@ def subjects_of_file(file: Path) -> Any:
         InputError: it cannot be run, or names none.
     """
     try:
-        found = runpy.run_path(str(file)).get(SUBJECTS)
+        subjects_object = runpy.run_path(str(file)).get(SUBJECTS)
     except Exception as error:
         text = " ".join(str(error).split())[:200]
         raise InputError(f"'{file.name}' cannot be run ({type(error).__name__}: {text}).") from error
-    if not hasattr(found, "__getitem__") or not hasattr(found, "__len__"):
+    if not hasattr(subjects_object, "__getitem__") or not hasattr(subjects_object, "__len__"):
         raise InputError(f"'{file.name}' does not name its torchio subjects: it needs 'subjects = ...'.")
-    return found
+    return subjects_object
 
 
 def volume_of_image(image: Any, name: str = "volume") -> Volume:

@@ -11,9 +11,9 @@ import torch
 from cross_contrast_heads import tiny_head
 
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.evaluation.cross_contrast_table import Prediction
 from SITTranslateLib.evaluation.metrics import normalised_error
 from SITTranslateLib.evaluation.real_pairs import by_person, pairs_in
+from SITTranslateLib.evaluation.table import Prediction, Row, Table, Unit
 from SITTranslateLib.systems.aldm.network import ALDMNetwork
 from SITTranslateLib.systems.regression.many_to_many import AnyRegressionNetwork
 from SITTranslateLib.training.engine.held_out import whole_cases_of
@@ -39,42 +39,44 @@ def test_the_table_has_every_direction_and_every_row(network: ALDMNetwork) -> No
     regression = AnyRegressionNetwork(CONTRASTS, (4, 6)).eval()
     ways = tables.directions(CONTRASTS)
     assert len(ways) == 6
-    rows = tables.direction_table(
+    table = tables.direction_table(
         partial(whole_cases_of, heads), partial(whole_cases_of, heads[:2]), ways, tables.methods_of(network, regression)
     )
+    rows = table.rows
     begun = {"transfer curve of each tissue"} if network.painter else set()
     assert {r.method for r in rows} == begun | {
-        "do nothing", "best global transfer curve", "mean image", "codec alone (target given)", "preview",
+        "identity", "best global transfer curve", "mean image", "codec alone (target given)", "preview",
         "ALDM without detail", "ALDM", "regression U-Net",
     }  # fmt: skip
-    assert len(rows) == 6 * (8 + len(begun)) and all(np.isfinite(list(r.figures.values())).all() for r in rows)
-    curve = {r.direction: r.figures["psnr"] for r in rows if r.method == "best global transfer curve"}
-    nothing = {r.direction: r.figures["psnr"] for r in rows if r.method == "do nothing"}
+    assert len(rows) == 2 * 6 * (8 + len(begun)) and all(np.isfinite(list(r.figures.values())).all() for r in rows)
+    summary = table.summary()
+    curve = {way: methods["best global transfer curve"]["psnr"] for way, methods in summary.items()}
+    nothing = {way: methods["identity"]["psnr"] for way, methods in summary.items()}
     assert all(curve[way] > nothing[way] for way in curve)
-    text = tables.as_markdown(rows)
+    text = tables.as_markdown(table)
     assert text.count("| T1w to T2w |") == 3 and text.count("| *mean* |") == 3
-    assert set(tables.better_than_the_curve(rows)) == set(curve)
+    assert set(tables.better_than_the_curve(table)) == set(curve)
     # The parts are parts: each row is another image, and the network is as it was.
-    ours = [r.figures["psnr"] for r in rows if r.direction == "T1w to T2w" and r.method in ("preview", "ALDM")]
+    ours = [summary["T1w to T2w"][method]["psnr"] for method in ("preview", "ALDM")]
     assert ours[0] != ours[1] and network.detail is not None
 
 
 def test_a_card_has_the_mean_of_each_target_beside_doing_nothing() -> None:
     rows = [
-        tables.Row(way, method, {"psnr": psnr, "ssim": psnr / 100.0})
+        Row(method, way, "a", {"psnr": psnr, "ssim": psnr / 100.0})
         for way, method, psnr in (
             ("T1w to T2w", "ALDM", 20.0), ("FLAIR to T2w", "ALDM", 30.0), ("CT to T2w", "ALDM", 90.0),
-            ("T1w to T2w", "do nothing", 10.0), ("FLAIR to T2w", "do nothing", 14.0), ("T1w to CT", "ALDM", 50.0),
+            ("T1w to T2w", "identity", 10.0), ("FLAIR to T2w", "identity", 14.0), ("T1w to CT", "ALDM", 50.0),
         )
     ]  # fmt: skip
-    psnr, ssim = _card_figures(rows)
+    psnr, ssim = _card_figures(Table(tables.COLUMNS, rows))
     assert psnr["name"].startswith("PSNR in the brain, T2w") and (psnr["value"], psnr["baseline"]) == (25.0, 12.0)
     assert (ssim["value"], ssim["baseline"]) == (0.25, 0.12)
 
 
 def test_the_truth_has_no_error_and_the_curve_is_beaten_by_it() -> None:
     (case,) = whole_cases_of([tiny_head(1)], "T1w", "CT")
-    exact = tables.figures_of(case, Prediction(case.truth).image)
+    exact = tables.figures_of(case, Prediction(case.truth, Unit.HU))
     assert exact["nmse"] == 0.0 and exact["ssim"] == pytest.approx(1.0)
 
 

@@ -13,7 +13,7 @@ from SITTranslateLib.evaluation.baselines import fit_transfer_curve
 from SITTranslateLib.segmentation import CLASSES
 from SITTranslateLib.systems.aldm.painting import TissuePainter, looks_of, statistics
 from SITTranslateLib.training.engine.phantoms import Head
-from SITTranslateLib.training.recipes.aldm.tissue_mapping import FoundTissues, Seen, design, fit_tissue_mapping
+from SITTranslateLib.training.recipes.aldm.tissue_mapping import FoundTissues, SampledScan, design, fit_tissue_mapping
 
 CONTRASTS = ["T1w", "T2w", "CT"]
 
@@ -56,7 +56,7 @@ def test_the_fit_is_what_the_painter_computes() -> None:
     seen = statistics(image, of_image)
     looks = ((looks_of(seen)[0] - painter.usual[1]) / 20.0).numpy().astype(np.float64)
     nothing = np.zeros((400, 2), np.float32)
-    rows = design(Seen(1, seen, bright, shares, nothing, nothing[:, 0]), looks)
+    rows = design(SampledScan(1, seen, bright, shares, nothing, nothing[:, 0]), looks)
     weights = torch.cat((painter.curves[1, 0], painter.slopes[1, 0, :, None], painter.lifts[1, 0]), dim=1)
     made = painter(image, of_image, torch.tensor([[0.0, 1.0]]), 0)
     assert np.allclose(made.numpy().ravel(), (rows @ weights.double().numpy().ravel()).clip(0), atol=1e-4)

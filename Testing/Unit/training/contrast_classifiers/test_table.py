@@ -10,6 +10,7 @@ import pytest
 from tiny_model import head, tiny_card, write_tiny_package
 
 from SITTranslateLib.app.main import run
+from SITTranslateLib.evaluation.metrics import area_under_curve
 from SITTranslateLib.files import write_volume
 from SITTranslateLib.training.recipes.contrast_classifiers import table as gate
 
@@ -19,10 +20,10 @@ def seen(kind: str, score: float, good: bool | None, verdict: str = "pass") -> g
 
 
 def test_the_area_is_how_often_good_beats_wrong() -> None:
-    assert gate.area([0.9, 0.8], [0.1, 0.2]) == 1.0
-    assert gate.area([0.1], [0.9]) == 0.0
-    assert gate.area([0.5], [0.5]) == 0.5
-    assert gate.area([0.9, 0.3], [0.5, 0.1]) == 0.75
+    assert area_under_curve([0.9, 0.8], [0.1, 0.2]) == 1.0
+    assert area_under_curve([0.1], [0.9]) == 0.0
+    assert area_under_curve([0.5], [0.5]) == 0.5
+    assert area_under_curve([0.9, 0.3], [0.5, 0.1]) == 0.75
 
 
 def test_the_curve_goes_from_nobody_to_everybody_and_holds_the_area() -> None:
@@ -31,7 +32,7 @@ def test_the_curve_goes_from_nobody_to_everybody_and_holds_the_area() -> None:
     lost, caught = gate.curve(good, wrong)
     assert (lost[0], caught[0], lost[-1], caught[-1]) == (0.0, 0.0, 1.0, 1.0)
     assert (np.diff(lost) >= 0).all() and (np.diff(caught) >= 0).all()
-    assert float(np.trapezoid(caught, lost)) == pytest.approx(gate.area(good, wrong), abs=0.01)
+    assert float(np.trapezoid(caught, lost)) == pytest.approx(area_under_curve(good, wrong), abs=0.01)
 
 
 def test_the_table_counts_verdicts_beside_areas() -> None:

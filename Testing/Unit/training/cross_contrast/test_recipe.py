@@ -131,7 +131,7 @@ def test_usual_brightness_is_of_the_other_head_and_anatomy_of_ones_own() -> None
     config = replace(config, schedule=replace(config.schedule, strip=0.5, matched_slices=0))
     for batch in islice(batches(heads(), config), 6):
         for row in range(len(batch["paired"])):
-            classes, painted = batch["classes"][row], batch["target_painted"][row]
+            classes, painted = batch["classes"][row], batch["target_by_class"][row]
             levels = [painted[painted.shape[0] // 2][classes == c].unique() for c in classes.unique().tolist()]
             assert all(len(level) == 1 for level in levels), "each class has one brightness"
     head = heads()[1]

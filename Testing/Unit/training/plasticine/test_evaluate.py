@@ -53,20 +53,20 @@ def test_every_run_stands_beside_the_baselines(trained: None, tmp_path: Path, ca
     evaluate(a_request(tmp_path, ["ours=structure", "pairs=source"], tmp_path))
     said = capsys.readouterr().out
     assert "### tiny, aged" in said and "### tiny, as they are" in said
-    for row in ("do nothing", "best global transfer curve", "mean image", "the truth itself", "ours", "pairs"):
+    for row in ("identity", "best global transfer curve", "mean image", "the truth itself", "ours", "pairs"):
         assert f"| {row} |" in said
     assert {"plasticine.md", "plasticine.json", "figures-ours.json", "steps-ours.json"} == {
         file.name for file in tmp_path.iterdir()
     }
     summary = json.loads((tmp_path / "plasticine.json").read_text())["summary"]
-    assert summary["tiny, aged"]["the truth itself"]["miss"] == 0 < summary["tiny, aged"]["do nothing"]["miss"]
-    assert "unlike" in summary["tiny, aged"]["ours"]
+    assert summary["tiny, aged"]["the truth itself"]["miss"] == 0 < summary["tiny, aged"]["identity"]["miss"]
+    assert "kid" in summary["tiny, aged"]["ours"]
 
 
 def test_towards_ct_the_heads_are_asked_for_theirs_and_the_card_has_hu(trained: None, tmp_path: Path) -> None:
     evaluate(a_request(tmp_path, ["ours=ct"], tmp_path))
     summary = json.loads((tmp_path / "plasticine.json").read_text())["summary"]
-    assert summary["tiny, aged"]["do nothing"]["mae"] > 100 > summary["tiny, aged"]["the truth itself"]["mae"]
+    assert summary["tiny, aged"]["identity"]["mae"] > 100 > summary["tiny, aged"]["the truth itself"]["mae"]
     figures = json.loads((tmp_path / "figures-ours.json").read_text())
     assert ("MAE, tiny, as they are", "HU") in {(figure["name"], figure["unit"]) for figure in figures}
 

@@ -11,16 +11,10 @@ import torch
 from plasticine_heads import tiny_ageing_head
 
 from SITTranslateLib import systems
+from SITTranslateLib.evaluation.cross_contrast_report import identity
 from SITTranslateLib.training.recipes.plasticine import report
 from SITTranslateLib.training.recipes.plasticine.held_out import case_of, cases_of
-from SITTranslateLib.training.recipes.plasticine.table import (
-    TITLES,
-    AgeingCase,
-    Answer,
-    as_markdown,
-    run_table,
-    summarise,
-)
+from SITTranslateLib.training.recipes.plasticine.table import COLUMNS, AgeingCase, table_of
 from SITTranslateLib.translate.normalisation import HOUNSFIELD, to_native
 
 TINY = {
@@ -54,16 +48,16 @@ def test_cases_are_what_they_say(cases: list[AgeingCase]) -> None:
 def test_the_truth_wins_and_doing_nothing_shows_the_motion(cases: list[AgeingCase]) -> None:
     training = [case_of(tiny_ageing_head(seed), seed, "training", "T1w", "T2w", 0.0) for seed in (5, 6)]
     methods = {**report.baselines(training), "the truth itself": report.the_truth}
-    rows = run_table(cases, methods, by_brightness)
-    summary = summarise(rows)
-    truth, nothing = summary["aged"]["the truth itself"], summary["aged"]["do nothing"]
+    table = table_of(cases, methods, by_brightness)
+    summary = table.summary()
+    truth, nothing = summary["aged"]["the truth itself"], summary["aged"]["identity"]
     assert truth["psnr"] > 60 and truth["miss"] == 0 and truth["dice_known"] > 0.9
     moved = np.mean([c.sampling.magnitude()[c.brain_after].mean() for c in cases[:2]])
     assert nothing["miss"] == pytest.approx(float(moved), rel=1e-4) and nothing["psnr"] < 20
-    assert summary["still"]["do nothing"]["miss"] == 0
+    assert summary["still"]["identity"]["miss"] == 0
     assert summary["still"]["best global transfer curve"]["psnr"] > nothing["psnr"]
-    text = as_markdown(summary)
-    assert "### aged" in text and TITLES["miss"] in text and "| do nothing |" in text
+    text = table.markdown()
+    assert "### aged" in text and COLUMNS["miss"].title in text and "| identity |" in text
 
 
 def test_with_features_the_truth_looks_most_like_real_scans(cases: list[AgeingCase]) -> None:
@@ -71,11 +65,12 @@ def test_with_features_the_truth_looks_most_like_real_scans(cases: list[AgeingCa
         smooth = image.reshape(-1)[mask.reshape(-1)][:400, None]
         return np.concatenate((smooth, smooth**2), axis=1)
 
-    methods = {"do nothing": lambda case: Answer(case.source), "the truth itself": report.the_truth}
-    summary = summarise(run_table(cases, methods, by_brightness, features))
+    methods = {"identity": identity, "the truth itself": report.the_truth}
+    table = table_of(cases, methods, by_brightness, features)
+    summary = table.summary()
     for group in ("aged", "still"):
-        assert summary[group]["the truth itself"]["unlike"] < summary[group]["do nothing"]["unlike"]
-    assert TITLES["unlike"] in as_markdown(summary)
+        assert summary[group]["the truth itself"]["kid"] < summary[group]["identity"]["kid"]
+    assert COLUMNS["kid"].title in table.markdown()
 
 
 def test_a_network_is_measured_with_its_own_field(cases: list[AgeingCase], tmp_path: Path) -> None:
@@ -84,17 +79,18 @@ def test_a_network_is_measured_with_its_own_field(cases: list[AgeingCase], tmp_p
     with torch.no_grad():
         network.deformation.head.weight.normal_(std=0.05)  # type: ignore[union-attr]
     methods = {
-        "do nothing": lambda case: Answer(case.source),
+        "identity": identity,
         "still": report.by_network(network, moves=False),  # type: ignore[arg-type]
         "moving": report.by_network(network),  # type: ignore[arg-type]
     }
-    summary = report.run(cases[:1], methods, by_brightness, tmp_path)
+    table = table_of(cases[:1], methods, by_brightness)
+    summary = table.write(tmp_path, "plasticine")
     moving, still = summary["aged"]["moving"], summary["aged"]["still"]
     assert moving["folded"] == 0 and moving["inverse"] < 0.05 and moving["motion_p99"] > 0.2
     assert moving["recomposition"] < 1e-4, "by another engine and another number of squarings"
     assert "inverse" not in still and moving["miss"] != still["miss"]
     assert json.loads((tmp_path / "plasticine.json").read_text())["rows"]
-    figures = report.card_figures(summary, "moving")
+    figures = table.card_figures("moving", report.card_columns("T2w"))
     assert {figure["unit"] for figure in figures} == {"dB", "", "mm"} and figures[0]["baseline"] is not None
     steps = report.steps_table(network, cases[2:3], ((1, 1), (2, 1)))  # type: ignore[arg-type]
     assert [row["steps"] for row in steps] == [1, 2] and (network.steps, network.samples) == (1, 1)
@@ -112,8 +108,9 @@ def test_a_ct_is_judged_in_hu_and_with_its_skull() -> None:
         return np.zeros(image.shape, np.uint8)
 
     methods = {**report.baselines(training), "the truth itself": report.the_truth}
-    summary = summarise(run_table(still, methods, segment))["still"]
-    truth, nothing, mean = (summary[row] for row in ("the truth itself", "do nothing", "mean image"))
+    table = table_of(still, methods, segment)
+    summary = table.summary()["still"]
+    truth, nothing, mean = (summary[row] for row in ("the truth itself", "identity", "mean image"))
     assert truth["mae"] == 0 and truth["dice_bone"] == 1 and nothing["dice_bone"] < 0.5
     errors = [
         np.abs(to_native(case.source, HOUNSFIELD) - to_native(case.truth, HOUNSFIELD))[heads[n].shares[0] == 0].mean()
@@ -127,7 +124,7 @@ def test_a_ct_is_judged_in_hu_and_with_its_skull() -> None:
     assert summary["best global transfer curve"]["mae"] < nothing["mae"]
     # The source is no CT; the curve is fitted inside the head and gives no air.
     assert [low < -900 for low in seen[: 1 + len(methods)]] == [False, True, False, True, True]
-    text = as_markdown({"still": summary})
+    text = table.markdown()
     assert "| method | PSNR (dB) | SSIM | MAE (HU) | MAE brain (HU) | Dice bone (> 300 HU) |" in text
-    figures = report.card_figures({"still": summary}, "the truth itself")
+    figures = table.card_figures("the truth itself", report.card_columns("CT"))
     assert figures[0]["name"].startswith("MAE") and figures[0]["unit"] == "HU" and figures[0]["baseline"] > 100

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from SITTranslateLib.evaluation.table import Prediction, Unit
 from SITTranslateLib.simulation import SimulatedPair, network_grid, prepare_subject, procedural_head, simulate_pair
 from SITTranslateLib.systems.sit.network import SITNetwork
-from SITTranslateLib.training.recipes.sit import report as sit_report
 from SITTranslateLib.training.recipes.sit import table as sit_table
 from SITTranslateLib.training.recipes.sit.real_scans import published_change
 
@@ -28,8 +28,9 @@ def pair() -> SimulatedPair:
     )
 
 
-def the_truth(pair: SimulatedPair) -> sit_table.Result:
-    return sit_table.Result(pair.target.array, pair.sampling.array, pair.intensity_change.array)
+def the_truth(pair: SimulatedPair) -> Prediction:
+    change = pair.intensity_change.array
+    return Prediction(pair.target.array, Unit.NATIVE, sampling=pair.sampling, intensity_change=change)
 
 
 def test_the_truth_has_no_error_and_all_its_change_in_the_right_place(pair: SimulatedPair) -> None:
@@ -39,7 +40,7 @@ def test_the_truth_has_no_error_and_all_its_change_in_the_right_place(pair: Simu
 
 
 def test_doing_nothing_misses_the_whole_motion(pair: SimulatedPair) -> None:
-    figures = sit_table.figures_of(pair, sit_table.do_nothing(pair))
+    figures = sit_table.figures_of(pair, sit_table.identity(pair))
     assert figures["displacement_error"] == pytest.approx(pair.sampling.magnitude()[pair.brain_mask].mean(), rel=1e-4)
     assert figures["ventricle_error"] > 5 and figures["rmse_change"] > 1 and figures["right_place"] == 0
 
@@ -52,20 +53,19 @@ def test_intensity_change_everywhere_is_mostly_in_the_wrong_place(pair: Simulate
 def test_an_untrained_network_is_as_good_as_doing_nothing(pair: SimulatedPair) -> None:
     network = SITNetwork("dit", ["age", "lesions"], [10.0, 10.0], widths=[8, 12])
     figures = sit_table.figures_of(pair, sit_table.by_network(network, pair))
-    nothing = sit_table.figures_of(pair, sit_table.do_nothing(pair))
+    nothing = sit_table.figures_of(pair, sit_table.identity(pair))
     assert figures["displacement_error"] == pytest.approx(nothing["displacement_error"], rel=0.01)
 
 
-def test_runs_of_one_method_are_averaged_and_cards_keep_the_baseline() -> None:
-    def row(value: float) -> dict[str, float]:
-        return dict.fromkeys(sit_table.COLUMNS, value)
-
-    summary = {"unseen": {"do nothing": row(9.0), "sit@0": row(1.0), "sit@1": row(3.0)}}
-    table = sit_table.over_seeds(summary)
-    assert table["unseen"]["sit (2 seeds)"]["rmse_brain"] == "2.00 ± 1.41"
-    assert "| do nothing | 9.00" in sit_table.as_markdown(table)
-    card = sit_report.card_figures(summary, "sit@0")
-    assert all(figure["value"] == 1.0 and figure["baseline"] == 9.0 for figure in card)
+def test_the_table_has_a_group_a_scanner_and_figures_for_the_card(pair: SimulatedPair) -> None:
+    methods = {"identity": sit_table.identity, "truth@0": the_truth, "truth@1": the_truth}
+    table = sit_table.table_of({"training": [pair], "unseen": [pair, pair]}, methods)
+    assert set(table.summary()) == {"training", "unseen"} and len(table.rows) == 9
+    text = table.markdown({"unseen": "unseen scanner"})
+    assert "### unseen scanner" in text and "| truth (2 seeds) | 0.00 ± 0.00 |" in text
+    card = table.card_figures("truth@0", sit_table.CARD)
+    assert {figure["unit"] for figure in card} == {"%", "mm"}
+    assert all(figure["baseline"] > figure["value"] == 0 for figure in card[:5])
 
 
 def test_published_growth_of_the_ventricles_compounds() -> None:
