@@ -122,7 +122,7 @@ def test_what_a_room_may_not_use() -> None:
     assert not used
 
 
-@pytest.mark.parametrize("module", ["SITTranslateLib", "SITTranslateLib.volume", "SITTranslateLib.host.client"])
+@pytest.mark.parametrize("module", ["SITTranslateLib", "SITTranslateLib.translation", "SITTranslateLib.host.client"])
 def test_importing_is_light(module: str) -> None:
     heavy = "('torch', 'monai', 'slicer', 'vtk', 'lightning')"
     code = f"import sys, {module}; print([m for m in {heavy} if m in sys.modules])"
