@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from SITTranslateLib.options import TranslationOptions
     from SITTranslateLib.packages import available as models
     from SITTranslateLib.scene.volumes import volume_from_node
+    from SITTranslateLib.systems.sit.transform import SpatialIntensityTransform
     from SITTranslateLib.traceability.segments import segment_table
     from SITTranslateLib.traceability.tracing import trace_pair as trace
     from SITTranslateLib.translate.model import load_model
@@ -41,6 +42,7 @@ _PUBLIC: dict[str, tuple[str, str]] = {
     "InputError": ("SITTranslateLib.errors", "InputError"),
     "PackageError": ("SITTranslateLib.errors", "PackageError"),
     "Provenance": ("SITTranslateLib.translation", "Provenance"),
+    "SpatialIntensityTransform": ("SITTranslateLib.systems.sit.transform", "SpatialIntensityTransform"),
     "Translation": ("SITTranslateLib.translation", "Translation"),
     "TranslationOptions": ("SITTranslateLib.options", "TranslationOptions"),
     "VectorField": ("SITTranslateLib.volume", "VectorField"),
@@ -66,6 +68,7 @@ __all__ = [
     "InputError",
     "PackageError",
     "Provenance",
+    "SpatialIntensityTransform",
     "Translation",
     "TranslationOptions",
     "VectorField",

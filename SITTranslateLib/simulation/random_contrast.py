@@ -25,10 +25,16 @@ ALIKE = (("gm", "cerebellar_gm", "hippocampus"), ("wm", "cerebellar_wm", "nerve_
 WINDOW_HU = (-150.0, 200.0)
 
 
-def random_table(rng: np.random.Generator, physical: float = 0.5) -> tuple[Array, float]:
-    """Brightness of each label in [0, 1], ``(TABLE_SIZE,)``, and how much it varies inside a tissue."""
+def random_table(rng: np.random.Generator, physical: float = 0.5, sequence: str | None = None) -> tuple[Array, float]:
+    """Brightness of each label in [0, 1], ``(TABLE_SIZE,)``, and how much it varies inside a tissue.
+
+    Args:
+        rng: of everything random.
+        physical: probability that it keeps to the signal equations.
+        sequence: the one to keep to then; any if None.
+    """
     if rng.random() < physical:
-        return _physical_table(rng), float(rng.uniform(0.01, 0.05))
+        return _physical_table(rng, sequence), float(rng.uniform(0.01, 0.05))
     level = {tissue: float(rng.uniform(0.05, 1.0)) for tissue in TISSUE_LABELS}
     if rng.random() < 0.7:
         for first, *others in ALIKE:
@@ -43,9 +49,9 @@ def random_table(rng: np.random.Generator, physical: float = 0.5) -> tuple[Array
     return table, float(rng.uniform(0.0, 0.08))
 
 
-def _physical_table(rng: np.random.Generator) -> Array:
+def _physical_table(rng: np.random.Generator, chosen: str | None = None) -> Array:
     """Signals of one of the known sequences, its times and angles varied by up to a quarter; CT in a brain window."""
-    name = str(rng.choice(list(SEQUENCES)))
+    name = chosen or str(rng.choice(list(SEQUENCES)))
     sequence = SEQUENCES[name]
     if sequence.kind == "ct":
         low, high = WINDOW_HU

@@ -21,6 +21,7 @@ SYSTEMS: dict[str, tuple[str, str]] = {
     "plasticine_paper": ("SITTranslateLib.systems.plasticine.paper", "PaperPlasticineNetwork"),
     "monai": ("SITTranslateLib.systems.monai_networks.network", "MonaiNetwork"),
     "multi_contrast": ("SITTranslateLib.systems.regression.multi_contrast", "MultiContrastNetwork"),
+    "prescribed": ("SITTranslateLib.systems.prescribed.network", "PrescribedNetwork"),
     "regression": ("SITTranslateLib.systems.regression.network", "RegressionNetwork"),
 }
 

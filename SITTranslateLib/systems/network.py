@@ -38,6 +38,7 @@ class NetworkOutput:
         extras: further maps to show (attention, uncertainty), each ``(1, 1, K, J, I)``; those called as
             :func:`after_step` says are images in the units and the place of ``translated``.
         labels: further label maps (a segmentation), the same shape; brought to the scan's grid by nearest voxel.
+        warnings: what the user must know about this answer, one sentence each.
     """
 
     translated: Tensor
@@ -48,6 +49,7 @@ class NetworkOutput:
     keeps_geometry: bool = False
     extras: Mapping[str, Tensor] = field(default_factory=dict)
     labels: Mapping[str, Tensor] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     @property
     def steps(self) -> tuple[str, ...]:

@@ -118,7 +118,7 @@ def translate(
         seconds=0.0,
         software=software_versions(),
         forced=forced,
-        warnings=tuple(f.sentence for f in findings if f.severity is Severity.WARN),
+        warnings=(*(f.sentence for f in findings if f.severity is Severity.WARN), *output.warnings),
         precision=options.precision,
         ensemble=options.ensemble,
         target=loaded.card.target_of(request) if loaded.card.target_scale is not None else "",

@@ -16,7 +16,7 @@ from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.files import check_volume, read_labels, read_volume
 from SITTranslateLib.systems.prescribed.changes import ratios
-from SITTranslateLib.systems.prescribed.motion import PrescribedMotion, Surroundings, prescribed_motion
+from SITTranslateLib.systems.prescribed.motion import PrescribedMotion, prescribed_motion, warnings_of
 from SITTranslateLib.systems.prescribed.presets import preset_changes
 from SITTranslateLib.systems.prescribed.regions import shares_of_labels
 from SITTranslateLib.translate.head import locate_head
@@ -27,12 +27,6 @@ from SITTranslateLib.volume import VectorField, Volume
 
 #: What a result calls its maker.
 PACKAGE, SYSTEM = "prescribed-change", "prescribed"
-#: Percentage points by which a region may miss what was prescribed before it is said.
-SAID_ABOVE = 0.5
-_ABOUT_SURROUNDINGS = {
-    Surroundings.STRIPPED: "The skull was taken off: the background stands in for the fluid around the brain.",
-    Surroundings.SHELL: "The labels do not show the fluid around the brain: what lies within 5 mm of it gives way.",
-}
 
 
 def prescribe(
@@ -139,17 +133,3 @@ def _recomposition_error(scan: Volume, velocity: VectorField, translated: Volume
     """Largest difference from the scan warped through the coarse field: another path to the same image."""
     through = fields.warp(scan, fields.exponential(velocity, -1.0), grid=scan.grid)
     return float(np.abs(through.array - translated.array).max())
-
-
-def warnings_of(motion: PrescribedMotion) -> tuple[str, ...]:
-    """What the user must know: what lies around the brain, regions that were missed, folds."""
-    sentences = []
-    if motion.solution.steps and motion.surroundings in _ABOUT_SURROUNDINGS:
-        sentences.append(_ABOUT_SURROUNDINGS[motion.surroundings])
-    for row in motion.rows:
-        if abs(row.reached - row.asked) > SAID_ABOVE / 100.0:
-            reached, asked = 100 * (row.reached - 1), 100 * (row.asked - 1)
-            sentences.append(f"The {row.part} reaches {reached:+.1f} % of the {asked:+.1f} % prescribed.")
-    if motion.solution.folded:
-        sentences.append(f"The motion folds in {motion.solution.folded} voxels; ask for less.")
-    return tuple(sentences)

@@ -30,6 +30,14 @@ class Surroundings(StrEnum):
     STRIPPED = "stripped"
 
 
+#: Percentage points by which a region may miss what was prescribed before it is said.
+SAID_ABOVE = 0.5
+_ABOUT_SURROUNDINGS = {
+    Surroundings.STRIPPED: "The skull was taken off: the background stands in for the fluid around the brain.",
+    Surroundings.SHELL: "The labels do not show the fluid around the brain: what lies within 5 mm of it gives way.",
+}
+
+
 @dataclass(frozen=True)
 class PrescribedRow:
     """One part of the brain: mL before and after, what was asked of it (volume ratio) and what was reached."""
@@ -132,3 +140,17 @@ def _window(shares: Shares, surroundings: Surroundings, *, hold_stem: bool) -> N
         window = window * (1.0 - shares.parts[BRAIN_STEM])
     # Its edges are those of labels: a step of one voxel would make the velocity rough.
     return np.asarray(ndimage.gaussian_filter(window, 0.7, mode="constant"), dtype=np.float32)
+
+
+def warnings_of(motion: PrescribedMotion) -> tuple[str, ...]:
+    """What the user must know: what lies around the brain, regions that were missed, folds."""
+    sentences = []
+    if motion.solution.steps and motion.surroundings in _ABOUT_SURROUNDINGS:
+        sentences.append(_ABOUT_SURROUNDINGS[motion.surroundings])
+    for row in motion.rows:
+        if abs(row.reached - row.asked) > SAID_ABOVE / 100.0:
+            reached, asked = 100 * (row.reached - 1), 100 * (row.asked - 1)
+            sentences.append(f"The {row.part} reaches {reached:+.1f} % of the {asked:+.1f} % prescribed.")
+    if motion.solution.folded:
+        sentences.append(f"The motion folds in {motion.solution.folded} voxels; ask for less.")
+    return tuple(sentences)

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SITTranslateLib.errors import InputError
+from SITTranslateLib.segmentation.parcellation import Parcellation
+from SITTranslateLib.segmentation.structures import STRUCTURES
 from SITTranslateLib.volume import Grid, Volume
 
 SPACING_MM = 2.0
@@ -15,6 +17,9 @@ SPACING_MM = 2.0
 MARGIN_MM = 16.0
 #: A label map with less fluid around the brain than this share of it shows no outer CSF.
 LEAST_OUTER_CSF = 0.04
+#: Brain with its ventricles in a head, and the least of a part that counts as shown, mL.
+BRAIN_ML = (400.0, 2200.0)
+LEAST_ML = 0.1
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,7 @@ REGIONS: tuple[Region, ...] = (
 PARTS: dict[str, tuple[int, ...]] = {name: labels for region in REGIONS for name, labels in region.parts}
 """Labels of every part by name, left and right apart."""
 OUTER_CSF = 24
+_PARCELLATED = {label for structure in STRUCTURES for label in structure.labels}
 BRAIN_STEM = "brain stem"
 _ALIASES = {
     "ventricles": ("lateral ventricle", "third ventricle"),
@@ -183,6 +189,46 @@ def _cut(classes: NDArray[np.uint8], grid: Grid) -> tuple[NDArray[np.uint8], Gri
     affine[:3, 3] = grid.to_world(np.array([s.start for s in reversed(box)], dtype=float))
     cut = np.ascontiguousarray(classes[box])
     return cut, Grid(cut.shape, affine)  # type: ignore[arg-type]
+
+
+def shares_of_parcellation(found: Parcellation, grid: Grid) -> Shares:
+    """Shares and volumes from the probabilities of a parcellation.
+
+    Args:
+        found: on ``grid``.
+        grid: isotropic, along +R, +A, +S.
+
+    Raises:
+        InputError: as little brain as no head has, or more than any.
+    """
+    millilitre = grid.voxel_volume / 1000.0
+    parts = {}
+    for name, labels in PARTS.items():
+        shares = [found.of_label(label) for label in labels if label in _PARCELLATED]
+        parts[name] = np.asarray(np.clip(sum(shares), 0.0, 1.0), dtype=np.float32)
+    outer = found.of_label(OUTER_CSF)
+    brain = np.asarray(sum(parts.values()))
+    volume = float(brain.sum()) * millilitre
+    if not BRAIN_ML[0] < volume < BRAIN_ML[1]:
+        raise InputError(f"The scan shows {volume:.0f} mL of brain, which is none; give labels of its structures.")
+    margin = int(MARGIN_MM / grid.spacing[0])
+    occupied = [np.flatnonzero((brain > 0.5).any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+    box = tuple(
+        slice(max(0, int(o[0]) - margin), min(n, int(o[-1]) + 1 + margin))
+        for o, n in zip(occupied, grid.shape, strict=True)
+    )
+    affine = grid.affine.copy()
+    affine[:3, 3] = grid.to_world(np.array([s.start for s in reversed(box)], dtype=float))
+    cut = {name: np.ascontiguousarray(share[box]) for name, share in parts.items()}
+    shape = next(iter(cut.values())).shape
+    volumes = {name: float(share.sum()) * millilitre for name, share in parts.items()}
+    shown = {name: cut[name] for name in PARTS if volumes[name] > LEAST_ML}
+    return Shares(
+        shown,
+        np.ascontiguousarray(outer[box]),
+        Grid(shape, affine),
+        {name: volumes[name] for name in shown},
+    )
 
 
 def _grid_about(brain: NDArray[np.bool_], grid: Grid, spacing_mm: float) -> Grid:

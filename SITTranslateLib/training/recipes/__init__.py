@@ -34,6 +34,7 @@ TABLES: dict[str, str] = {
     "contrasts": f"{_HERE}.real_contrasts.evaluate:evaluate",
     "gate": f"{_HERE}.contrast_classifiers.evaluate:evaluate",
     "suitability": f"{_HERE}.contrast_classifiers.evaluate:evaluate",
+    "prescribed": f"{_HERE}.parcellation.evaluate:evaluate",
 }
 
 

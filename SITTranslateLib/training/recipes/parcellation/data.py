@@ -131,9 +131,19 @@ def _stripping(labels: NDArray[np.int16], rng: np.random.Generator) -> NDArray[n
     return np.asarray((loose > rng.uniform(0.15, 0.5)) & _WITH_FLUID[labels]) | _BRAIN[labels]
 
 
-def example(pooled: DeformedLabels, rng: np.random.Generator, strip: float, physical: float) -> tuple[Tensor, ...]:
-    """Image ``(1, 1, K, J, I)`` at 2 mm, shares ``(1, classes, ...)``, and the share on the right ``(1, ...)``."""
-    table, spread = random_table(rng, physical)
+def example(
+    pooled: DeformedLabels, rng: np.random.Generator, strip: float, physical: float, t1w: float = 0.0
+) -> tuple[Tensor, ...]:
+    """Image ``(1, 1, K, J, I)`` at 2 mm, shares ``(1, classes, ...)``, and the share on the right ``(1, ...)``.
+
+    Args:
+        pooled: deformed labels.
+        rng: of everything random.
+        strip: probability that the skull is taken off.
+        physical: probability that the contrast keeps to the signal equations.
+        t1w: probability that those are the equations of T1w.
+    """
+    table, spread = random_table(rng, physical, "T1w" if rng.random() < t1w else None)
     jitter = rng.normal(0.0, rng.uniform(0.0, 0.03), len(table)).astype(np.float32)
     for label, other in LEFT_RIGHT.items():
         jitter[max(label, other)] = jitter[min(label, other)]
@@ -168,7 +178,15 @@ def example(pooled: DeformedLabels, rng: np.random.Generator, strip: float, phys
 
 
 def examples(
-    heads: Sequence[Head], seed: int, start: int, *, pool: int = 48, reuse: int = 4, strip: float, physical: float
+    heads: Sequence[Head],
+    seed: int,
+    start: int,
+    *,
+    pool: int = 48,
+    reuse: int = 4,
+    strip: float,
+    physical: float,
+    t1w: float = 0.0,
 ) -> Iterator[tuple[Tensor, ...]]:
     """Endless examples from a step on; a new deformed head enters the pool every ``reuse`` steps."""
     kept: list[DeformedLabels] = []
@@ -181,5 +199,5 @@ def examples(
                 kept.append(made)
             else:
                 kept[int(rng.integers(pool))] = made
-        yield example(kept[int(rng.integers(len(kept)))], rng, strip, physical)
+        yield example(kept[int(rng.integers(len(kept)))], rng, strip, physical, t1w)
         step += 1

@@ -35,6 +35,7 @@ class ParcellationConfig:
         rate, average: of Adam (cosine to 1 %), and of the weights that are kept.
         strip: share of examples without skull.
         physical: share of contrasts that keep to the signal equations.
+        t1w: share of these that are T1w for certain; the others are any sequence.
         seed: of examples and weights.
     """
 
@@ -44,6 +45,7 @@ class ParcellationConfig:
     rate: float = 2e-3
     average: float = 0.99
     strip: float = 0.5
+    t1w: float = 0.0
     physical: float = 0.6
     seed: int = 0
 
@@ -52,12 +54,13 @@ def parcellation_network(start: Path | None = TISSUE_WEIGHTS) -> TissueNetwork:
     """The untrained network: features of the tissue network, a head of its own (classes, and one logit of the side).
 
     Args:
-        start: weights of the tissue network, or None for random ones.
+        start: weights of the tissue network, or of an earlier run; None for random ones.
     """
     network = TissueNetwork(classes=CLASS_COUNT + 1)
     if start is not None:
         stored = {n: v.float() if v.is_floating_point() else v for n, v in load_file(start).items()}
-        network.load_state_dict({n: v for n, v in stored.items() if not n.startswith("head.")}, strict=False)
+        shapes = {n: v.shape for n, v in network.state_dict().items()}
+        network.load_state_dict({n: v for n, v in stored.items() if v.shape == shapes[n]}, strict=False)
     return network
 
 
@@ -157,7 +160,7 @@ def run(
     running: float | None = None
     with (folder / "log.csv").open("a", encoding="utf-8") as log:
         for image, shares, right in examples(
-            heads, config.seed, trainer.step, strip=config.strip, physical=config.physical
+            heads, config.seed, trainer.step, strip=config.strip, physical=config.physical, t1w=config.t1w
         ):
             if trainer.step >= config.steps:
                 break

@@ -1,0 +1,127 @@
+"""Parcellation: labels of its classes, sides, and what the recipe trains on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from SITTranslateLib.segmentation.neuromorphometrics import in_freesurfer_numbers
+from SITTranslateLib.segmentation.parcellation import Parcellation
+from SITTranslateLib.segmentation.structures import (
+    BONE_CLASS,
+    BY_KEY,
+    CLASS_COUNT,
+    CLASS_OF_LABEL,
+    RIGHT_LABELS,
+    SOFT_CLASS,
+    STRUCTURES,
+)
+from SITTranslateLib.simulation.head import procedural_head
+from SITTranslateLib.training.recipes.parcellation import data, trainer
+from SITTranslateLib.volume import Volume
+
+
+@pytest.fixture(scope="module")
+def head() -> data.Head:
+    return data.head_of(procedural_head(1, spacing=1.0))
+
+
+@pytest.fixture(scope="module")
+def deformed(head: data.Head) -> data.DeformedLabels:
+    return data.with_shares(data.deformed(head, np.random.default_rng(5)))
+
+
+def index(key: str) -> int:
+    return 1 + STRUCTURES.index(BY_KEY[key])
+
+
+def test_every_label_has_its_class() -> None:
+    assert CLASS_OF_LABEL[0] == 0
+    assert CLASS_OF_LABEL[17] == CLASS_OF_LABEL[53] == index("hippocampus")
+    assert CLASS_OF_LABEL[14] == CLASS_OF_LABEL[72] == index("third ventricle")
+    assert CLASS_OF_LABEL[515] == CLASS_OF_LABEL[516] == BONE_CLASS
+    assert CLASS_OF_LABEL[511] == SOFT_CLASS
+    assert RIGHT_LABELS[53] and not RIGHT_LABELS[17] and not RIGHT_LABELS[16]
+    assert len({label for s in STRUCTURES for label in s.labels}) == 34
+
+
+def test_probabilities_become_labels_with_sides() -> None:
+    classes = np.zeros((CLASS_COUNT, 1, 1, 3), np.float32)
+    classes[index("hippocampus"), 0, 0, :2] = 0.9
+    classes[index("cerebral cortex"), 0, 0, :2] = 0.1
+    classes[index("brain stem"), 0, 0, 2] = 1.0
+    found = Parcellation(classes, np.array([[[0.2, 0.9, 0.9]]], np.float32))
+    assert found.labels().ravel().tolist() == [17, 53, 16]
+    assert found.of_label(53).ravel() == pytest.approx([0.18, 0.81, 0.0])
+    assert found.of_label(17).ravel() == pytest.approx([0.72, 0.09, 0.0])
+    assert found.of_label(16).ravel() == pytest.approx([0.0, 0.0, 1.0])
+    assert not found.has_skull()
+    with pytest.raises(KeyError):
+        found.of_label(999)
+
+
+def test_shares_of_a_deformed_head(deformed: data.DeformedLabels) -> None:
+    totals = deformed.shares.sum(axis=0)
+    assert totals.min() == totals.max() == 8
+    cortex = deformed.shares[index("cerebral cortex")].astype(float)
+    places = np.arange(cortex.shape[2])
+    right, left = cortex * (deformed.right > 0.5), cortex * (deformed.right < 0.5)
+    assert (right.sum((0, 1)) @ places) / right.sum() > (left.sum((0, 1)) @ places) / left.sum() + 8
+
+
+def test_examples_strip_and_mirror(deformed: data.DeformedLabels) -> None:
+    for seed in range(4):
+        image, shares, right = data.example(deformed, np.random.default_rng(seed), strip=1.0, physical=1.0, t1w=1.0)
+        assert torch.allclose(shares.sum(dim=1), torch.ones_like(shares[:, 0]), atol=1e-5)
+        # Vessels and voxels at the edge hold a little of what was taken off.
+        assert float(shares[:, [BONE_CLASS, SOFT_CLASS]].sum()) < 0.02 * float(shares[:, 1:].sum())
+        assert float(image.min()) >= 0.0 and float(image.max()) <= 1.0
+        sided = shares[0, index("cerebral white matter")]
+        places = torch.arange(sided.shape[2], dtype=torch.float32)
+        on_right, on_left = (sided * right[0]).sum((0, 1)), (sided * (1 - right[0])).sum((0, 1))
+        assert float(on_right @ places / on_right.sum()) > float(on_left @ places / on_left.sum())
+
+
+def test_examples_depend_on_seed_and_step_alone(head: data.Head) -> None:
+    first = next(data.examples([head], 3, 7, strip=0.5, physical=0.5))
+    again = next(data.examples([head], 3, 7, strip=0.5, physical=0.5))
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+def test_a_run_is_resumed_and_gives_weights(tmp_path: Path) -> None:
+    shares = np.zeros((CLASS_COUNT, 16, 16, 16), np.uint8)
+    small = data.DeformedLabels(np.zeros((32, 32, 32), np.int16), shares, np.zeros((16, 16, 16), np.float32))
+    small.shares[0] = 8
+    run = trainer.ParcellationTrainer(trainer.ParcellationConfig(steps=4), start=None)
+    batch = data.example(small, np.random.default_rng(0), 0.0, 1.0)
+    before = run.run_step(*batch)
+    run.save(tmp_path)
+    other = trainer.ParcellationTrainer(trainer.ParcellationConfig(steps=4), start=None)
+    other.resume(tmp_path)
+    assert other.step == 1 and before > 0
+    assert run.run_step(*batch) == pytest.approx(other.run_step(*batch), rel=1e-3)
+    again = trainer.parcellation_network(tmp_path / "weights.safetensors")
+    kept = run.average.module.state_dict()["head.weight"]
+    assert again.state_dict()["head.weight"].shape == kept.shape
+
+
+def test_loss_prefers_the_truth() -> None:
+    shares = torch.zeros(1, CLASS_COUNT, 2, 2, 2)
+    shares[:, index("hippocampus")] = 1.0
+    right = torch.ones(1, 2, 2, 2)
+    good, wrong = torch.zeros(1, CLASS_COUNT + 1, 2, 2, 2), torch.zeros(1, CLASS_COUNT + 1, 2, 2, 2)
+    good[:, index("hippocampus")], good[:, -1] = 9.0, 9.0
+    wrong[:, index("hippocampus")], wrong[:, -1] = 9.0, -9.0
+    assert float(trainer.loss_of(good, shares, right)) < 0.02
+    assert float(trainer.loss_of(wrong, shares, right)) > 4.0
+
+
+def test_neuromorphometrics_in_freesurfer_numbers() -> None:
+    numbers = np.array([[[47, 48, 38, 39, 71, 71, 100, 101, 75, 0]]], np.float32)
+    affine = np.eye(4)
+    # Right cerebellum at i = 2, left at 3: right is where i is small, so the voxel at 4 and 5 is left.
+    renamed = in_freesurfer_numbers(Volume(numbers, affine @ np.diag([-1.0, 1.0, 1.0, 1.0]), "own")).array.ravel()
+    assert renamed.tolist() == [53, 17, 47, 8, 8, 8, 42, 3, 0, 0]
