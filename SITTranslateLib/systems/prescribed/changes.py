@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.systems.prescribed.regions import BRAIN_STEM, PARTS, REGIONS, parts_named
+from SITTranslateLib.systems.prescribed.regions import PARTS, REGIONS, parts_named
 
 #: Volume after over volume before that a smooth motion of a brain can be asked for.
 SMALLEST_RATIO, LARGEST_RATIO = 0.4, 3.5
@@ -106,12 +106,12 @@ def ratios(changes: Mapping[str, object], volumes_ml: Mapping[str, float], years
 def with_held(asked: Mapping[str, float], volumes_ml: Mapping[str, float]) -> dict[str, float]:
     """The prescribed ratios, and 1 for the tissue that is there and not named; fluids give way.
 
-    The brain stem is held in its place by the window instead, unless it is named.
+    The brain stem, unless it is named, is also held in its place by the window; its border voxels are partly free.
     """
     full = dict(asked)
     for region in REGIONS:
         for part, _ in region.parts:
-            if not (region.fluid or region.thin) and part != BRAIN_STEM and part in volumes_ml:
+            if not (region.fluid or region.thin) and part in volumes_ml:
                 full.setdefault(part, 1.0)
     return {part: full[part] for part in PARTS if part in full}
 

@@ -20,6 +20,7 @@ SHELL_MM = 5.0
 FADE = 4
 #: A volume ratio that is missed by more on the label map's own voxels is corrected.
 CORRECTED_ABOVE = 0.002
+CORRECTIONS = 2
 
 
 class Surroundings(StrEnum):
@@ -99,7 +100,7 @@ def _on_the_labels(
     shares: Shares,
     names: list[str],
 ) -> tuple[Solution, NDArray[np.float64]]:
-    """The solution corrected once by the volumes of the label map's own voxels, and these volumes' ratios."""
+    """The solution corrected by the volumes of the label map's own voxels, and these volumes' ratios."""
     assert shares.fine is not None
     parts, grid = shares.fine
     order = [list(PARTS).index(name) + 1 for name in names]
@@ -107,13 +108,18 @@ def _on_the_labels(
     def measured(found: Solution) -> NDArray[np.float64]:
         return realised(found.velocity, parts, grid, len(PARTS) + 1)[order]
 
-    before = measured(solution)
-    if float(np.abs(before - wanted).max()) < CORRECTED_ABOVE:
-        return solution, before
-    better = solve(stacked, wanted * solution.ratios / before, window, shares.grid, start=solution)
-    after = measured(better)
-    worse = float(np.abs(after - wanted).max()) >= float(np.abs(before - wanted).max())
-    return (solution, before) if worse else (better, after)
+    best, ratios = solution, measured(solution)
+    targets = wanted
+    for _ in range(CORRECTIONS):
+        if float(np.abs(ratios - wanted).max()) < CORRECTED_ABOVE:
+            break
+        targets = targets * wanted / ratios
+        better = solve(stacked, targets, window, shares.grid, start=best)
+        after = measured(better)
+        if better.folded or float(np.abs(after - wanted).max()) >= float(np.abs(ratios - wanted).max()):
+            break
+        best, ratios = better, after
+    return best, ratios
 
 
 def _surroundings(shares: Shares, stripped: bool) -> Surroundings:

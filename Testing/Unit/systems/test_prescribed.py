@@ -54,7 +54,7 @@ def test_every_region_reaches_what_was_asked(older: sit.Translation, head: tuple
     found = volumes(older, head[1])
     expected = {"left lateral ventricle": 1.4, "right lateral ventricle": 1.4, "left hippocampus": 0.88,
                 "right hippocampus": 0.94, "left cortex": 0.95, "right cortex": 0.95, "left thalamus": 1.0,
-                "right white matter": 1.0, "left cerebellum": 1.0}  # fmt: skip
+                "right white matter": 1.0, "left cerebellum": 1.0, "brain stem": 1.0}  # fmt: skip
     assert {part: found[part] for part in expected} == pytest.approx(expected, abs=0.005)
     assert older.provenance.attributes["left hippocampus"] == pytest.approx(-12.0)
 
