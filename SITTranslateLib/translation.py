@@ -17,6 +17,7 @@ import numpy as np
 
 from SITTranslateLib import fields, notebook
 from SITTranslateLib.errors import InputError
+from SITTranslateLib.fields.rounding import intensity_step, rounded_volume
 from SITTranslateLib.options import TranslationOptions
 from SITTranslateLib.volume import VectorField, Volume
 
@@ -291,7 +292,11 @@ class Translation:
             return changed.with_array(fields.warp(changed, coarse, grid=self.source.grid).array, name)
         sampling = self.sampling_at(strength)
         assert sampling is not None
-        return changed.with_array(fields.warp(changed, sampling).array, name)
+        moved = fields.warp(changed, sampling)
+        if strength == 1 and self.field_origin is FieldOrigin.MODEL:
+            # As the translation itself was rounded, so that the two are the same bytes.
+            moved = rounded_volume(moved, intensity_step(self.source, changed), where_not=changed)
+        return changed.with_array(moved.array, name)
 
     def sampling_at(self, strength: float) -> VectorField | None:
         """The sampling field for ``strength`` times the change, on the source's grid; None if nothing moves."""

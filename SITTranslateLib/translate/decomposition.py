@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from SITTranslateLib import fields
+from SITTranslateLib.fields.rounding import intensity_step, rounded_field, rounded_volume
 from SITTranslateLib.packages import ModelCard
 from SITTranslateLib.systems import NetworkOutput
 from SITTranslateLib.translate.normalisation import to_native
@@ -121,17 +122,21 @@ class Decomposition(ABC):
     def on_scan(self, scan: Volume, recomposition_error: float, provenance: Provenance) -> Translation:
         """The parts on the scan's own grid, and the translated scan made of the scan's own voxels."""
         translated, change = self.changed(scan)
+        if change is not None:
+            change = rounded_volume(change, intensity_step(scan, translated))
+            translated = scan.with_array(scan.array + change.array)
         moved: dict[str, Any] = {"velocity": None, "motion": None, "sampling": None, "jacobian": None}
         if self.flow is not None:
-            sampling = fields.resample_field(self.flow.sampling, scan.grid)
+            sampling = rounded_field(fields.resample_field(self.flow.sampling, scan.grid))
             moved = {
                 "velocity": self.flow.velocity,
-                "motion": fields.resample_field(self.flow.motion, scan.grid),
+                "motion": rounded_field(fields.resample_field(self.flow.motion, scan.grid)),
                 "sampling": sampling,
                 # On the field's own grid, where its derivative is defined, then read at the scan's voxels.
                 "jacobian": on_grid(fields.jacobian(self.flow.motion), scan.grid, outside=1.0),
             }
-            translated = fields.warp(translated, sampling)
+            step = intensity_step(scan, translated)
+            translated = rounded_volume(fields.warp(translated, sampling), step, where_not=translated)
         return Translation(
             source=scan,
             translated=translated.with_array(translated.array, f"{scan.name} translated"),
