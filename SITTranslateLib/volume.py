@@ -19,6 +19,8 @@ from SITTranslateLib import interchange, notebook
 from SITTranslateLib.errors import InputError
 
 FloatArray = NDArray[np.float32]
+#: Up to here single precision holds every whole number.
+LARGEST_EXACT = 2**24
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,6 +189,21 @@ class Volume:
     def with_array(self, array: NDArray[np.generic], name: str | None = None) -> Volume:
         """The same grid with other values."""
         return replace(self, array=np.asarray(array, dtype=np.float32), name=self.name if name is None else name)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelMap(Volume):
+    """A volume of labels, which stay apart whatever their number: beyond 2^24, where float32 merges them, as int64.
+
+    Attributes:
+        array: whole numbers ``(K, J, I)``.
+    """
+
+    def __post_init__(self) -> None:
+        given = np.asarray(self.array)
+        super().__post_init__()
+        if given.dtype.kind in "iu" and given.size and max(-int(given.min()), int(given.max())) > LARGEST_EXACT:
+            object.__setattr__(self, "array", np.ascontiguousarray(given, dtype=np.int64))
 
 
 @dataclass(frozen=True, eq=False, repr=False)

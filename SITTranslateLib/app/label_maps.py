@@ -10,17 +10,15 @@ if TYPE_CHECKING:
 
 
 def read_label_map(path: str | None) -> Volume | None:
-    """The label map in a file, as a volume of whole numbers; None without a file.
+    """The label map in a file, its labels of any size apart; None without a file.
 
     Raises:
         InputError: unreadable, or no label map.
     """
-    import numpy as np
-
     from SITTranslateLib.files import read_labels
-    from SITTranslateLib.volume import Volume
+    from SITTranslateLib.volume import LabelMap
 
     if path is None:
         return None
     array, affine = read_labels(path)
-    return Volume(array.astype(np.float32), affine, Path(path).name.split(".")[0])
+    return LabelMap(array, affine, Path(path).name.split(".")[0])  # type: ignore[arg-type]

@@ -36,8 +36,12 @@ def add_segmentation_node(
     """
     import slicer
 
-    kept = np.where(np.isin(labels.array, list(names)), labels.array, 0).astype(np.uint8)
-    label_node = add_volume_node(scene, labels.with_array(kept), name, "vtkMRMLLabelMapVolumeNode")
+    # Numbered anew: MRML's label maps and segments do not hold every number that atlases use.
+    numbers = sorted(value for value in names if value and bool((labels.array == value).any()))
+    kept = np.zeros(labels.shape, np.uint8 if len(numbers) < 256 else np.int16)
+    for index, value in enumerate(numbers, 1):
+        kept[labels.array == value] = index
+    label_node = add_volume_node(scene, Volume(kept, labels.affine, labels.name), name, "vtkMRMLLabelMapVolumeNode")
     node = scene.CreateNodeByClass("vtkMRMLSegmentationNode")
     node.UnRegister(None)
     node.SetName(scene.GenerateUniqueName(name))
@@ -47,10 +51,11 @@ def add_segmentation_node(
     slicer.vtkSlicerSegmentationsModuleLogic.ImportLabelmapToSegmentationNode(label_node, node)
     scene.RemoveNode(label_node)
     segmentation = node.GetSegmentation()
-    present = [int(value) for value in np.unique(kept) if value]
-    for index, value in enumerate(present):
+    for index, value in enumerate(numbers):
         segment = segmentation.GetNthSegment(index)
         segment.SetName(names[value])
+        if value < 2**31:
+            segment.SetLabelValue(int(value))
         if colour is not None:
             segment.SetColor(*colour)
     node.CreateClosedSurfaceRepresentation()

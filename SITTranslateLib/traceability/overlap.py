@@ -25,27 +25,37 @@ def agreement(
     import torch
     from monai.metrics import compute_hausdorff_distance
 
-    drawn = np.rint(reference.array).astype(np.int32)
+    # Numbered anew: SimpleITK's filters hold 32 bits, and atlases have larger numbers.
+    order = np.unique(np.asarray(labels, dtype=np.int64))
+    carried, drawn = (_numbered(np.rint(image).astype(np.int64), order) for image in (carried, reference.array))
     overlap = SimpleITK.LabelOverlapMeasuresImageFilter()
-    overlap.Execute(SimpleITK.GetImageFromArray(carried.astype(np.int32)), SimpleITK.GetImageFromArray(drawn))
-    boxes = [_boxes(image) for image in (carried.astype(np.int32), drawn)]
+    overlap.Execute(SimpleITK.GetImageFromArray(carried), SimpleITK.GetImageFromArray(drawn))
+    boxes = [_boxes(image) for image in (carried, drawn)]
     figures: dict[int, tuple[float | None, float | None]] = {}
-    for label in labels:
-        if label not in boxes[0] or label not in boxes[1]:
+    for label, number in ((label, int(np.searchsorted(order, label)) + 1) for label in labels):
+        if number not in boxes[0] or number not in boxes[1]:
             figures[label] = (None, None)
             continue
         part = tuple(
             slice(max(0, min(a.start, b.start) - 1), max(a.stop, b.stop) + 1)
-            for a, b in zip(boxes[0][label], boxes[1][label], strict=True)
+            for a, b in zip(boxes[0][number], boxes[1][number], strict=True)
         )
         first, second = (
-            torch.from_numpy((image[part] == label)[None, None].astype(np.float32)) for image in (carried, drawn)
+            torch.from_numpy((image[part] == number)[None, None].astype(np.float32)) for image in (carried, drawn)
         )
         distance = compute_hausdorff_distance(
             first, second, include_background=True, percentile=95, spacing=list(reference.spacing[::-1])
         )
-        figures[label] = (float(overlap.GetDiceCoefficient(label)), float(distance))
+        figures[label] = (float(overlap.GetDiceCoefficient(number)), float(distance))
     return figures
+
+
+def _numbered(image: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Labels as their places in an ascending list, from 1; 0 where they are not in it."""
+    if not order.size:
+        return np.zeros(image.shape, np.int32)
+    places = np.searchsorted(order, image).clip(max=order.size - 1)
+    return np.where(order[places] == image, places + 1, 0).astype(np.int32)
 
 
 def _boxes(labels: NDArray[np.int32]) -> dict[int, tuple[slice, slice, slice]]:

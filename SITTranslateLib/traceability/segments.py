@@ -23,6 +23,8 @@ from SITTranslateLib.translation import FieldOrigin, Translation
 from SITTranslateLib.volume import Grid, Volume
 
 SLAB = 24
+#: Largest label for which a table by label is made.
+LONGEST_TABLE = 1 << 20
 UNEXPLAINED_ABOVE = 4.0
 """A residual above this many local spreads is content that noise does not explain."""
 EMPTY = "empty: no voxel of the label map carries this label"
@@ -126,6 +128,13 @@ def _dense_labels(labels: Volume) -> tuple[NDArray[np.int64], NDArray[np.int32],
     if not np.array_equal(whole, labels.array) or whole.min(initial=0) < 0:
         raise InputError(f"{labels.name} is not a label map: its voxels must be whole numbers from 0 up.")
     integers = whole.astype(np.int64)
+    if integers.max(initial=0) > LONGEST_TABLE:
+        # Atlases number their regions up to billions: sorted, for no table can be as long.
+        filled = integers > 0
+        present, places = np.unique(integers[filled], return_inverse=True)
+        dense = np.zeros(integers.shape, np.int32)
+        dense[filled] = places + 1
+        return np.concatenate(([0], present)), dense, present
     present = np.flatnonzero(np.bincount(integers.ravel()))
     present = present[present > 0]
     values = np.concatenate(([0], present))
