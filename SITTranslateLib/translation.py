@@ -118,6 +118,8 @@ class Provenance:
         noise_floor: of an estimated field; None for other origins.
         requested_device: as in :class:`TranslationOptions`; empty if an earlier version did not record it.
         force: whether it would have been made of any scan.
+        parts: what the network itself gave besides its image (velocity, displacement, intensity_change); None if an
+            earlier version did not record it. Without any, a result has nothing that could be recomposed.
     """
 
     package: str
@@ -139,6 +141,7 @@ class Provenance:
     noise_floor: NoiseFloor | None = None
     requested_device: str = ""
     force: bool = False
+    parts: tuple[str, ...] | None = None
 
     @property
     def options(self) -> TranslationOptions:
@@ -151,7 +154,8 @@ class Provenance:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON."""
-        return asdict(self) | {"forced": list(self.forced), "warnings": list(self.warnings)}
+        sequences = {"forced": list(self.forced), "warnings": list(self.warnings)}
+        return asdict(self) | sequences | {"parts": None if self.parts is None else list(self.parts)}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Provenance:
@@ -163,6 +167,8 @@ class Provenance:
         try:
             known = {f.name: record[f.name] for f in fields_of(cls) if f.name in record}
             known |= {name: tuple(known.get(name, ())) for name in ("forced", "warnings")}
+            if known.get("parts") is not None:
+                known["parts"] = tuple(map(str, known["parts"]))
             attributes = dict(known["attributes"])
             # Before 0.2 the noise floor stood among the attributes.
             early = {name: attributes.pop(name) for name in ("floor_mm", "floor_p95_mm") if name in attributes}

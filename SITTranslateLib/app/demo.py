@@ -38,7 +38,7 @@ def run_demo(
     watch = Stopwatch()
     from SITTranslateLib.options import TranslationOptions
     from SITTranslateLib.translate.request import checked_request, parse_settings
-    from SITTranslateLib.translate.saving import claim, save_translation
+    from SITTranslateLib.translate.saving import claim, save_translation, seal
 
     options = TranslationOptions(device, seed, precision, ensemble, force)
     hold(claim(out, overwrite=True))
@@ -81,6 +81,7 @@ def run_demo(
                 studio.save_scene(folder / "scene.mrb")
         report("writing the report", 0.98)
         write_report(folder / "report.html", translation, found, pictures, table, package.card)
+        seal(folder)
 
     asked = package.card.said(request)
     say(f"{package.card.title} ({package.name} {package.card.version}): {asked}")

@@ -69,7 +69,8 @@ def figures(translation: Translation, found: Verification) -> list[Figure]:
             f"{100 * share:.2g} % of the range",
             "Source, intensity change and motion put together again, against the translated scan; "
             f"limit {100 * LARGEST_RECOMPOSITION:g} %.",
-            share <= LARGEST_RECOMPOSITION,
+            # A figure that could not be otherwise is no good sign.
+            None if found.recomposition is None else share <= LARGEST_RECOMPOSITION,
         )
     )
     return listed

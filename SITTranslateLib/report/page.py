@@ -78,7 +78,7 @@ def report_html(
         asked=", ".join(asked) or "nothing in particular (the model's defaults)",
         field=field_words(translation.field_origin),
         origin=translation.field_origin.value,
-        passed=verification.passed,
+        status=verification.status.value,
         verdict=verification.verdict.partition(": ")[2],
         figures=figures(translation, verification),
         extremes=expansion_extremes(translation),

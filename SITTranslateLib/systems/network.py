@@ -52,6 +52,12 @@ class NetworkOutput:
     warnings: tuple[str, ...] = ()
 
     @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the parts besides the image that the network itself gave."""
+        named = ("velocity", "displacement", "intensity_change")
+        return tuple(name for name in named if getattr(self, name) is not None)
+
+    @property
     def steps(self) -> tuple[str, ...]:
         """Names of the extras that are the image after one step each, in the order of the steps."""
         return tuple(name for name in self.extras if _AFTER_STEP.fullmatch(name))

@@ -1,4 +1,8 @@
-"""The verdict: thresholds of a rules file applied to measures, with the reasons in plain words."""
+"""What *traceable* means, in one place: thresholds of a rules file applied to measures, with the reasons in words.
+
+Traceable is what stays within every ``caution_above`` of ``rules.json``. The segment table, ``check``, the panel, the
+report and the documentation take their limits from here (:func:`limit`).
+"""
 
 from __future__ import annotations
 
@@ -62,6 +66,15 @@ def load_rules(path: Path = SHIPPED_RULES) -> Rules:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"The rules file {path.name} cannot be used ({error}); repair it or leave it out.") from error
+
+
+def limit(measure: str) -> float:
+    """The largest value of a measure that is still traceable, in the measure's own unit.
+
+    Raises:
+        KeyError: no rule has that measure.
+    """
+    return {rule.measure: rule.caution_above for rule in load_rules().rules}[measure]
 
 
 def judge_table(table: SegmentTable, rules: Rules | None = None) -> SegmentTable:

@@ -121,6 +121,7 @@ def translate(
         warnings=(*(f.sentence for f in findings if f.severity is Severity.WARN), *output.warnings),
         precision=options.precision,
         ensemble=options.ensemble,
+        parts=output.parts,
         target=loaded.card.target_of(request) if loaded.card.target_scale is not None else "",
     )
     translation = decomposition.on_scan(volume, error, provenance)

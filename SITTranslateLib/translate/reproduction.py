@@ -10,13 +10,16 @@ import numpy as np
 
 from SITTranslateLib.errors import PackageError
 from SITTranslateLib.packages import Package, find
+from SITTranslateLib.translate.integrity import changes
 from SITTranslateLib.translate.pipeline import Progress, hash_of, software_versions, translate
-from SITTranslateLib.translate.saving import PROVENANCE_FILE, exact_source, read_translation
-from SITTranslateLib.translation import Provenance, Translation
+from SITTranslateLib.translate.saving import PROVENANCE_FILE, exact_source, fields_left_out, read_translation
+from SITTranslateLib.translation import PARTS, Provenance, Translation
 from SITTranslateLib.volume import VectorField, Volume
 
 #: How far two runs on other devices or with other software may lie apart: share of the scan's intensity range, mm.
 LARGEST_DIFFERENCE, LARGEST_SHIFT_MM = 1e-3, 0.01
+#: The same of the other parts by their unit, and of further maps as a share of their own range.
+LARGEST_PART, LARGEST_EXTRA = {"mm": LARGEST_SHIFT_MM, "mm per unit time": LARGEST_SHIFT_MM, "1": 0.01}, 0.01
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Reproduction:
         difference: largest difference of the translated scans, share of the source's intensity range.
         shift_mm: largest difference of the motions; None where there is none.
         changed: what is not as it was then (device, software), in words.
+        failures: what of the result did not come out again, or was changed since it was written, a sentence each.
     """
 
     same_source: bool
@@ -36,22 +40,27 @@ class Reproduction:
     difference: float
     shift_mm: float | None
     changed: tuple[str, ...]
+    failures: tuple[str, ...] = ()
+
+    @property
+    def near(self) -> bool:
+        """Whether translated scan and motion came out again, within what other devices and versions differ by."""
+        return self.difference <= LARGEST_DIFFERENCE and (self.shift_mm or 0.0) <= LARGEST_SHIFT_MM
 
     @property
     def passed(self) -> bool:
-        near = self.difference <= LARGEST_DIFFERENCE and (self.shift_mm or 0.0) <= LARGEST_SHIFT_MM
-        return self.same_source and near
+        return self.same_source and self.near and not self.failures
 
     @property
     def verdict(self) -> str:
-        """One line, ``PASS: ...`` or ``FAIL: ...``."""
-        if not self.same_source:
-            return "FAIL: the scan beside it is not the one that was translated (its sha256 is another)"
-        if self.identical:
-            return "PASS: made again, the same bytes"
+        """One line, ``PASS: ...`` or ``FAIL: ...``, as :attr:`passed` says."""
         moved = "" if self.shift_mm is None else f", motion to {self.shift_mm:.2g} mm"
         text = f"made again to {100 * self.difference:.2g} % of the intensity range{moved}"
-        return f"PASS: {text}" if self.passed else f"FAIL: {text}"
+        if self.passed:
+            return "PASS: made again, the same bytes" if self.identical else f"PASS: {text}"
+        source = "the scan beside it is not the one that was translated (its sha256 is another)"
+        failures = [*([] if self.same_source else [source]), *([] if self.near else [text]), *self.failures]
+        return "FAIL: " + "; ".join(failures)
 
 
 def reproduce(
@@ -73,19 +82,20 @@ def reproduce(
     """
     place = Path(folder)
     before = read_translation(place)
-    source = exact_source(before, place if place.is_file() else place / PROVENANCE_FILE)
+    sidecar_file = place if place.is_file() else place / PROVENANCE_FILE
+    source = exact_source(before, sidecar_file)
     made = before.provenance
     again = make_again(source, made, model=model, device=device, progress=progress)
     low, high = np.percentile(before.source.array, (0.5, 99.5))
-    span = float(high - low) or float(np.ptp(before.source.array))
+    span = float(high - low) or float(np.ptp(before.source.array)) or 1.0
     # The first was written and read back; a whole-numbered scan went as 16 bit, which keeps it.
-    off = float(np.abs(again.translated.array - before.translated.array).max())
     return Reproduction(
         hash_of(source) == made.source_sha256,
         bool(np.array_equal(again.translated.array, before.translated.array)),
-        off / span,
+        _apart(again.translated, before.translated) / span,
         _shift(before, again),
         _changes(made, again.provenance),
+        (*(changes(sidecar_file) or ()), *_not_again(before, again, span, fields_left_out(sidecar_file))),
     )
 
 
@@ -111,6 +121,43 @@ def make_again(
     # What suits a model may be judged otherwise by another version; it was translated then.
     options = made.options.changed(device=device, force=True)
     return translate(scan, package, options=options, progress=progress, attributes=dict(made.attributes))
+
+
+def _apart(a: Volume | VectorField, b: Volume | VectorField) -> float:
+    """Largest difference of two parts; infinite where they do not lie on one grid or hold what is no number."""
+    if a.array.shape != b.array.shape:
+        return float("inf")
+    difference = float(np.abs(a.array - b.array).max())
+    return difference if np.isfinite(difference) else float("inf")
+
+
+def _not_again(before: Translation, again: Translation, span: float, without_fields: bool) -> list[str]:
+    """What of a result did not come out again, besides the translated scan and the motion."""
+    failures = []
+    if before.field_origin is not again.field_origin:
+        failures.append(f"the field is said to be {before.field_origin.value}, and is {again.field_origin.value}")
+    for part in (part for part in PARTS if part.name not in ("source", "translated")):
+        mine, theirs = getattr(before, part.name), getattr(again, part.name)
+        if part.is_field and mine is None and without_fields:
+            continue
+        if (mine is None) != (theirs is None):
+            failures.append(f"'{part.name}' is {'missing' if mine is None else 'not of this model'}")
+        elif mine is not None and not _apart(mine, theirs) <= LARGEST_PART.get(part.unit, LARGEST_DIFFERENCE * span):
+            failures.append(f"'{part.name}' is another when made again")
+    for name in sorted(before.extras.keys() | again.extras.keys()):
+        if name not in before.extras or name not in again.extras:
+            failures.append(f"the map '{name}' is {'missing' if name in again.extras else 'not of this model'}")
+        else:
+            largest = LARGEST_EXTRA * (float(np.ptp(again.extras[name].array)) or 1.0)
+            if not _apart(before.extras[name], again.extras[name]) <= largest:
+                failures.append(f"the map '{name}' is another when made again")
+    for name in ("attributes", "forced", "warnings", "target"):
+        if getattr(before.provenance, name) != getattr(again.provenance, name):
+            failures.append(f"the record says other {name} than come out again")
+    error = before.recomposition_error
+    if not (error >= 0.0 and abs(error - again.recomposition_error) <= LARGEST_DIFFERENCE * span):
+        failures.append("the recorded recomposition error is not the one that comes out again")
+    return failures
 
 
 def _same_package(package: Package, made: Provenance) -> Package:

@@ -21,6 +21,7 @@ from SITTranslateLib.files import read_field, read_volume, write_field, write_vo
 from SITTranslateLib.files.reading import read_image_as_volume
 from SITTranslateLib.files.result_folder import claimed
 from SITTranslateLib.files.writing import reason_of
+from SITTranslateLib.translate.integrity import add_hashes
 from SITTranslateLib.translation import FIELD_PARTS, PARTS, VOLUME_PARTS, FieldOrigin, Provenance, Translation
 from SITTranslateLib.volume import VectorField, Volume
 
@@ -60,6 +61,7 @@ def save_translation(
                 write_volume(translation.at(strength), place.part / f"translated_at_{strength:+g}.nii.gz")
             if also is not None:
                 also(place.part)
+            seal(place.part)
         except OSError as error:
             raise InputError(f"The folder '{target.name}' cannot be written: {reason_of(error)}.") from error
         # Once more: somebody may have put something there meanwhile.
@@ -188,6 +190,14 @@ def exact_source(before: Translation, sidecar_file: Path) -> Volume:
     return Volume(before.source.array, exact, before.source.name) if close else before.source
 
 
+def fields_left_out(sidecar_file: Path) -> bool:
+    """Whether a batch wrote a result without its fields, as its settings then say."""
+    about = _read_sidecar(sidecar_file, sidecar_file.name).get("SITTranslate")
+    batch = about.get("batch") if isinstance(about, dict) else None
+    settings = batch.get("settings") if isinstance(batch, dict) else None
+    return isinstance(settings, dict) and settings.get("fields") is False
+
+
 def _file_of(folder: Path, part: str, name: str) -> Path:
     """A file of a translation; only the source may lie elsewhere (a batch does not copy it)."""
     if part != "source" and (Path(name).name != name or not name):
@@ -238,6 +248,15 @@ def _write_all(translation: Translation, folder: Path) -> None:
         write_volume(translation.extras[name], folder / file)
     text = json.dumps(sidecar(translation), indent=2, ensure_ascii=False) + "\n"
     (folder / PROVENANCE_FILE).write_text(text, encoding="utf-8")
+
+
+def seal(folder: Path) -> None:
+    """Write the hashes of a result's files into its sidecar, when all of them are there; a user's own are left out."""
+    sidecar_file = folder / PROVENANCE_FILE
+    extras = _extra_files_of(folder)
+    tops = [path for path in folder.iterdir() if path.name in extras or _OF_A_RESULT.fullmatch(path.name)]
+    files = [f for top in tops for f in (top, *top.rglob("*")) if f.is_file() and f != sidecar_file]
+    add_hashes(sidecar_file, files)
 
 
 def extra_files(names: Iterable[str]) -> dict[str, str]:

@@ -255,6 +255,7 @@ def _record(job: Job, translation: Translation, verification: Verification, seco
 def _write(job: Job, translation: Translation, record: Record) -> None:
     """Every file into a folder aside, then each into its place; the sidecar, which makes it count, last."""
     from SITTranslateLib.files import write_field, write_volume
+    from SITTranslateLib.translate.integrity import with_hashes
     from SITTranslateLib.translate.saving import extra_file, sidecar
     from SITTranslateLib.translation import FIELD_PARTS
     from SITTranslateLib.volume import Volume
@@ -295,7 +296,7 @@ def _write(job: Job, translation: Translation, record: Record) -> None:
             if part not in ("source", "translated"):
                 brief = {"Description": f"{entry['about']}.", "Sources": [uri], "SpatialReference": "orig"}
                 _write_json(aside / f"{entry['file'].split('.')[0]}.json", brief)
-        _write_json(aside / job.sidecar.name, about)
+        _write_json(aside / job.sidecar.name, with_hashes(about, aside, list(aside.iterdir())))
         job.folder.mkdir(parents=True, exist_ok=True)
         for path in sorted(aside.iterdir(), key=lambda p: p.name == job.sidecar.name):
             path.replace(job.folder / path.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -102,3 +103,25 @@ def test_a_segment_that_moved_farther_than_estimates_were_measured_for_is_no_cle
     assert table_of(far, "estimated", 0.2).rows[0].verdict == "caution"
     assert "align the scans first" in table_of(far, "estimated", 0.2).rows[0].reason
     assert table_of(far, "model").rows[0].verdict == "traceable"
+
+
+def test_traceable_is_defined_once_for_check_table_and_documentation() -> None:
+    from SITTranslateLib.traceability.verdict import limit
+    from SITTranslateLib.translate import verification
+
+    assert limit("recomposition_percent") == 100 * verification.LARGEST_RECOMPOSITION
+    assert limit("inverse_residual_mm") == verification.LARGEST_RESIDUAL_MM
+    assert limit("folded_percent") == verification.LARGEST_FOLDED
+    rules = {rule.measure: rule for rule in load_rules().rules}
+    page = (Path(__file__).parents[3] / "docs" / "traceability.md").read_text(encoding="utf-8")
+    table = page.partition("### What traceable means")[2].partition("\n## ")[0]
+    written = [
+        tuple(float(cell.split()[0]) for cell in row.strip("| ").split("|")[1:])
+        for row in table.splitlines()
+        if row.startswith("|") and not row.startswith(("| measure", "|---"))
+    ]
+    assert written == [(rule.caution_above, rule.fail_above) for rule in rules.values()]
+    for measure, rule in rules.items():
+        assert load_rules().judge({measure: rule.caution_above})[0] == "traceable"
+        assert load_rules().judge({measure: rule.caution_above * 1.01 + 1e-6})[0] == "caution"
+        assert load_rules().judge({measure: rule.fail_above * 1.01})[0] == "not traceable"

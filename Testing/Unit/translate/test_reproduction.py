@@ -15,6 +15,7 @@ from SITTranslateLib.app.main import run
 from SITTranslateLib.errors import PackageError
 from SITTranslateLib.files import read_volume, write_volume
 from SITTranslateLib.translate.reproduction import reproduce
+from SITTranslateLib.translate.saving import seal
 from SITTranslateLib.volume import Volume
 
 
@@ -76,6 +77,7 @@ def test_other_attributes_in_the_sidecar_show(place: Path) -> None:
 def test_other_software_is_told(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sidecar = place / "result" / "provenance.json"
     sidecar.write_text(sidecar.read_text().replace('"device": "cpu"', '"device": "Old GPU"'))
+    seal(place / "result")
     assert run(["reproduce", str(sidecar)]) == 0
     assert "Not as it was: device Old GPU, now cpu" in capsys.readouterr().out
 
