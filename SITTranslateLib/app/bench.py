@@ -11,6 +11,9 @@ import typer
 from SITTranslateLib.app.terminal import progress_bar, say
 from SITTranslateLib.errors import InputError
 
+#: The folder that the library lies in; of a source checkout it holds the benchmarks as well.
+_CHECKOUT = Path(__file__).resolve().parents[2]
+
 
 def run_bench(
     only: Annotated[list[str] | None, typer.Option("--only", help="A name; may be given several times.")] = None,
@@ -53,13 +56,15 @@ def run_bench(
             say("No picture: it needs matplotlib and at least one comparison.", err=True)
 
 
-def find_benchmarks() -> None:
+def find_benchmarks(checkout: Path = _CHECKOUT) -> None:
     """Make the package ``benchmarks`` of a checkout importable; it is not part of an installation.
+
+    Args:
+        checkout: the folder that the library lies in.
 
     Raises:
         InputError: the library does not lie in a checkout.
     """
-    checkout = Path(__file__).resolve().parents[2]
     if not (checkout / "benchmarks" / "speed" / "running.py").is_file():
         raise InputError("The benchmarks are not installed; run 'sittranslate bench' from a source checkout.")
     if str(checkout) not in sys.path:

@@ -1,4 +1,4 @@
-"""What a translation must beat: the best global transfer curve, and the mean of the target's scans."""
+"""Baselines: the best global transfer curve, and the mean of the target's scans."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Properties that a translation between contrasts must have: there and back, shifts, repeats."""
+"""Properties of a translation between contrasts: cycle consistency, shift equivariance, repeatability."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every objective hands back, and losses that several recipes share."""
+"""The result of an objective, and losses that several recipes share."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from benchmarks.speed.on_device import measure_on_device
 from benchmarks.speed.races import RACES
 from benchmarks.speed.running import run_benchmark
 from SITTranslateLib import fields
-from SITTranslateLib.app.bench import run_bench
+from SITTranslateLib.app.bench import find_benchmarks, run_bench
 from SITTranslateLib.errors import InputError
 
 SHAPE = (40, 44, 42)
@@ -102,3 +102,8 @@ def test_a_device_is_measured_and_held_against_the_cpu(device: str) -> None:
 def test_a_device_that_is_not_there() -> None:
     with pytest.raises(InputError, match="no device"):
         measure_on_device(make_inputs((32, 32, 32)), "cuda:7", repeats=1)
+
+
+def test_an_installation_without_benchmarks_says_where_they_are(tmp_path) -> None:
+    with pytest.raises(InputError, match="not installed; run 'sittranslate bench' from a source checkout"):
+        find_benchmarks(tmp_path)

@@ -1,4 +1,4 @@
-"""What each stage of ALDM is trained to do: terms by name, unweighted."""
+"""Loss terms of each stage of ALDM by name, unweighted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each cross-contrast system is trained to do: terms by name, and what its discriminators compare.
+"""Loss terms of each system between two contrasts by name, and what its discriminators compare.
 
 An objective is a module around the network, so that one call of it is a forward pass under the precision in use.
 """

@@ -1,4 +1,4 @@
-"""What Plasticine's two networks are trained to do; fields in mm, structure maps between 0 and 1."""
+"""Loss terms of Plasticine's renderer and deformation; fields in mm, structure maps between 0 and 1."""
 
 from __future__ import annotations
 

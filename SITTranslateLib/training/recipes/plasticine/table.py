@@ -1,4 +1,4 @@
-"""Plasticine's table: is the translated scan good, does it lie where its field says, and is the field the true one?
+"""Plasticine's table: image quality, agreement of image and field, and accuracy of the field.
 
 Every method answers every case: a T1w scan of a held-out head, and the T2w or CT of the same head some years later,
 whose motion is known. Images are in network units (of MR the head's median is 0.5), fields in mm; a CT is judged in HU.

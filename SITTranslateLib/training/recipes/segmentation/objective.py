@@ -1,4 +1,4 @@
-"""What the tissue network is trained towards, and the schedule of its rate."""
+"""Loss of the tissue network, and the schedule of its rate."""
 
 from __future__ import annotations
 

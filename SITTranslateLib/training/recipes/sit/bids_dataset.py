@@ -74,7 +74,7 @@ def known_scans(place: Path, attributes: Sequence[str], suffix: str) -> list[Kno
     return scans
 
 
-class OwnScans(Dataset[dict[str, Tensor]]):
+class ScanDataset(Dataset[dict[str, Tensor]]):
     """Scans on the training grid, prepared once and kept; item ``n`` asks for the change that ``n`` decides.
 
     Args:

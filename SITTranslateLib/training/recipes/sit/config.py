@@ -46,7 +46,7 @@ class Losses:
     drawing: float = 0.0
 
     @property
-    def need_critic(self) -> bool:
+    def need_discriminator(self) -> bool:
         return self.adversarial > 0 or self.attribute > 0
 
 
@@ -100,7 +100,7 @@ def config_from_dict(raw: dict[str, Any], **overrides: Any) -> TrainingConfig:
     """
     scans = from_plain(Scans, raw["scans"]) if raw.get("scans") else None
     losses = Losses(**raw.get("losses", {}))
-    if scans is not None and (losses.follow_up or losses.motion or losses.change or not losses.need_critic):
+    if scans is not None and (losses.follow_up or losses.motion or losses.change or not losses.need_discriminator):
         raise InputError("Own scans have no follow-up: train by adversarial and attribute losses, without follow_up.")
     return TrainingConfig(
         name=raw["name"],

@@ -1,4 +1,4 @@
-"""What SIT is trained to do; every term by name, weighted by the config.
+"""Loss terms of SIT by name; the config has their weights.
 
 Fields are in mm and intensities normalised, so that weights mean the same at any resolution.
 """

@@ -1,4 +1,4 @@
-"""Early pictures of a run, since a look says more than a loss: source, answer, truth, motion."""
+"""Pictures of a run: source, translation, truth, motion."""
 
 from __future__ import annotations
 

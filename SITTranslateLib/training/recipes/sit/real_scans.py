@@ -1,4 +1,4 @@
-"""What an ageing model does to real brains: ventricle growth beside the published rate, soundness of the field."""
+"""Ageing of real scans: ventricle growth beside the published rate, and quality of the field."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def as_markdown(scans: Iterable[AgedScan]) -> str:
     """A row a change of age: mean and range over the scans, the published figure beside it."""
     scans = list(scans)
     lines = [
-        "| age | lateral ventricles, mean (range) | published rate | doing nothing | largest motion | folded voxels "
+        "| age | lateral ventricles, mean (range) | published rate | identity | largest motion | folded voxels "
         "| recomposition, worst | inverse residual p99, worst |",
         "|---" * 8 + "|",
     ]

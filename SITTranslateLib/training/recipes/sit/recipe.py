@@ -21,7 +21,7 @@ from SITTranslateLib.training.engine.recipe import EvaluationRequest, Recipe
 from SITTranslateLib.training.engine.schedule import average_of, warm_up_and_cosine
 from SITTranslateLib.training.engine.trainer import RunOptions, Trainer
 from SITTranslateLib.training.recipes.sit import objective
-from SITTranslateLib.training.recipes.sit.bids_dataset import OwnScans, known_scans
+from SITTranslateLib.training.recipes.sit.bids_dataset import ScanDataset, known_scans
 from SITTranslateLib.training.recipes.sit.config import TrainingConfig, config_from_dict
 from SITTranslateLib.training.recipes.sit.data import SimulatedPairs, batches
 from SITTranslateLib.training.recipes.sit.discriminator import (
@@ -69,15 +69,16 @@ class SITTrainer(Trainer):
         self.rates = LambdaLR(adam, warm_up_and_cosine(config.schedule.steps))
         self.average = average_of(network, config.schedule.average)
         self.network, self.adam = fabric.setup(network, adam)
-        self.critic: Any = None
-        if config.losses.need_critic:
-            critic = AttributeDiscriminator(self.attributes)
-            critic_adam = torch.optim.Adam(critic.parameters(), lr=config.schedule.critic_rate, betas=(0.5, 0.999))
-            self.critic, self.critic_adam = fabric.setup(critic, critic_adam)
+        self.discriminator: Any = None
+        if config.losses.need_discriminator:
+            judge = AttributeDiscriminator(self.attributes)
+            judge_adam = torch.optim.Adam(judge.parameters(), lr=config.schedule.critic_rate, betas=(0.5, 0.999))
+            self.discriminator, self.discriminator_adam = fabric.setup(judge, judge_adam)
 
     def networks(self) -> dict[str, Any]:
-        critics = {"critic": self.critic, "critic_adam": self.critic_adam} if self.critic is not None else {}
-        return super().networks() | critics
+        if self.discriminator is None:
+            return super().networks()
+        return super().networks() | {"critic": self.discriminator, "critic_adam": self.discriminator_adam}
 
     def weight_of(self, term: str) -> float:
         return float(getattr(self.config.losses, term))
@@ -87,7 +88,7 @@ class SITTrainer(Trainer):
         live = self.step >= self.config.schedule.geometry_first * self.config.schedule.steps
         use_intensity = live or self.config.network["variant"] == "it"
         parts: SITParts = self.network(batch["source"], batch["code"], self.axes, use_intensity)
-        logged = self._update_critic(batch, parts.translated.detach()) if self.critic is not None else {}
+        logged = self._update_discriminator(batch, parts.translated.detach()) if self.discriminator is not None else {}
         return Outcome(self._terms(batch, parts, use_intensity), logged=logged)
 
     def _terms(self, batch: Batch, parts: SITParts, use_intensity: bool) -> dict[str, Tensor]:
@@ -95,9 +96,9 @@ class SITTrainer(Trainer):
         terms = objective.anatomy_terms(parts, self.axes, batch["mask"], lambda name: getattr(weights, name) > 0)
         if weights.follow_up or weights.motion or weights.change:
             terms |= objective.follow_up_terms(parts, batch, batch["mask"])
-        if self.critic is not None:
-            patches, after = self.critic(parts.translated)
-            _, before = self.critic(batch["source"])
+        if self.discriminator is not None:
+            patches, after = self.discriminator(parts.translated)
+            _, before = self.discriminator(batch["source"])
             terms["adversarial"] = -patches.mean()
             change, requested = batch["code"][:, : self.attributes], batch["code"][:, self.attributes :]
             terms["attribute"] = ((after - before.detach() - change) * requested).abs().mean()
@@ -107,22 +108,25 @@ class SITTrainer(Trainer):
             terms["cycle"] = masked_mean((returned.translated - batch["source"]).abs(), batch["mask"])
         return {name: value for name, value in terms.items() if getattr(weights, name) > 0}
 
-    def _update_critic(self, batch: Batch, fake: Tensor) -> dict[str, float]:
+    def _update_discriminator(self, batch: Batch, fake: Tensor) -> dict[str, float]:
         schedule = self.config.schedule
         # Real scans of other people with their own attributes: never the follow-up of the same scan.
-        real_patches, real_values = self.critic(batch["other"])
-        fake_patches, _ = self.critic(fake)
+        real_patches, real_values = self.discriminator(batch["other"])
+        fake_patches, _ = self.discriminator(fake)
         realism = hinge_discriminator(real_patches, fake_patches)
         regression = nn.functional.mse_loss(real_values, batch["other_values"])
         total = realism + schedule.critic_weight_of_regression * regression
         if self.step % schedule.penalty_every == 0:
             # The bare module, in float32: Fabric guards its wrapper against a gradient taken inside the step.
-            penalty = gradient_penalty(self.critic.module, batch["other"])
+            penalty = gradient_penalty(self.discriminator.module, batch["other"])
             total = total + schedule.penalty * schedule.penalty_every * penalty
-        self.critic_adam.zero_grad()
+        self.discriminator_adam.zero_grad()
         self.fabric.backward(total)
-        self.critic_adam.step()
-        return {"critic_realism": float(realism.detach()), "critic_regression": float(regression.detach())}
+        self.discriminator_adam.step()
+        return {
+            "discriminator_realism": float(realism.detach()),
+            "discriminator_regression": float(regression.detach()),
+        }
 
     def draw_preview(self, batch: Batch, path: Path) -> None:
         draw_preview(self.average.module, batch, self.axes, path)
@@ -146,13 +150,13 @@ class SITRecipe(Recipe):
                 ``torchio.SubjectsDataset``, or a Python file that names one ``subjects``.
         """
         scales = tuple(config.network["scales"])
-        pairs: SimulatedPairs | OwnScans
+        pairs: SimulatedPairs | ScanDataset
         if config.scans is not None:
             if isinstance(labels, Path) and labels.suffix == ".py":
                 labels = subjects_of_file(labels)
             scans_of = known_scans if isinstance(labels, Path) else scans_of_subjects
             scans = scans_of(labels, config.network["attributes"], config.scans.suffix)
-            pairs = OwnScans(scans, config.scans, scales, cache)
+            pairs = ScanDataset(scans, config.scans, scales, cache)
         else:
             subjects = prepared_subjects(labels, config.data.training_maps, cache / "subjects")
             pairs = SimulatedPairs(subjects, config.data, scales, cache)  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from SITTranslateLib.files import write_volume
 from SITTranslateLib.training import recipes
 from SITTranslateLib.training.engine import grid
 from SITTranslateLib.training.engine.trainer import RunOptions
-from SITTranslateLib.training.recipes.sit.bids_dataset import OwnScans, known_scans
+from SITTranslateLib.training.recipes.sit.bids_dataset import ScanDataset, known_scans
 from SITTranslateLib.training.recipes.sit.config import Schedule, config_from_dict
 from SITTranslateLib.training.recipes.sit.recipe import RECIPE
 
@@ -62,8 +62,8 @@ def test_changes_lead_to_another_persons_value_and_a_run_ends_with_weights(
     monkeypatch.setattr(grid, "SHAPE", (32, 40, 32))
     monkeypatch.setattr(grid, "SPACING_MM", 5.0)
     config = recipes.read("sit-own-scans-t1w")[1]
-    assert config.scans is not None and config.losses.need_critic
-    scans = OwnScans(
+    assert config.scans is not None and config.losses.need_discriminator
+    scans = ScanDataset(
         known_scans(people, ["age"], "T1w"), replace(config.scans, largest_change=(40.0,)), (10.0,), tmp_path
     )
     asked = {round(float(10 * scans[n]["code"][0]), 3) for n in range(len(scans))}

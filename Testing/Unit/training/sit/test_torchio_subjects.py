@@ -14,7 +14,7 @@ from SITTranslateLib.files import read_volume, write_volume
 from SITTranslateLib.training import recipes
 from SITTranslateLib.training.engine import grid
 from SITTranslateLib.training.engine.trainer import RunOptions
-from SITTranslateLib.training.recipes.sit.bids_dataset import OwnScans, known_scans
+from SITTranslateLib.training.recipes.sit.bids_dataset import ScanDataset, known_scans
 from SITTranslateLib.training.recipes.sit.config import Schedule
 from SITTranslateLib.training.recipes.sit.recipe import RECIPE
 from SITTranslateLib.training.recipes.sit.torchio_subjects import scans_of_subjects, subjects_of_file, volume_of_image
@@ -65,10 +65,12 @@ def test_they_give_what_the_same_files_give_and_their_transform_is_applied(
     assert wanted is not None
     rows = "".join(f"{file.name}\t{age}\n" for file, age in zip(files, (20, 50.5, 80), strict=True))
     (tmp_path / "scans.tsv").write_text("file\tage\n" + rows)
-    by_file = OwnScans(known_scans(tmp_path, ["age"], "T1w"), wanted, (10.0,), tmp_path / "a")
+    by_file = ScanDataset(known_scans(tmp_path, ["age"], "T1w"), wanted, (10.0,), tmp_path / "a")
     mirrored = tio.SubjectsDataset(subjects, transform=tio.Flip(axes=0))
-    plain = OwnScans(scans_of_subjects(tio.SubjectsDataset(subjects), ["age"], "T1w"), wanted, (10.0,), tmp_path / "b")
-    turned = OwnScans(scans_of_subjects(mirrored, ["age"], "T1w"), wanted, (10.0,), tmp_path / "b")
+    plain = ScanDataset(
+        scans_of_subjects(tio.SubjectsDataset(subjects), ["age"], "T1w"), wanted, (10.0,), tmp_path / "b"
+    )
+    turned = ScanDataset(scans_of_subjects(mirrored, ["age"], "T1w"), wanted, (10.0,), tmp_path / "b")
     for number in range(3):
         ours, theirs, other = by_file[number], plain[number], turned[number]
         np.testing.assert_allclose(theirs["source"], ours["source"], atol=2e-3)
