@@ -161,10 +161,12 @@ def _translate(scan: str, place: Path, model: Package | LoadedModel, wishes: Wis
     """Translate one scan, write and describe it."""
     watch = Stopwatch()
     from SITTranslateLib.files import read_volume
+    from SITTranslateLib.files.notes import note_of, says_synthetic
     from SITTranslateLib.traceability.label_names import read_label_names
 
     with without_library_noise():
         volume = read_volume(scan, frame=wishes.frame)
+        synthetic = Path(scan).is_file() and says_synthetic(note_of(Path(scan)))
         labels = read_label_map(wishes.segmentation)
         label_names = {} if wishes.names is None else read_label_names(wishes.names)
         source = None
@@ -173,6 +175,8 @@ def _translate(scan: str, place: Path, model: Package | LoadedModel, wishes: Wis
 
             source = SourceSeries.of(scan, volume.grid)
 
+    if synthetic:
+        say("Warning: this scan is synthetic: a translation of it says nothing about a patient.", err=True)
     from SITTranslateLib.traceability.segments import segment_table
     from SITTranslateLib.translate.pipeline import translate
     from SITTranslateLib.translate.saving import save_translation
@@ -251,9 +255,9 @@ def _describe(result: Translation, wishes: Wishes, files: list[Path], table: Seg
 def _write_file(result: Translation, file: Path) -> list[Path]:
     """The translated scan as the file that was asked for, and beside it where it came from (``.json``)."""
     from SITTranslateLib.files import write_volume
-    from SITTranslateLib.translate.saving import sidecar
+    from SITTranslateLib.translate.saving import note_on, sidecar
 
-    write_volume(result.translated, file)
+    write_volume(result.translated, file, note_on(result))
     about = sidecar(result)
     about["SITTranslate"] = {"provenance": about["SITTranslate"]["provenance"]}
     beside = file.with_name(file.name.removesuffix(".gz").rsplit(".", 1)[0] + ".json")

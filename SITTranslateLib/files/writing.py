@@ -35,10 +35,16 @@ _NRRD_TYPES = {"i2": "short", "f4": "float"}
 #: Windows of zlib that make a gzip file (without a date) and a zlib stream.
 GZIP, ZLIB = 31, 15
 _CHUNK = 1 << 24
+#: Key of a note in a NRRD file; Slicer gives it to the node as an attribute.
+NRRD_KEY = "SITTranslate.Use"
 
 
-def write_volume(volume: Volume, path: str | os.PathLike[str]) -> Path:
+def write_volume(volume: Volume, path: str | os.PathLike[str], note: str = "") -> Path:
     """Write a volume (NIfTI, NRRD or MHA by its ending); whole numbers that fit go as 16 bit.
+
+    Args:
+        note: what is said in the file itself, such as that a model made it: NIfTI's ``descrip`` (its first 79
+            characters), a key of NRRD, MHA's ``Comment``. :func:`~SITTranslateLib.files.notes.note_of` reads it.
 
     Raises:
         InputError: unknown ending, sheared affine, or a place that cannot be written.
@@ -47,10 +53,10 @@ def write_volume(volume: Volume, path: str | os.PathLike[str]) -> Path:
     if abs(float(volume.array.max())) < 32768 and abs(float(volume.array.min())) < 32768:
         whole = volume.array.astype(np.int16)
         array = whole if np.array_equal(whole, volume.array) else array
-    return _write(array[..., np.newaxis], volume.affine, Path(path))
+    return _write(array[..., np.newaxis], volume.affine, Path(path), plain(note))
 
 
-def write_field(field: VectorField, path: str | os.PathLike[str]) -> Path:
+def write_field(field: VectorField, path: str | os.PathLike[str], note: str = "") -> Path:
     """Write a field as an LPS vector image in mm.
 
     SimpleITK reads it into a ``DisplacementFieldTransform`` and Slicer as a transform from parent; give the
@@ -59,7 +65,7 @@ def write_field(field: VectorField, path: str | os.PathLike[str]) -> Path:
     Raises:
         InputError: as :func:`write_volume`.
     """
-    return _write(field.array * np.array([-1, -1, 1], np.float32), field.affine, Path(path))
+    return _write(field.array * np.array([-1, -1, 1], np.float32), field.affine, Path(path), plain(note))
 
 
 def place_image(image: sitk.Image, affine: NDArray[np.float64]) -> sitk.Image:
@@ -124,7 +130,12 @@ def reason_of(error: OSError) -> str:
     }.get(error.errno or 0, "the folder is missing, read-only or full")
 
 
-def _write(array: NDArray[Any], affine: NDArray[np.float64], path: Path) -> Path:
+def plain(note: str) -> str:
+    """A note as one line of ASCII, as headers take it."""
+    return " ".join(note.encode("ascii", "replace").decode("ascii").split())
+
+
+def _write(array: NDArray[Any], affine: NDArray[np.float64], path: Path, note: str) -> Path:
     """An image ``(K, J, I, C)``, vectors in LPS."""
     ending = next((e for e in SCAN_ENDINGS if path.name.lower().endswith(e)), None)
     if ending is None:
@@ -134,14 +145,14 @@ def _write(array: NDArray[Any], affine: NDArray[np.float64], path: Path) -> Path
         raise InputError(f"'{path.name}' cannot be written: the folder is missing.")
     stored = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     if ending in (".nii", ".nii.gz"):
-        head = _nifti_header(stored, affine, path.name)
+        head = _nifti_header(stored, affine, path.name, note)
         # Components change slowest in NIfTI.
         data = np.ascontiguousarray(np.moveaxis(stored, -1, 0))
         return write_bytes(path, packed(head, data, GZIP) if ending == ".nii.gz" else [head, data.tobytes()])
     if ending == ".nrrd":
-        return write_bytes(path, [_nrrd_header(stored, affine), *packed(b"", stored, GZIP)])
+        return write_bytes(path, [_nrrd_header(stored, affine, note), *packed(b"", stored, GZIP)])
     content = packed(b"", stored, ZLIB)
-    return write_bytes(path, [_meta_header(stored, affine, sum(map(len, content))), *content])
+    return write_bytes(path, [_meta_header(stored, affine, sum(map(len, content)), note), *content])
 
 
 def packed(head: bytes, array: NDArray[Any], window: int) -> list[bytes]:
@@ -153,7 +164,7 @@ def packed(head: bytes, array: NDArray[Any], window: int) -> list[bytes]:
     return [*chunks, block.flush()]
 
 
-def _nifti_header(array: NDArray[Any], affine: NDArray[np.float64], name: str) -> bytes:
+def _nifti_header(array: NDArray[Any], affine: NDArray[np.float64], name: str, note: str) -> bytes:
     """A NIfTI-1 header with sform and qform, by nibabel."""
     from nibabel.nifti1 import Nifti1Header
 
@@ -168,12 +179,13 @@ def _nifti_header(array: NDArray[Any], affine: NDArray[np.float64], name: str) -
     header.set_xyzt_units("mm", "sec")
     header["vox_offset"], header["magic"] = 352, b"n+1"
     header["scl_slope"], header["scl_inter"] = 1, 0
+    header["descrip"] = note[:79].encode("ascii")
     if components > 1:
         header["intent_code"] = _VECTORS
     return bytes(header.binaryblock) + bytes(4)
 
 
-def _nrrd_header(array: NDArray[Any], affine: NDArray[np.float64]) -> bytes:
+def _nrrd_header(array: NDArray[Any], affine: NDArray[np.float64], note: str) -> bytes:
     k, j, i, components = array.shape
     lps = LPS_RAS @ affine
     directions = " ".join(_vector(lps[:3, axis]) for axis in range(3))
@@ -189,6 +201,7 @@ def _nrrd_header(array: NDArray[Any], affine: NDArray[np.float64]) -> bytes:
         "endian: little",
         "encoding: gzip",
         f"space origin: {_vector(lps[:3, 3])}",
+        *([f"{NRRD_KEY}:={note}"] if note else []),
     ]
     return ("\n".join(lines) + "\n\n").encode("ascii")
 
@@ -197,7 +210,7 @@ def _vector(numbers: NDArray[np.float64]) -> str:
     return "(" + ",".join(repr(float(n)) for n in numbers) + ")"
 
 
-def _meta_header(array: NDArray[Any], affine: NDArray[np.float64], length: int) -> bytes:
+def _meta_header(array: NDArray[Any], affine: NDArray[np.float64], length: int, note: str) -> bytes:
     k, j, i, components = array.shape
     lps = LPS_RAS @ affine
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
@@ -207,6 +220,7 @@ def _meta_header(array: NDArray[Any], affine: NDArray[np.float64], length: int) 
 
     lines = [
         "ObjectType = Image",
+        *([f"Comment = {note}"] if note else []),
         "NDims = 3",
         "BinaryData = True",
         "BinaryDataByteOrderMSB = False",

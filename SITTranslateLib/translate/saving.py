@@ -58,7 +58,8 @@ def save_translation(
         try:
             _write_all(translation, place.part)
             if strength is not None:
-                write_volume(translation.at(strength), place.part / f"translated_at_{strength:+g}.nii.gz")
+                scaled = place.part / f"translated_at_{strength:+g}.nii.gz"
+                write_volume(translation.at(strength), scaled, note_on(translation))
             if also is not None:
                 also(place.part)
             seal(place.part)
@@ -237,15 +238,25 @@ def sidecar(translation: Translation) -> dict[str, Any]:
     }
 
 
+def note_on(translation: Translation) -> str:
+    """What every file of a result says of itself: no synthetic image goes without its mark."""
+    made = translation.provenance
+    asked = ", ".join(
+        f"{name} {value:+g}" for name, value in made.attributes.items() if isinstance(value, (int, float))
+    )
+    return f"SYNTHETIC, research use only: {made.package} {asked}".strip()
+
+
 def _write_all(translation: Translation, folder: Path) -> None:
+    note = note_on(translation)
     for part in VOLUME_PARTS:
         if (volume := getattr(translation, part.name)) is not None:
-            write_volume(volume, folder / part.file)
+            write_volume(volume, folder / part.file, "" if part.name == "source" else note)
     for part in FIELD_PARTS:
         if (vectors := getattr(translation, part.name)) is not None:
-            write_field(vectors, folder / part.file)
+            write_field(vectors, folder / part.file, note)
     for name, file in extra_files(translation.extras).items():
-        write_volume(translation.extras[name], folder / file)
+        write_volume(translation.extras[name], folder / file, note)
     text = json.dumps(sidecar(translation), indent=2, ensure_ascii=False) + "\n"
     (folder / PROVENANCE_FILE).write_text(text, encoding="utf-8")
 

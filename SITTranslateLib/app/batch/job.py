@@ -256,7 +256,7 @@ def _write(job: Job, translation: Translation, record: Record) -> None:
     """Every file into a folder aside, then each into its place; the sidecar, which makes it count, last."""
     from SITTranslateLib.files import write_field, write_volume
     from SITTranslateLib.translate.integrity import with_hashes
-    from SITTranslateLib.translate.saving import extra_file, sidecar
+    from SITTranslateLib.translate.saving import extra_file, note_on, sidecar
     from SITTranslateLib.translation import FIELD_PARTS
     from SITTranslateLib.volume import Volume
 
@@ -277,10 +277,11 @@ def _write(job: Job, translation: Translation, record: Record) -> None:
                 continue
             entry["file"] = job.names.file(part)
             value = getattr(translation, part)
-            (write_volume if isinstance(value, Volume) else write_field)(value, aside / entry["file"])
+            write = write_volume if isinstance(value, Volume) else write_field
+            write(value, aside / entry["file"], note_on(translation))
         for index, (name, volume) in enumerate(translation.extras.items()):
             file = job.names.file(f"extra{index}")
-            write_volume(volume, aside / file)
+            write_volume(volume, aside / file, note_on(translation))
             described[extra_file(index)] = {"file": file, "about": name}
         for entry in described.values():
             if (written := aside / entry["file"]).parent == aside and written.is_file():

@@ -19,6 +19,7 @@ from tiny_model import one_sentence, turned
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.files import read_field, read_volume, write_field, write_volume, writing
+from SITTranslateLib.files.notes import note_of, says_synthetic
 from SITTranslateLib.files.sequences import write_sequence
 from SITTranslateLib.volume import VectorField, Volume
 
@@ -129,3 +130,22 @@ def test_a_decimal_comma_does_not_matter(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_volume(tmp_path / f"after{ending}").array, SCAN.array)
         np.testing.assert_allclose(read_field(tmp_path / f"field_after{ending}").affine, AFFINE, atol=2e-5)
     np.testing.assert_allclose(read_volume(tmp_path / "after.seq.nrrd", frame=1).affine, AFFINE, atol=1e-9)
+
+
+@pytest.mark.parametrize("ending", writing.SCAN_ENDINGS)
+def test_a_file_carries_its_note_and_the_image_is_the_same(tmp_path: Path, ending: str) -> None:
+    note = "SYNTHETIC, research use only: brain-ageing-t1w age +20"
+    path = write_volume(SCAN, tmp_path / f"marked{ending}", note)
+    assert note_of(path) == note and says_synthetic(note_of(path))
+    again = read_volume(path)
+    np.testing.assert_array_equal(again.array, SCAN.array)
+    np.testing.assert_allclose(again.affine, SCAN.affine, atol=1e-5)
+    assert not says_synthetic(note_of(write_volume(SCAN, tmp_path / f"plain{ending}")))
+    assert note_of(write_field(FIELD, tmp_path / f"field{ending}", f"{note}\nline \u00e4")).startswith(note)
+
+
+def test_other_programs_read_the_note(tmp_path: Path) -> None:
+    assert nib.load(write_volume(SCAN, tmp_path / "a.nii.gz", "synthetic")).header["descrip"] == b"synthetic"
+    assert sitk.ReadImage(str(write_volume(SCAN, tmp_path / "a.nrrd", "synthetic"))).GetMetaData(writing.NRRD_KEY) == (
+        "synthetic"
+    )
