@@ -36,26 +36,30 @@ def resourceFile(name: str) -> str:
     return str(MODULE_FOLDER / "Resources" / name)
 
 
-findLibrary()
-
-
 class SITTranslate(ScriptedLoadableModule):
     """What Slicer shows of the module before it is opened."""
 
     def __init__(self, parent):
         ScriptedLoadableModule.__init__(self, parent)
-        parent.title = _("SIT Translate")
+        # Here and not when the file is read: Slicer reads every module's file, also of those that are switched off.
+        findLibrary()
+        parent.title = _("SITTranslate")
         parent.categories = [translate("qSlicerAbstractCoreModule", "Image Synthesis")]
         parent.dependencies = []
-        parent.contributors = ["SITTranslate contributors"]
+        parent.contributors = ["SITTranslate contributors (SITTranslate)"]
         parent.helpText = _(
             "Translates a scan with a pretrained model and shows where every change came from: how the anatomy moved, "
             "how the intensity changed, and for any point or segment its way from the source to the translation and "
-            "back. Synthetic images, for research use only."
-        )
+            "back. Synthetic images, for research use only.<p>"
+            '<a href="{home}/blob/main/docs/tutorial.md">Tutorial</a>, '
+            '<a href="{home}/blob/main/docs/reading-a-result.md">how to read a result</a>, '
+            '<a href="{home}/issues">questions and faults</a>.</p>'
+        ).format(home="https://github.com/SITTranslate/SlicerSITTranslate")
         parent.acknowledgementText = _(
             "After C. Wang, N. S. Rost and P. Golland, Spatial-Intensity Transforms for Medical Image-to-Image "
-            "Translation, IEEE Transactions on Medical Imaging, 2023."
+            "Translation, IEEE Transactions on Medical Imaging, 2023, and Spatial-Intensity Transform GANs for High "
+            "Fidelity Medical Image-to-Image Translation, MICCAI 2020, "
+            '<a href="https://doi.org/10.1007/978-3-030-59713-9_72">doi:10.1007/978-3-030-59713-9_72</a>.'
         )
         import qt
 
