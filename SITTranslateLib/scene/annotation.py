@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from SITTranslateLib.scene.colours import MARK
+
 #: The mark that every synthetic picture, node and report carries.
 SYNTHETIC = "synthetic, research use only"
-SYNTHETIC_COLOUR = (1.0, 0.76, 0.25)
 _WHITE = (0.95, 0.95, 0.95)
 _GREY = (0.72, 0.74, 0.78)
 
@@ -70,7 +71,7 @@ def annotate(renderer: Any, title: str, *, synthetic: bool, size: int = 20) -> l
     actors = [add_text(renderer, title, "top left", size, bold=True, backing=True)]
     if synthetic:
         points = max(12, round(0.8 * size))
-        mark = add_text(renderer, SYNTHETIC, "top left", points, SYNTHETIC_COLOUR, backing=True)
+        mark = add_text(renderer, SYNTHETIC, "top left", points, MARK, backing=True)
         # Relative to the title, in pixels, so that it stays under it in a view of any size.
         place = mark.GetPositionCoordinate()
         place.SetCoordinateSystemToViewport()

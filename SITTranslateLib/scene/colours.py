@@ -1,7 +1,13 @@
-"""Colour tables of our own: what shrank or darkened, what expanded or brightened, how far it moved.
+"""The colours of everything that is drawn, in one place, for scene, pictures, report, web page and docs.
 
-Diverging tables are transparent around zero, so that the anatomy shows wherever nothing happened. The hues are
-told apart by every common kind of colour blindness (blue against orange, violet against yellow).
+- **How much** (distance moved, attention, uncertainty): one hue sequence whose lightness rises.
+- **Volume**: blue shrank, orange expanded; lightness rises on both sides alike.
+- **Intensity**: violet darker, yellow brighter; lightness falls on the dark side and rises on the bright one.
+
+Each map is monotone in lightness (CIELAB) on either side of its centre, and its sides are told apart by every common
+kind of colour blindness; a test holds both. Maps of change are grey where nothing changed and nowhere transparent:
+Slicer knows only opaque and transparent colours (the view's own opacity makes the overlay half transparent), so a
+transparent band around 0 would draw an edge that is not in the data.
 """
 
 from __future__ import annotations
@@ -12,68 +18,78 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+#: Slicer maps volumes to 8 bit before it colours them.
 SIZE = 256
 #: Node attribute that marks a table as ours, so that it is made once a scene.
 ATTRIBUTE = "SITTranslate.Colours"
 LABELS = "labels"
+#: Contours of structures: as they are in the source, and as the motion carries them over.
+BEFORE, AFTER = (0.25, 0.85, 1.0), (1.0, 0.62, 0.15)
+#: What a person must not overlook: the mark of everything synthetic.
+MARK = (1.0, 0.76, 0.25)
 
-#: Positions 0..1 and RGBA; alpha 0 shows the anatomy.
-STOPS: dict[str, list[tuple[float, tuple[float, float, float, float]]]] = {
-    "shrank or expanded": [
-        (0.00, (0.62, 0.90, 1.00, 0.95)),
-        (0.22, (0.16, 0.55, 1.00, 0.78)),
-        (0.40, (0.10, 0.36, 0.90, 0.42)),
-        (0.48, (0.08, 0.28, 0.80, 0.00)),
-        (0.52, (0.85, 0.24, 0.04, 0.00)),
-        (0.60, (0.95, 0.32, 0.05, 0.42)),
-        (0.78, (1.00, 0.50, 0.08, 0.78)),
-        (1.00, (1.00, 0.88, 0.50, 0.95)),
+HOW_FAR, HOW_MUCH = "how far it moved", "little or much"
+VOLUME, INTENSITY = "shrank or expanded", "darker or brighter"
+#: The colours of the volume on a surface, where nothing lies below.
+VOLUME_OPAQUE = "shrank or expanded (surface)"
+
+_Stop = tuple[float, tuple[float, float, float]]
+_SEQUENCE: list[_Stop] = [
+    (0.00, (0.33, 0.26, 0.66)),
+    (0.25, (0.20, 0.46, 0.74)),
+    (0.50, (0.13, 0.66, 0.63)),
+    (0.75, (0.53, 0.83, 0.38)),
+    (1.00, (0.99, 0.93, 0.47)),
+]
+#: Positions 0..1 and RGB.
+STOPS: dict[str, list[_Stop]] = {
+    HOW_FAR: _SEQUENCE,
+    HOW_MUCH: _SEQUENCE,
+    VOLUME: [
+        (0.00, (0.50, 0.87, 1.00)),
+        (0.25, (0.16, 0.60, 0.96)),
+        (0.50, (0.45, 0.45, 0.46)),
+        (0.75, (0.90, 0.46, 0.12)),
+        (1.00, (1.00, 0.79, 0.48)),
     ],
-    "darker or brighter": [
-        (0.00, (0.86, 0.64, 1.00, 0.95)),
-        (0.22, (0.62, 0.28, 0.98, 0.85)),
-        (0.40, (0.46, 0.12, 0.86, 0.50)),
-        (0.48, (0.40, 0.08, 0.78, 0.00)),
-        (0.52, (0.72, 0.62, 0.00, 0.00)),
-        (0.60, (0.82, 0.72, 0.00, 0.50)),
-        (0.78, (0.96, 0.88, 0.04, 0.85)),
-        (1.00, (1.00, 1.00, 0.60, 0.95)),
-    ],
-    "how far the grid moved": [
-        (0.00, (0.30, 0.33, 0.40, 1.00)),
-        (0.15, (0.30, 0.45, 0.62, 1.00)),
-        (0.30, (0.10, 0.75, 0.95, 1.00)),
-        (0.55, (0.30, 0.95, 0.45, 1.00)),
-        (0.78, (1.00, 0.90, 0.20, 1.00)),
-        (1.00, (1.00, 0.30, 0.12, 1.00)),
-    ],
-    "little or much": [
-        (0.00, (0.10, 0.30, 0.45, 0.00)),
-        (0.12, (0.10, 0.40, 0.50, 0.25)),
-        (0.45, (0.10, 0.70, 0.55, 0.70)),
-        (0.75, (0.75, 0.88, 0.30, 0.85)),
-        (1.00, (1.00, 1.00, 0.75, 0.95)),
-    ],
-    "how far it moved": [
-        (0.00, (0.18, 0.35, 0.95, 1.00)),
-        (0.30, (0.10, 0.75, 0.95, 1.00)),
-        (0.55, (0.30, 0.95, 0.45, 1.00)),
-        (0.78, (1.00, 0.90, 0.20, 1.00)),
-        (1.00, (1.00, 0.30, 0.12, 1.00)),
+    INTENSITY: [
+        (0.00, (0.33, 0.02, 0.52)),
+        (0.25, (0.55, 0.26, 0.78)),
+        (0.50, (0.60, 0.60, 0.60)),
+        (0.75, (0.84, 0.74, 0.16)),
+        (1.00, (1.00, 0.96, 0.45)),
     ],
 }
+STOPS[VOLUME_OPAQUE] = STOPS[VOLUME]
+#: Where nothing is said, the scan is seen.
+_TRANSPARENT_AT_0 = (HOW_MUCH,)
 
 
 def rgba(name: str) -> NDArray[np.float64]:
-    """The table as ``(256, 4)`` values in 0..1."""
+    """The table as ``(SIZE, 4)`` values in 0..1."""
     positions = [position for position, _ in STOPS[name]]
     colours = np.array([colour for _, colour in STOPS[name]])
     at = np.linspace(0.0, 1.0, SIZE)
-    return np.stack([np.interp(at, positions, colours[:, channel]) for channel in range(4)], axis=1)
+    alpha = np.ones(SIZE)
+    if name in _TRANSPARENT_AT_0:
+        alpha[0] = 0.0
+    channels = [np.interp(at, positions, colours[:, channel]) for channel in range(3)]
+    return np.stack([*channels, alpha], axis=1)
+
+
+def hexadecimal(colour: tuple[float, float, float]) -> str:
+    """A colour as style sheets write it."""
+    return "#" + "".join(f"{round(255 * channel):02x}" for channel in colour)
+
+
+def gradient(name: str) -> str:
+    """A map as a CSS gradient, for the keys of the report and of the page."""
+    stops = ", ".join(f"{hexadecimal(colour)} {100 * position:g}%" for position, colour in STOPS[name])
+    return f"linear-gradient(to right, {stops})"
 
 
 def label_colours() -> NDArray[np.float64]:
-    """``(256, 4)`` for labels: 0 shows the anatomy, neighbouring numbers have hues far apart."""
+    """``(SIZE, 4)`` for labels: 0 shows the anatomy, neighbouring numbers have hues far apart."""
     numbers = np.arange(SIZE)
     # Steps of the golden angle never come back near a hue they had.
     hues = (0.58 + numbers * 0.6180339887) % 1.0
@@ -100,7 +116,7 @@ def _table(scene: Any, name: str, colours: NDArray[np.float64]) -> Any:
     node.UnRegister(None)
     node.SetTypeToUser()
     node.SetName(scene.GenerateUniqueName(f"SITTranslate {name}"))
-    node.SetNumberOfColors(SIZE)
+    node.SetNumberOfColors(len(colours))
     for index, (red, green, blue, alpha) in enumerate(colours):
         node.SetColor(index, f"{name} {index}", red, green, blue, alpha)
     node.SetAttribute(ATTRIBUTE, name)
@@ -112,6 +128,6 @@ def transfer_function(name: str, high: float) -> Any:
     import vtk
 
     function = vtk.vtkColorTransferFunction()
-    for position, (red, green, blue, _alpha) in STOPS[name]:
+    for position, (red, green, blue) in STOPS[name]:
         function.AddRGBPoint(position * high, red, green, blue)
     return function

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from SITTranslateLib.scene.colours import colour_table, transfer_function
+from SITTranslateLib.scene.colours import HOW_FAR, colour_table, transfer_function
 
 LEGEND_TEXT = (0.92, 0.92, 0.92)
 #: Below this a motion is not worth an arrow (mm).
@@ -102,6 +102,14 @@ def grey_range(array: NDArray[np.floating]) -> tuple[float, float]:
     return (low, high) if high > low else (low, low + 1.0)
 
 
+def reach(values: NDArray[np.floating], bound: float, places: int) -> str:
+    """Lines for a legend that clips: from where to where the values go; nothing where the colours show all of them."""
+    low, high = float(values.min()), float(values.max())
+    lines = [f"\ndown to {low:.{places}f}"] if low < -1.02 * bound else []
+    lines += [f"\nup to {high:+.{places}f}"] if high > 1.02 * bound else []
+    return "".join(lines)
+
+
 def show_map(scene: Any, node: Any, colours: str, low: float, high: float) -> None:
     """A map in our colours between ``low`` and ``high``."""
     display = node.GetDisplayNode()
@@ -116,6 +124,12 @@ def add_legend(node: Any, title: str, label_format: str, *, labels: int = 5) -> 
     import slicer
 
     legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
+    style_legend(legend, title, label_format, labels=labels)
+    return legend
+
+
+def style_legend(legend: Any, title: str, label_format: str, *, labels: int = 5) -> None:
+    """Our legends look alike, whatever they belong to."""
     legend.SetTitleText(title)
     legend.SetLabelFormat(label_format)
     legend.SetNumberOfLabels(labels)
@@ -130,7 +144,6 @@ def add_legend(node: Any, title: str, label_format: str, *, labels: int = 5) -> 
         text.BoldOff()
         text.ItalicOff()
         text.ShadowOn()
-    return legend
 
 
 def glyph_spacing(extent_mm: NDArray[np.floating]) -> float:
@@ -206,14 +219,21 @@ def _display_node(node: Any, kind: str, region: Any, peak_mm: float, view_ids: S
             display.AddViewNodeID(view)
         node.AddAndObserveDisplayNodeID(display.GetID())
     high = max(peak_mm, SMALLEST_MOTION)
-    colours = "how far the grid moved" if kind == "grid" else "how far it moved"
-    display.SetColorMap(transfer_function(colours, high))
+    display.SetColorMap(transfer_function(HOW_FAR, high))
     display.SetScalarRange(0.0, high)
     display.SetAndObserveRegionNode(region)
     display.SetVisibility(0)
     display.SetVisibility2D(1)
     display.SetVisibility3D(0)
     return display
+
+
+def arrow_words(node: Any) -> str:
+    """How much longer than the motion its arrows are drawn, for the title of a view; empty where none are shown."""
+    display = transform_display(node, "glyphs") if node is not None else None
+    if display is None or not display.GetVisibility():
+        return ""
+    return f", arrows \u00d7{display.GetGlyphScalePercent() / 100.0:.2g}"
 
 
 def transform_display(node: Any, kind: str) -> Any:

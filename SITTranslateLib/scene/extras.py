@@ -97,7 +97,7 @@ def add_extra_node(scene: Any, volume: Volume, name: str, inside: NDArray[np.boo
         return node
     node = volumes.add_volume_node(scene, volume.with_array(volume.array * inside), name)
     low, high = range_of(volume.array, inside)
-    display.show_map(scene, node, "shrank or expanded" if low < 0 else "little or much", low, high)
+    display.show_map(scene, node, colours.VOLUME if low < 0 else colours.HOW_MUCH, low, high)
     display.add_legend(node, name.rsplit(": ", 1)[-1], f"%5.{display.decimals(max(high, 1e-6))}f")
     return node
 

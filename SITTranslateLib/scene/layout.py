@@ -64,7 +64,7 @@ def layout_node(scene: Any) -> Any:
     return node
 
 
-def enter_layout(scene: Any, *, table: bool = True) -> int:
+def enter_layout(scene: Any, *, table: bool = False) -> int:
     """Show our layout; returns the user's, for :func:`leave_layout`."""
     node = layout_node(scene)
     previous = int(node.GetViewArrangement())

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from SITTranslateLib.scene import layout
+from SITTranslateLib.scene.colours import AFTER, BEFORE
 from SITTranslateLib.scene.picking import active_list_kept
 from SITTranslateLib.scene.presentation import put_with
 from SITTranslateLib.scene.result import SceneResult
 from SITTranslateLib.scene.runs import PREFIX
 
-SOURCE_COLOUR, TRANSLATED_COLOUR = (0.25, 0.85, 1.0), (1.0, 0.76, 0.25)
+SOURCE_COLOUR, TRANSLATED_COLOUR = BEFORE, AFTER
 
 
 class PointPairs:

@@ -13,11 +13,13 @@ from SITTranslateLib.scene.display import transform_display
 from SITTranslateLib.scene.hierarchy import put_into
 from SITTranslateLib.scene.result import SceneResult
 from SITTranslateLib.scene.runs import show_drawn
+from SITTranslateLib.scene.surface import show_expansion
 
 ORIENTATIONS = ("Axial", "Coronal", "Sagittal")
 #: Which two RAS axes a slice shows, left to right and bottom to top.
 _AXES = {"Axial": (0, 1), "Coronal": (0, 2), "Sagittal": (1, 2)}
-OVERLAY_OPACITY = 0.85
+#: An overlay is half opaque at most: the anatomy under it stays visible.
+OVERLAY_OPACITY = 0.5
 
 
 def show_result(scene: Any, result: SceneResult, *, again: bool = False) -> None:
@@ -38,7 +40,7 @@ def show_result(scene: Any, result: SceneResult, *, again: bool = False) -> None
         if not (again and _shows(scene, name, background)):
             layout.show_volumes(scene, name, background, foreground, opacity if foreground is not None else 0.0)
     if not again:
-        show_motion(scene, result, "glyphs", in_3d=True)
+        show_motion(scene, result, "glyphs")
         style_3d_view(scene)
         layout.jump_to(scene, result.focus)
     layout.link_views(scene)
@@ -58,9 +60,17 @@ def show_motion(scene: Any, result: SceneResult, kind: str | None, *, in_3d: boo
         display.SetVisibility(int(other == kind))
         display.SetVisibility2D(1)
         display.SetVisibility3D(0)
-    arrows = transform_display(result.motion, "arrows")
-    arrows.SetVisibility(int(in_3d))
-    arrows.SetVisibility3D(int(in_3d))
+    show_arrows_in_3d(result, in_3d)
+
+
+def show_arrows_in_3d(result: SceneResult, shown: bool) -> None:
+    """Arrows inside a clear outline, or the outline coloured by the change of volume under it."""
+    arrows = transform_display(result.motion, "arrows") if result.motion is not None else None
+    if arrows is not None:
+        arrows.SetVisibility(int(shown))
+        arrows.SetVisibility3D(int(shown))
+    if result.outline is not None:
+        show_expansion(result.outline, not shown)
 
 
 def put_with(scene: Any, result: SceneResult, node: Any) -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from SITTranslateLib.scene import display
+from SITTranslateLib.scene import colours, display
 from SITTranslateLib.translation import Translation
 from SITTranslateLib.volume import Volume
 
-#: A Jacobian at or below 0 is folded; in the log2 map it is shown at this bottom.
-SMALLEST_JACOBIAN = 1e-3
-#: Smallest bounds of the maps: log2 J, and share of the grey levels.
-SMALLEST_EXPANSION, SMALLEST_CHANGE = 0.1, 0.02
+#: UCUM code of the unit of volume maps; those of older scenes have none and hold log2 of the Jacobian.
+PERCENT = "%"
+#: Smallest bounds of the maps: change of volume in %, and share of the grey levels.
+SMALLEST_EXPANSION, SMALLEST_CHANGE = 5.0, 0.02
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,11 @@ class Ranges:
 
     Attributes:
         grey: lowest and highest grey level of the scans, native units.
-        motion_mm: 99th percentile of |w| inside the head.
-        expansion: symmetric bound of log2 J; at least 0.1, or rounding would look like a finding.
+        motion_mm: 99th percentile of |w| inside the head; arrows and their colours are scaled to it.
+        expansion: symmetric bound of the change of volume in %; at least 5, or rounding would look like a finding.
         change: symmetric bound of the intensity change, native units; at least 2 % of the grey levels.
         faint: whether the intensity changed by less than 1 % of the grey levels.
+        motion_most_mm: largest |w| inside the head.
     """
 
     grey: tuple[float, float]
@@ -34,6 +36,34 @@ class Ranges:
     expansion: float
     change: float
     faint: bool = False
+    motion_most_mm: float = 0.0
+
+
+def volume_percent(jacobian: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Change of volume in % of what it was; what folded (0 or less) has no volume left: -100."""
+    return np.asarray(100.0 * (np.maximum(jacobian, 0.0) - 1.0), dtype=np.float32)
+
+
+def is_percent(node: Any) -> bool:
+    """Whether a volume map is in %; one of an older scene holds log2 of the Jacobian."""
+    unit = node.GetVoxelValueUnits()
+    return unit is not None and unit.GetCodeValue() == PERCENT
+
+
+def mark_percent(node: Any) -> None:
+    import slicer
+
+    unit = slicer.vtkCodedEntry()
+    unit.SetValueSchemeMeaning(PERCENT, "UCUM", "percent")
+    node.SetVoxelValueUnits(unit)
+
+
+def show_volume_map(scene: Any, node: Any, bound: float, percent: NDArray[np.floating]) -> None:
+    """Show a volume map in % between ``-bound`` and ``bound``, with a legend that says how far the values reach."""
+    bound = max(bound, SMALLEST_EXPANSION)
+    display.show_map(scene, node, colours.VOLUME, -bound, bound)
+    reach = display.reach(percent, bound, 0)
+    display.add_legend(node, f"volume (%)\n+ expanded\n- shrank{reach}", f"%5.{display.decimals(bound)}f")
 
 
 def measure(translation: Translation) -> tuple[Ranges, NDArray[np.float64], NDArray[np.float64]]:
@@ -41,14 +71,14 @@ def measure(translation: Translation) -> tuple[Ranges, NDArray[np.float64], NDAr
     source = translation.source.array
     mask = display.head_mask(source)
     score = np.zeros(source.shape, dtype=np.float32)
-    motion_mm = expansion = change = 0.0
+    motion_mm = motion_most = expansion = change = 0.0
     if translation.motion is not None:
         length = translation.motion.magnitude()
         motion_mm = display.robust_peak(length, mask)
+        motion_most = float(length[mask].max()) if mask.any() else float(length.max())
         score += (length / max(motion_mm, 1e-6)) ** 2
     if translation.jacobian is not None:
-        logarithm = np.log2(np.maximum(translation.jacobian.array, SMALLEST_JACOBIAN))
-        expansion = display.robust_peak(logarithm, mask)
+        expansion = display.robust_peak(volume_percent(translation.jacobian.array), mask)
     if translation.intensity_change is not None:
         change = display.robust_peak(translation.intensity_change.array, mask, 99.5)
         visible = max(change, SMALLEST_CHANGE * float(np.ptp(display.grey_range(source))))
@@ -61,6 +91,7 @@ def measure(translation: Translation) -> tuple[Ranges, NDArray[np.float64], NDAr
         max(expansion, SMALLEST_EXPANSION),
         max(change, display.round_up(SMALLEST_CHANGE * span)),
         change < 0.5 * SMALLEST_CHANGE * span,
+        motion_most,
     )
     return ranges, _focus(np.minimum(score, 4.0) * mask, translation.source), head_box(translation.source, mask)
 

@@ -10,11 +10,18 @@ import numpy as np
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.scene import display, hierarchy, sequences
-from SITTranslateLib.scene.ranges import measure
+from SITTranslateLib.scene.ranges import (
+    Ranges,
+    is_percent,
+    mark_percent,
+    measure,
+    show_volume_map,
+    volume_percent,
+)  # fmt: skip
 from SITTranslateLib.scene.result import RESULT_ROLES, SceneResult
 from SITTranslateLib.scene.runs import PREFIX
 from SITTranslateLib.scene.transforms import field_of_node
-from SITTranslateLib.scene.volumes import volume_from_node
+from SITTranslateLib.scene.volumes import image_from_array, volume_from_node
 from SITTranslateLib.translation import Translation
 
 #: What a node says of itself when the slider stands at 100 % with both parts.
@@ -69,6 +76,8 @@ def saved_parts(nodes: Mapping[str, Any]) -> dict[str, Any]:
 def result_of_nodes(scene: Any, nodes: Mapping[str, Any], translation: Translation) -> SceneResult:
     """The nodes of a result as :func:`~SITTranslateLib.scene.result.add_translation` would have returned them."""
     ranges, focus, box = measure(translation)
+    if nodes.get("jacobian") is not None:
+        _in_percent(scene, nodes["jacobian"], ranges)
     record = _record_node(nodes)
     tree = hierarchy.subject_hierarchy(scene)
     folder = int(tree.GetItemParent(tree.GetItemByDataNode(record)))
@@ -83,6 +92,16 @@ def result_of_nodes(scene: Any, nodes: Mapping[str, Any], translation: Translati
         nodes=made,
         extras=_extras(made),
     )
+
+
+def _in_percent(scene: Any, node: Any, ranges: Ranges) -> None:
+    """Volume maps of older scenes hold log2 of the Jacobian: bring them to %."""
+    if is_percent(node):
+        return
+    percent = volume_percent(np.exp2(volume_from_node(node).array))
+    node.SetAndObserveImageData(image_from_array(percent))
+    mark_percent(node)
+    show_volume_map(scene, node, ranges.expansion, percent)
 
 
 def _extras(made: list[Any]) -> dict[str, Any]:

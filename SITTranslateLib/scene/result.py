@@ -10,13 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from SITTranslateLib.scene import display, hierarchy, transforms, volumes
+from SITTranslateLib.scene import colours, display, hierarchy, transforms, volumes
 from SITTranslateLib.scene.annotation import SYNTHETIC
 from SITTranslateLib.scene.extras import add_extras, add_steps
 from SITTranslateLib.scene.layout import MOTION, THREE_D, view_id
-from SITTranslateLib.scene.ranges import SMALLEST_JACOBIAN, Ranges, measure
+from SITTranslateLib.scene.ranges import (
+    SMALLEST_EXPANSION,
+    Ranges,
+    mark_percent,
+    measure,
+    show_volume_map,
+    volume_percent,
+)
 from SITTranslateLib.scene.runs import PREFIX
-from SITTranslateLib.scene.surface import add_outline_node
+from SITTranslateLib.scene.surface import add_outline_node, colour_outline
 from SITTranslateLib.scene.table import add_table_node
 from SITTranslateLib.scene.transaction import all_or_nothing
 from SITTranslateLib.translation import Translation
@@ -124,7 +131,9 @@ def adding(
         made.refer(source, translated_node)
         translated = translated_node
         if translated is None:
-            translated = made.scan(translation.translated, f"{name} translated ({SYNTHETIC})", ranges.grey, False)
+            asked = request_text(translation)
+            called = f"{name} translated{', ' if asked else ''}{asked} ({SYNTHETIC})"
+            translated = made.scan(translation.translated, called, ranges.grey, False)
         yield from transaction.pause()
         sampling = made.sampling(sampling_mm)
         yield from transaction.pause()
@@ -140,7 +149,7 @@ def adding(
         change = made.change(ranges)
         yield from transaction.pause()
         table = made.table(rows)
-        outline = made.outline()
+        outline = made.outline(ranges)
         yield from transaction.pause()
         extras = made.extras(ranges)
     return SceneResult(
@@ -224,8 +233,9 @@ class _Builder:
             self.scene, Volume(thin.magnitude(), thin.affine), f"{self.name} distance moved (mm, {self.origin})"
         )
         high = max(ranges.motion_mm, display.SMALLEST_MOTION)
-        display.show_map(self.scene, node, "how far it moved", 0.0, high)
-        display.add_legend(node, f"moved (mm)\n{_origin_words(self.origin)}", "%5.2f")
+        display.show_map(self.scene, node, colours.HOW_FAR, 0.0, high)
+        most = f"\nat most {ranges.motion_most_mm:.2g}" if ranges.motion_most_mm > high else ""
+        display.add_legend(node, f"moved (mm)\n{_origin_words(self.origin)}{most}", "%5.2f")
         return self.keep(node, "distance", "How far each point of the source moved (mm).")
 
     def velocity(self) -> Any:
@@ -241,17 +251,16 @@ class _Builder:
     def expansion(self, ranges: Ranges) -> Any:
         if self.translation.jacobian is None:
             return None
-        logarithm = np.log2(np.maximum(self.translation.jacobian.array, SMALLEST_JACOBIAN))
+        percent = volume_percent(self.translation.jacobian.array) * self.hull
         node = volumes.add_volume_node(
             self.scene,
-            self.translation.jacobian.with_array(logarithm * self.hull),
-            f"{self.name} shrank or expanded (log2 Jacobian, {self.origin})",
+            self.translation.jacobian.with_array(percent),
+            f"{self.name} shrank or expanded (change of volume in %, {self.origin})",
         )
-        bound = max(ranges.expansion, 0.01)
-        display.show_map(self.scene, node, "shrank or expanded", -bound, bound)
-        display.add_legend(node, "log2 of volume\n+ expanded\n- shrank", "%5.2f")
+        mark_percent(node)
+        show_volume_map(self.scene, node, ranges.expansion, percent)
         return self.keep(
-            node, "jacobian", "log2 of the Jacobian of the motion inside the head: > 0 expanded, < 0 shrank."
+            node, "jacobian", "Change of volume in % inside the head, by the Jacobian of the motion: > 0 expanded."
         )
 
     def change(self, ranges: Ranges) -> Any:
@@ -262,9 +271,11 @@ class _Builder:
             self.translation.intensity_change.with_array(self.translation.intensity_change.array * self.hull),
             f"{self.name} how the intensity changed",
         )
+        values = self.translation.intensity_change.array * self.hull
         bound = max(ranges.change, 1e-6)
-        display.show_map(self.scene, node, "darker or brighter", -bound, bound)
-        display.add_legend(node, "scan units\n+ brighter\n- darker", f"%5.{display.decimals(bound)}f")
+        display.show_map(self.scene, node, colours.INTENSITY, -bound, bound)
+        reach = display.reach(values, bound, display.decimals(bound))
+        display.add_legend(node, f"scan units\n+ brighter\n- darker{reach}", f"%5.{display.decimals(bound)}f")
         return self.keep(
             node, "change", "Intensity added to the source before the motion, inside the head, scan's units."
         )
@@ -283,9 +294,12 @@ class _Builder:
             add_table_node(self.scene, rows, f"{self.name} segments"), "segments", "What changed, by segment."
         )
 
-    def outline(self) -> Any:
+    def outline(self, ranges: Ranges) -> Any:
         node = add_outline_node(self.scene, self.translation.source, f"{self.name} outline", [view_id(THREE_D)])
-        return self.keep(node, "outline", "Outline of the source, so that arrows in 3D have a place.")
+        if self.translation.jacobian is not None:
+            percent = self.translation.jacobian.with_array(volume_percent(self.translation.jacobian.array))
+            colour_outline(node, percent, max(ranges.expansion, SMALLEST_EXPANSION))
+        return self.keep(node, "outline", "Outline of the source; its colour says how the volume under it changed (%).")
 
 
 def provenance_attributes(translation: Translation, origin: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from SITTranslateLib.scene.ranges import is_percent
 from SITTranslateLib.scene.runs import run_of
 from SITTranslateLib.scene.volumes import matrix_to_array, world_affine
 
@@ -51,7 +52,7 @@ def plugin_class() -> Any:
 
         def __init__(self) -> None:
             super().__init__()
-            self.name = self.title = "SIT Translate motion"
+            self.name = self.title = "SITTranslate motion"
             self.keys = list(MEASURES)
             self.defaultKeys = [key for key in MEASURES if key != "motion_max_mm"]
 
@@ -73,7 +74,7 @@ def plugin_class() -> Any:
             if key not in MEASURES:
                 return None
             name, unit, meaning = MEASURES[key]
-            about = {"name": name, "title": name, "description": f"{meaning} (SIT Translate).", "units": unit}
+            about = {"name": name, "title": name, "description": f"{meaning} (SITTranslate).", "units": unit}
             # The title came in December 2023, in second place: name by name, and only what this Slicer takes.
             taken = inspect.signature(self.createMeasurementInfo).parameters
             return dict(self.createMeasurementInfo(**{key: value for key, value in about.items() if key in taken}))
@@ -110,8 +111,8 @@ def segment_motion(scene: Any, segmentation: Any, segment_id: str, scan: Any = N
             "motion_p95_mm": float(np.percentile(length, 95)),
             "motion_max_mm": float(length.max()),
         }
-    if (map_node := run.nodes.get("jacobian")) is not None and (logarithm := values_at(map_node, points)) is not None:
-        jacobian = np.exp2(logarithm)
+    if (map_node := run.nodes.get("jacobian")) is not None and (values := values_at(map_node, points)) is not None:
+        jacobian = 1.0 + values / 100.0 if is_percent(map_node) else np.exp2(values)
         mean = float(jacobian.mean())
         found |= {"jacobian_mean": mean, "jacobian_min": float(jacobian.min())}
         found["volume_change_percent"] = 100.0 * (mean - 1.0)

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from SITTranslateLib.scene.colours import AFTER, BEFORE
 from SITTranslateLib.scene.volumes import add_volume_node
 from SITTranslateLib.volume import Volume
 
-SOURCE_COLOUR = (0.25, 0.85, 1.0)
-CARRIED_COLOUR = (1.0, 0.62, 0.15)
+SOURCE_COLOUR, CARRIED_COLOUR = BEFORE, AFTER
 
 
 def add_segmentation_node(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from SITTranslateLib.scene.ranges import SMALLEST_JACOBIAN
+from SITTranslateLib.scene.ranges import volume_percent
 from SITTranslateLib.scene.result import SceneResult
 from SITTranslateLib.scene.transforms import grid_transform, thinned
 from SITTranslateLib.scene.volumes import image_from_array
@@ -34,5 +32,4 @@ def show_strength(nodes: SceneResult, answer: dict[str, Any], *, spatial: bool, 
             thin = thinned(motion, MAPPED_MM)
             nodes.distance.SetAndObserveImageData(image_from_array(thin.magnitude()))
     if answer.get("jacobian") is not None and nodes.jacobian is not None:
-        logarithm = np.log2(np.maximum(answer["jacobian"].array, SMALLEST_JACOBIAN))
-        nodes.jacobian.SetAndObserveImageData(image_from_array(logarithm.astype(np.float32)))
+        nodes.jacobian.SetAndObserveImageData(image_from_array(volume_percent(answer["jacobian"].array)))

@@ -6,13 +6,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from SITTranslateLib.scene.display import head_mask
+from SITTranslateLib.scene.colours import VOLUME_OPAQUE, colour_table
+from SITTranslateLib.scene.display import head_mask, style_legend
 from SITTranslateLib.scene.volumes import array_to_matrix, image_from_array
 from SITTranslateLib.volume import Volume
 
 #: The outline is taken on a grid of about this size (mm): it shows where things are, not their detail.
 OUTLINE_MM = 3.0
+#: Depths under the outline (mm) at which the change of volume is read.
+DEPTHS_MM = (2.0, 5.0, 8.0, 11.0)
+EXPANSION = "volume change (%)"
+COLOURED_OPACITY, CLEAR_OPACITY = 1.0, 0.14
 
 
 def add_outline_node(scene: Any, volume: Volume, name: str, view_ids: Sequence[str]) -> Any:
@@ -25,7 +31,7 @@ def add_outline_node(scene: Any, volume: Volume, name: str, view_ids: Sequence[s
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
     display.SetColor(0.78, 0.80, 0.86)
-    display.SetOpacity(0.14)
+    display.SetOpacity(CLEAR_OPACITY)
     display.SetBackfaceCulling(1)
     display.SetSpecular(0.1)
     display.SetVisibility2D(0)
@@ -67,3 +73,51 @@ def outline(volume: Volume) -> Any:
     normals.SplittingOff()
     normals.Update()
     return normals.GetOutput()
+
+
+def colour_outline(node: Any, percent: Volume, bound: float) -> None:
+    """Colour an outline by the change of volume under it.
+
+    Args:
+        node: of :func:`add_outline_node`.
+        percent: change of volume in %.
+        bound: of the colours, in %.
+    """
+    import slicer
+    from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+
+    surface = node.GetPolyData()
+    points = vtk_to_numpy(surface.GetPoints().GetData())
+    normals = vtk_to_numpy(surface.GetPointData().GetNormals())
+    # On the surface itself there is half air; the mean of a few depths says what happened below.
+    values = np.mean([_nearest(percent, points - depth * normals) for depth in DEPTHS_MM], axis=0)
+    scalars = numpy_to_vtk(values.astype(np.float32), deep=True)
+    scalars.SetName(EXPANSION)
+    surface.GetPointData().AddArray(scalars)
+    display = node.GetDisplayNode()
+    display.SetActiveScalarName(EXPANSION)
+    display.SetScalarRangeFlag(display.UseManualScalarRange)
+    display.SetScalarRange(-bound, bound)
+    display.SetAndObserveColorNodeID(colour_table(node.GetScene(), VOLUME_OPAQUE).GetID())
+    legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(display)
+    style_legend(legend, "volume (%)\n+ expanded\n- shrank", "%5.0f")
+    show_expansion(node, True)
+
+
+def show_expansion(node: Any, shown: bool) -> None:
+    """Show an outline in its colours, or clear, so that what is in it can be seen."""
+    import slicer
+
+    display = node.GetDisplayNode()
+    shown = shown and bool(node.GetPolyData().GetPointData().HasArray(EXPANSION))
+    display.SetScalarVisibility(int(shown))
+    display.SetOpacity(COLOURED_OPACITY if shown else CLEAR_OPACITY)
+    legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(display)
+    if legend is not None:
+        legend.SetVisibility(int(shown))
+
+
+def _nearest(volume: Volume, points: NDArray[np.floating]) -> NDArray[np.float32]:
+    indices = np.rint(volume.grid.to_indices(points.astype(np.float64))).astype(int)[:, ::-1]
+    inside = np.clip(indices, 0, np.array(volume.shape) - 1)
+    return np.asarray(volume.array[tuple(inside.T)], dtype=np.float32)

@@ -29,6 +29,7 @@ class AttributeSection(Section):
         self._lists: dict[str, Any] = {}
         self._labels: list[Any] = []
         self._defaults: dict[str, float] = {}
+        self._attributes: Any = ()
 
     def values(self) -> dict[str, float]:
         chosen = {name: float(choices.currentIndex) for name, choices in self._lists.items()}
@@ -55,14 +56,16 @@ class AttributeSection(Section):
             slider.decimals = 0 if whole else 2
             slider.minimum, slider.maximum = float(attribute.minimum), float(attribute.maximum)
             slider.singleStep = 1.0 if whole else 0.05
-            slider.suffix = f" {attribute.unit}"
             wanted = float(values.get(attribute.name, attribute.default))
             slider.value = min(max(wanted, slider.minimum), slider.maximum)
+            self._say(attribute, slider)
+            slider.valueChanged.connect(lambda *_value, a=attribute, s=slider: self._say(a, s))
             slider.valueChanged.connect(self._on_value)
             form.addRow(label, slider)
             self._labels.append(label)
             self._sliders[attribute.name] = slider
-        show_text(self.ui.hintLabel, "" if attributes else _("This model has nothing to choose."))
+        self._attributes = attributes
+        self._hint()
 
     def set_values(self, values: dict[str, float]) -> None:
         for name, value in values.items():
@@ -87,5 +90,26 @@ class AttributeSection(Section):
         self._labels.append(label)
         self._lists[attribute.name] = choices
 
+    def _say(self, attribute: Any, slider: Any) -> None:
+        """The value as what it asks: a change has its sign, years say in which direction."""
+        value = float(slider.value)
+        slider.prefix = "+" if value > 0 and attribute.minimum < 0 else ""
+        slider.suffix = " " + unit_words(attribute.name, attribute.unit, value)
+
+    def _hint(self) -> None:
+        """Whether anything is asked at all: a translation that asks for nothing gives the scan back."""
+        text = "" if self._attributes else _("This model has nothing to choose.")
+        if self._attributes and not self._lists and all(slider.value == 0 for slider in self._sliders.values()):
+            text = _("Nothing is asked for: the translation will be the scan itself.")
+        show_text(self.ui.hintLabel, text)
+
     def _on_value(self, *_value: Any) -> None:
+        self._hint()
         self.changed.emit(self.values())
+
+
+def unit_words(name: str, unit: str, value: float) -> str:
+    """The unit of a value in a spin box: ``years older`` where that is what is asked."""
+    if name == "age" and unit.startswith("year") and value:
+        return _("{unit} older").format(unit=unit) if value > 0 else _("{unit} younger").format(unit=unit)
+    return unit

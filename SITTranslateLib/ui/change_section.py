@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
-from SITTranslateLib.scene import layout, presentation
+from SITTranslateLib.scene import display, layout, presentation
 from SITTranslateLib.scene.display import transform_display
 from SITTranslateLib.scene.extras import STEPS
+from SITTranslateLib.scene.ranges import Ranges
 from SITTranslateLib.scene.result import SceneResult
 from SITTranslateLib.scene.runs import PREFIX
 from SITTranslateLib.scene.sequences import browser_of, put_into_tool_bar
-from SITTranslateLib.ui.section import Resource, Section
+from SITTranslateLib.ui.section import Resource, Section, show_text
 from SITTranslateLib.ui.session import Session
 
+#: Changes of volume that are told in one line, and the smallest structure that is (smaller ones vary by chance).
+MOST_VOLUMES, SMALLEST_MM3 = 4, 100.0
 #: Arrows in 3D stand this many times farther apart than in the slices.
 ARROWS_APART = 2.0
 
@@ -37,7 +41,8 @@ class ChangeSection(Section):
         self.ui.strengthSlider.valueChanged.connect(self._on_strength)
         for button in (self.ui.bothButton, self.ui.anatomyButton, self.ui.intensityButton):
             button.clicked.connect(self._on_rest)
-        for box in (self.ui.glyphsCheckBox, self.ui.gridCheckBox, self.ui.contoursCheckBox):
+        boxes = (self.ui.glyphsCheckBox, self.ui.gridCheckBox, self.ui.contoursCheckBox, self.ui.arrows3DCheckBox)
+        for box in boxes:
             box.toggled.connect(self._on_motion)
         self.ui.spacingSlider.valueChanged.connect(self._on_glyphs)
         self.ui.scaleSlider.valueChanged.connect(self._on_glyphs)
@@ -48,6 +53,8 @@ class ChangeSection(Section):
         self.ui.layoutButton.clicked.connect(self._on_layout)
         self.ui.estimateButton.clicked.connect(self._on_estimate)
         self.ui.removeButton.clicked.connect(self._on_remove)
+        self.ui.resultComboBox.currentIndexChanged.connect(self._on_result)
+        self.ui.compareComboBox.currentIndexChanged.connect(self._on_compare)
         session.shown_changed.connect(self.update)
         self.update()
 
@@ -59,6 +66,8 @@ class ChangeSection(Section):
         """Show the state of the result in the views; nothing is enabled without one."""
         nodes = self.nodes
         self._rest.stop()
+        show_text(self.ui.volumesLabel, "")
+        self._fill_results()
         for name in ("strengthSlider", "bothButton", "anatomyButton", "intensityButton", "motionBox", "mapBox",
                      "layoutButton", "estimateButton", "removeButton"):  # fmt: skip
             getattr(self.ui, name).setEnabled(nodes is not None)
@@ -111,7 +120,7 @@ class ChangeSection(Section):
         ranges, translation = shown.nodes.ranges, shown.translation
         parts = []
         if translation.motion is not None:
-            parts.append(_("Moved by up to {distance:.2g} mm.").format(distance=ranges.motion_mm))
+            parts.append(motion_words(ranges))
         if translation.intensity_change is not None and ranges.faint:
             parts.append(_("Intensity changed by less than 1 %."))
         elif translation.intensity_change is not None:
@@ -126,6 +135,10 @@ class ChangeSection(Section):
             percent = 100.0 * translation.recomposition_error / max(high - low, 1e-9)
             parts.append(_("These parts give the model's own output to {percent:.2g} %.").format(percent=percent))
         return " ".join(parts)
+
+    def show_volumes(self, table: dict[str, Any]) -> None:
+        """The largest changes of volume in one line."""
+        show_text(self.ui.volumesLabel, volume_words(table["segments"]))
 
     def set_strength(self, percent: float) -> None:
         self.ui.strengthSlider.value = float(percent)
@@ -154,24 +167,24 @@ class ChangeSection(Section):
         moves = not self.ui.intensityButton.checked
         # Read first: every display that changes has the boxes read the views again.
         wanted = {kind: int(bool(moves and box.checked)) for kind, box in self._motion_boxes()}
-        wanted["arrows"] = wanted["glyphs"]
         for kind, shown in wanted.items():
-            display = transform_display(nodes.motion, kind)
-            if display is not None:
-                display.SetVisibility(shown)
+            drawn = transform_display(nodes.motion, kind)
+            if drawn is not None:
+                drawn.SetVisibility(shown)
                 # In 3D only the arrows made for it: grid and contours would hide everything else.
-                display.SetVisibility2D(int(shown and kind != "arrows"))
-                display.SetVisibility3D(int(shown and kind == "arrows"))
+                drawn.SetVisibility2D(int(shown))
+                drawn.SetVisibility3D(0)
+        presentation.show_arrows_in_3d(nodes, bool(moves and self.ui.arrows3DCheckBox.checked))
 
     def _on_glyphs(self, *_value: Any) -> None:
         nodes = self.nodes
         if self._updating or nodes is None or nodes.motion is None:
             return
         for kind, factor in (("glyphs", 1.0), ("arrows", ARROWS_APART)):
-            display = transform_display(nodes.motion, kind)
-            if display is not None:
-                display.SetGlyphSpacingMm(factor * float(self.ui.spacingSlider.value))
-                display.SetGlyphScalePercent(factor * float(self.ui.scaleSlider.value))
+            drawn = transform_display(nodes.motion, kind)
+            if drawn is not None:
+                drawn.SetGlyphSpacingMm(factor * float(self.ui.spacingSlider.value))
+                drawn.SetGlyphScalePercent(factor * float(self.ui.scaleSlider.value))
 
     def _on_map(self, *_checked: Any) -> None:
         nodes = self.nodes
@@ -216,9 +229,9 @@ class ChangeSection(Section):
         button.setChecked(True)
         if nodes.motion is not None and not self.ui.intensityButton.checked:
             for kind, box in self._motion_boxes():
-                display = transform_display(nodes.motion, kind)
-                if display is not None:
-                    box.setChecked(bool(display.GetVisibility()))
+                drawn = transform_display(nodes.motion, kind)
+                if drawn is not None:
+                    box.setChecked(bool(drawn.GetVisibility()))
         self._updating = False
 
     def _motion_boxes(self) -> tuple[tuple[str, Any], ...]:
@@ -243,7 +256,61 @@ class ChangeSection(Section):
         self.session.estimate()
 
     def _on_remove(self, *_checked: Any) -> None:
-        self.session.remove_shown()
+        question = _("Take this result out of the scene, with its maps, points and contours? This cannot be undone.")
+        if slicer.util.confirmOkCancelDisplay(question, windowTitle=_("Remove result")):
+            self.session.remove_shown()
+
+    def _fill_results(self) -> None:
+        """Every result of the scene by its title, to be shown or to be compared with."""
+        shown = self.session.shown
+        self._updating = True
+        runs = self.session.runs() if self.session.shown is not None else []
+        for box in (self.ui.resultComboBox, self.ui.compareComboBox):
+            box.clear()
+        self.ui.compareComboBox.addItem(_("Nothing"), -1)
+        for run in runs:
+            self.ui.resultComboBox.addItem(run.title, run.folder)
+            if shown is not None and run.folder == shown.nodes.folder:
+                self.ui.resultComboBox.setCurrentIndex(self.ui.resultComboBox.count - 1)
+            elif "translated" in run.nodes:
+                self.ui.compareComboBox.addItem(run.title, run.folder)
+        for name in ("resultLabel", "resultComboBox", "compareLabel", "compareComboBox"):
+            getattr(self.ui, name).setVisible(len(runs) > 1)
+        self._updating = False
+
+    def _on_result(self, *_index: Any) -> None:
+        if not self._updating and self.ui.resultComboBox.currentIndex >= 0:
+            self.session.choose(int(self.ui.resultComboBox.itemData(self.ui.resultComboBox.currentIndex)))
+
+    def _on_compare(self, *_index: Any) -> None:
+        """The translated scan of another result in the place of the colour map, beside that of the shown one."""
+        nodes = self.nodes
+        if self._updating or nodes is None or self.ui.compareComboBox.currentIndex < 0:
+            return
+        folder = int(self.ui.compareComboBox.itemData(self.ui.compareComboBox.currentIndex))
+        other = next((run for run in self.session.runs() if run.folder == folder), None)
+        if other is None:
+            self._on_map()
+        else:
+            layout.show_volumes(slicer.mrmlScene, layout.CHANGE, other.nodes["translated"])
+
+
+def volume_words(segments: Sequence[dict[str, Any]]) -> str:
+    """The largest changes of volume, as ``Ventricles +43 %, hippocampus -8 %``; what cannot be told is left out."""
+    told = [s for s in segments if s["change_percent"] is not None and (s["volume_before_mm3"] or 0.0) >= SMALLEST_MM3]
+    told = sorted(told, key=lambda s: -abs(s["change_percent"]))[:MOST_VOLUMES]
+    return ", ".join(
+        f"{s['name']} {s['change_percent']:+.{0 if abs(s['change_percent']) >= 10 else 1}f} %" for s in told
+    )
+
+
+def motion_words(ranges: Ranges) -> str:
+    """How far the anatomy moved, in figures that are true of every voxel."""
+    if ranges.motion_most_mm <= 0:
+        return _("Nothing moved.")
+    return _("99 % of the head moved less than {most_of_it:.2g} mm, the rest at most {most:.2g} mm.").format(
+        most_of_it=ranges.motion_mm, most=display.round_up(ranges.motion_most_mm)
+    )
 
 
 def _origin_words(origin: str) -> str:

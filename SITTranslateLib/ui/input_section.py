@@ -11,6 +11,7 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.host.client import HostError
 from SITTranslateLib.host.protocol import Failure
 from SITTranslateLib.host.signals import Signal
+from SITTranslateLib.scene.runs import PREFIX
 from SITTranslateLib.scene.volumes import volume_from_node, world_affine
 from SITTranslateLib.ui.section import Resource, Section, show_text
 from SITTranslateLib.ui.session import Session, image_time
@@ -69,7 +70,7 @@ class InputSection(Section):
     def examine(self) -> None:
         """Ask the host whether scan and model suit each other; the answer comes later, or never where torch is not."""
         node = self.node
-        show_text(self.ui.factsLabel, "" if node is None else facts_of(node))
+        show_text(self.ui.factsLabel, "" if node is None else facts_of(node) + _warning_of(node))
         self._set_verdict("", False)
         if node is None or self._model is None or node.GetImageData() is None:
             self._asked = None
@@ -100,7 +101,7 @@ class InputSection(Section):
         if self.node is not None and answer.get("modality"):
             skull = _("with skull") if answer["skull"] else _("skull taken off")
             seen = _("{facts}\nLooks like {modality}, {skull}.").format(
-                facts=facts_of(self.node), modality=answer["modality"], skull=skull
+                facts=facts_of(self.node) + _warning_of(self.node), modality=answer["modality"], skull=skull
             )
             show_text(self.ui.factsLabel, seen)
         if refusing:
@@ -146,3 +147,25 @@ def obliqueness(node: Any) -> float:
     node.GetIJKToRASDirections(matrix)
     nearest = [max(abs(matrix[row][column]) for row in range(3)) for column in range(3)]
     return max(math.degrees(math.acos(min(1.0, cosine))) for cosine in nearest)
+
+
+def _warning_of(node: Any) -> str:
+    if not says_synthetic(node):
+        return ""
+    return "\n" + _("This scan is SYNTHETIC: a translation of it says nothing about a patient.")
+
+
+def first_scan(scene: Any) -> Any:
+    """The first scan of the scene that no model made; None without one."""
+    for index in range(scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")):
+        node = scene.GetNthNodeByClass(index, "vtkMRMLScalarVolumeNode")
+        usable = node.GetClassName() == "vtkMRMLScalarVolumeNode" and node.GetImageData() is not None
+        if usable and not node.GetHideFromEditors() and not says_synthetic(node):
+            return node
+    return None
+
+
+def says_synthetic(node: Any) -> bool:
+    """Whether a volume says that a model made it: by our mark, its name, or what came with its file."""
+    texts = [node.GetName() or "", node.GetDescription() or ""]
+    return node.GetAttribute(f"{PREFIX}Synthetic") == "1" or any("synthetic" in text.lower() for text in texts)

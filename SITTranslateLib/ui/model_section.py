@@ -19,6 +19,8 @@ from SITTranslateLib.ui.licences import accept, is_accepted, needs_acceptance
 from SITTranslateLib.ui.section import Resource, Section
 from SITTranslateLib.ui.session import Session
 
+#: Selected where nothing else was chosen.
+USUAL_MODEL = "brain-ageing-t1w"
 #: Answers that a map of uncertainty is made of.
 MEMBERS = 8
 _NAME_ROLE = 256  # Qt.UserRole: an int, because enums differ between Qt 5 and Qt 6
@@ -69,6 +71,14 @@ class ModelSection(Section):
     def ensemble(self) -> int:
         """How many answers the maps of uncertainty are made of; 1 for no such map."""
         return MEMBERS if self.ui.uncertaintyCheckBox.checked else 1
+
+    @property
+    def seed(self) -> int:
+        """Of models that draw random numbers."""
+        return int(self.ui.seedSpinBox.value)
+
+    def set_seed(self, seed: int) -> None:
+        self.ui.seedSpinBox.setValue(seed)
 
     def set_ensemble(self, members: int) -> None:
         self.ui.uncertaintyCheckBox.setChecked(members > 1)
@@ -131,6 +141,7 @@ class ModelSection(Section):
         self._updating = False
         if self.ui.modelList.count:
             self.ui.modelList.setCurrentRow(0)
+        self.select(USUAL_MODEL)
         self.select(selected)
         self._show_package()
 
@@ -191,27 +202,28 @@ class ModelSection(Section):
                 self.add(Path(folder))
 
     def add(self, folder: Path) -> None:
-        """Copy a package folder to the user's models: verified, and whole or not at all.
+        """Copy a package folder to the user's models.
 
         Raises:
-            InputError: it is no package in order, or this version of it is there.
+            InputError: it is no package in order, or one of that name is there.
         """
         from SITTranslateLib import packages
-        from SITTranslateLib.packages.download import add_package
         from SITTranslateLib.packages.weights import verified_bytes
 
-        card, place = packages.open_package(folder).card, packages.locations()[-1]
-        # That it was altered matters more than that it is there.
-        for file in card.files:
+        package = packages.open_package(folder)
+        for file in package.card.files:
             verified_bytes(folder, file)
-        if any(p.folder.parent == place and p.card.version == card.version for p in self._named(card.name)):
-            raise InputError(_("There is a package '{name}' already: remove it first.").format(name=card.name))
-        self.refresh(add_package(folder, into=place).package.name)
-
-    def _named(self, name: str) -> list[Any]:
-        from SITTranslateLib import packages
-
-        return [package for package in packages.available() if package.name == name]
+        target = packages.locations()[-1] / package.name
+        if target.exists():
+            raise InputError(_("There is a package '{name}' already: remove it first.").format(name=package.name))
+        target.mkdir(parents=True)
+        try:
+            for name in ["model.json", *(file.path for file in package.card.files)]:
+                shutil.copyfile(folder / name, target / name)
+        except OSError:
+            shutil.rmtree(target, ignore_errors=True)
+            raise
+        self.refresh(package.name)
 
     def _on_remove(self, *_checked: Any) -> None:
         package = self.package

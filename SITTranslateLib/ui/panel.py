@@ -15,7 +15,8 @@ from SITTranslateLib.ui import installing
 from SITTranslateLib.ui.apply_section import ApplySection
 from SITTranslateLib.ui.attribute_section import AttributeSection
 from SITTranslateLib.ui.change_section import ChangeSection
-from SITTranslateLib.ui.input_section import InputSection
+from SITTranslateLib.ui.input_section import InputSection, first_scan
+from SITTranslateLib.ui.keys import Keys, key_words
 from SITTranslateLib.ui.model_section import ModelSection
 from SITTranslateLib.ui.pair_section import PairSection
 from SITTranslateLib.ui.parameters import Parameters
@@ -46,6 +47,7 @@ class Panel:
         self._updating = False
         self._listed = False
         self._entered = False
+        self._had_result = False
         self.input = InputSection(session, resource)
         self.model = ModelSection(session, resource)
         self.attributes = AttributeSection(session, resource)
@@ -61,6 +63,11 @@ class Panel:
         for section in self.sections:
             box.addWidget(section.widget)
         box.addStretch(1)
+        self.keys = Keys(self.input.widget, session, self.trace)
+        self.change.ui.layoutButton.setToolTip(f"{self.change.ui.layoutButton.toolTip}\n{key_words()}")
+        # What needs a result is folded away until there is one.
+        for section in (self.change, self.trace, self.sweep, self.pair):
+            section.ui.sectionButton.collapsed = True
         self.timer = qt.QTimer()
         self.timer.setInterval(POLL_MILLISECONDS)
         self.timer.timeout.connect(session.poll)
@@ -75,6 +82,7 @@ class Panel:
         self.apply.applied.connect(self.on_apply)
         self.apply.installed.connect(self.on_install)
         self.apply.cpu_wanted.connect(self._on_cpu)
+        self.trace.measured.connect(self.change.show_volumes)
         session.changed.connect(self._on_session)
         session.shown_changed.connect(self._on_shown)
         session.view_changed.connect(self._show_titles)
@@ -89,12 +97,16 @@ class Panel:
         else:
             self.listing.start()
         self.timer.start()
+        self.keys.set_active(True)
+        if self.input.node is None:
+            self.input.set_node(first_scan(slicer.mrmlScene))
         if self.session.shown is not None:
             self.session.show_views()
 
     def exit(self) -> None:
         """Another module is shown: the user's layout comes back; a run goes on to its end."""
         self._entered = self.session.active = False
+        self.keys.set_active(False)
         self.trace.stop_picking()
         self.titles.clear()
         self.session.leave_views()
@@ -124,6 +136,7 @@ class Panel:
         self.model.set_device(parameters.device)
         self.model.set_precision(parameters.precision)
         self.model.set_ensemble(parameters.ensemble)
+        self.model.set_seed(parameters.seed)
         if parameters.model:
             self.model.select(parameters.model)
         self._updating = False
@@ -154,7 +167,7 @@ class Panel:
         """What the panel asks for besides the attributes."""
         return TranslationOptions(
             device=self.model.device, precision=self.model.precision, ensemble=self.model.ensemble,
-            force=self.input.force,
+            force=self.input.force, seed=self.model.seed,
         )  # fmt: skip
 
     def on_apply(self) -> None:
@@ -228,6 +241,11 @@ class Panel:
             self.parameters.keep_result(self.session.shown.nodes if self.session.shown is not None else None)
         if self.session.shown is None:
             self.titles.clear()
+        has_result = self.session.shown is not None
+        if has_result != self._had_result:
+            self._had_result = has_result
+            for section in (self.change, self.trace):
+                section.ui.sectionButton.collapsed = not has_result
 
     def _on_views(self) -> None:
         self.change.read_views()
@@ -247,6 +265,7 @@ class Panel:
         self.parameters.device = self.model.device
         self.parameters.precision = self.model.precision
         self.parameters.ensemble = self.model.ensemble
+        self.parameters.seed = self.model.seed
         self.parameters.node.EndModify(was)
 
     def _check(self) -> None:

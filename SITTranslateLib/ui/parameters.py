@@ -55,6 +55,15 @@ class Parameters:
     def ensemble(self, members: int) -> None:
         self.node.SetParameter("Ensemble", str(members))
 
+    @property
+    def seed(self) -> int:
+        text = str(self.node.GetParameter("Seed") or "0")
+        return int(text) if text.isdecimal() else 0
+
+    @seed.setter
+    def seed(self, seed: int) -> None:
+        self.node.SetParameter("Seed", str(seed))
+
     def attributes(self, model: str) -> dict[str, float]:
         """What was asked of a model; empty if nothing was."""
         try:

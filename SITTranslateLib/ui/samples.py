@@ -27,7 +27,7 @@ def register(sample_data: Any, thumbnail: str) -> None:
     """
     # Empty lists, not None: Slicer compares their lengths.
     sample_data.SampleDataLogic.registerCustomSampleDataSource(
-        category="SIT Translate",
+        category="SITTranslate",
         sampleName=NAME,
         thumbnailFileName=thumbnail,
         uris=[],
@@ -66,7 +66,7 @@ def add_procedural_head(spacing: float = 2.0, host: HostClient | None = None) ->
             client.close()
     scene = slicer.mrmlScene
     with all_or_nothing(scene):
-        node = add_volume_node(scene, sample["scan"], _("SIT Translate head (simulated)"))
+        node = add_volume_node(scene, sample["scan"], _("SITTranslate head (simulated)"))
         show_scan(node, *grey_range(sample["scan"].array))
         add_segmentation_node(scene, sample["labels"], STRUCTURES, f"{node.GetName()} structures")
     return node

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import slicer
 
 from SITTranslateLib.scene.annotation import SYNTHETIC
 from SITTranslateLib.scene.presentation import put_with
-from SITTranslateLib.scene.ranges import SMALLEST_JACOBIAN
+from SITTranslateLib.scene.ranges import volume_percent
 from SITTranslateLib.scene.result import SceneResult
 from SITTranslateLib.scene.sequences import Axis, add_browser, add_sequence, frame_like
 from SITTranslateLib.scene.transaction import all_or_nothing
@@ -71,6 +70,6 @@ def _frame(node: Any, role: str, translation: Translation) -> Any:
     if volume is not None:
         array = volume.array
         if role == "jacobian":
-            array = np.log2(np.maximum(array, SMALLEST_JACOBIAN)).astype(np.float32)
+            array = volume_percent(array)
         frame.SetAndObserveImageData(image_from_array(array))
     return frame

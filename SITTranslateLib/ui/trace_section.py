@@ -13,14 +13,16 @@ from slicer.i18n import tr as _
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.escaping import csv_cell
 from SITTranslateLib.host.client import HostError
+from SITTranslateLib.host.signals import Signal
 from SITTranslateLib.scene import layout
+from SITTranslateLib.scene.contours import add_contours
 from SITTranslateLib.scene.picking import Picker
 from SITTranslateLib.scene.points import PointPairs
 from SITTranslateLib.scene.presentation import put_with
 from SITTranslateLib.scene.table import add_table_node
 from SITTranslateLib.ui.section import Resource, Section, show_text
 from SITTranslateLib.ui.session import Session
-from SITTranslateLib.ui.tracing import centres, joined, labels_of_node
+from SITTranslateLib.ui.tracing import centres, is_drawn_on, joined, labels_of_node
 from SITTranslateLib.volume import Volume
 
 #: Pixels: a longer name is cut, and told in full by its tool tip.
@@ -29,12 +31,17 @@ _TO_TRANSLATED, _TO_SOURCE = "to translated", "to source"
 
 
 class TraceSection(Section):
-    """Point pairs by clicking, and the segment table."""
+    """Point pairs by clicking, and the segment table.
+
+    Attributes:
+        measured: emitted with the segment table.
+    """
 
     UI = "TraceSection"
 
     def __init__(self, session: Session, resource: Resource) -> None:
         super().__init__(session, resource)
+        self.measured = Signal()
         self.points: list[dict[str, Any]] = []
         self.table: dict[str, Any] | None = None
         self._pairs: PointPairs | None = None
@@ -64,6 +71,9 @@ class TraceSection(Section):
         self.ui.segmentTable.setRowCount(0)
         show_text(self.ui.verdictLabel, "")
         self._enable()
+        shown, chosen = self.session.shown, self.ui.segmentSelector.currentNode()
+        if shown is not None and chosen is not None and self.session.active and is_drawn_on(chosen, shown.nodes.source):
+            self._on_measure()
 
     def trace(self, point: Any, *, from_translated: bool = False) -> None:
         """Trace a RAS point (mm); the pair appears in the list and in the views."""
@@ -107,6 +117,7 @@ class TraceSection(Section):
             for labels, names in layers:
                 self._middles |= centres(labels, list(names))
             self._show_table(joined(tables))
+            self._draw_contours(layers)
 
         def refused(error: HostError) -> None:
             show_text(self.ui.verdictLabel, str(error))
@@ -115,6 +126,12 @@ class TraceSection(Section):
             self.session.ask("segments", answered, refused, translation=shown.translation, labels=labels, names=names)
 
         ask(*layers[0])
+
+    def step(self, rows: int) -> None:
+        """Go to another of the largest changes, from the first on after the last."""
+        count = int(self.ui.segmentTable.rowCount)
+        if count:
+            self.ui.segmentTable.selectRow((max(int(self.ui.segmentTable.currentRow()), -1) + rows) % count)
 
     def clear_points(self, *_checked: Any) -> None:
         self.points = []
@@ -164,6 +181,9 @@ class TraceSection(Section):
         table.resizeColumnsToContents()
 
     def _show_table(self, table: dict[str, Any]) -> None:
+        # The largest change first: a click on a row jumps there.
+        rows = sorted(table["segments"], key=lambda row: -abs(row["change_percent"] or 0.0))
+        table = {**table, "segments": rows}
         self.table = table
         shown = self.session.shown
         widget = self.ui.segmentTable
@@ -192,10 +212,15 @@ class TraceSection(Section):
             scene = slicer.mrmlScene
             node = add_table_node(scene, table["segments"], f"{shown.nodes.source.GetName()} segments")
             put_with(scene, shown.nodes, node)
-            view = scene.GetSingletonNode(layout.TABLE, "vtkMRMLTableViewNode")
-            if view is not None:
-                view.SetTableNodeID(node.GetID())
+        self.measured.emit(table)
         self._enable()
+
+    def _draw_contours(self, layers: list[tuple[Volume, dict[int, str]]]) -> None:
+        """The structures that changed most, as contours before and after."""
+        if self.session.shown is not None and self.table is not None:
+            add_contours(
+                slicer.mrmlScene, self.session.shown.nodes, layers, [row["label"] for row in self.table["segments"]]
+            )
 
     def _enable(self) -> None:
         shown = self.session.shown

@@ -51,6 +51,16 @@ def labels_of_node(node: Any, reference: Any) -> list[tuple[Volume, dict[int, st
     return [(Volume(array, grid.affine, node.GetName()), names) for array, names in layers]
 
 
+def is_drawn_on(node: Any, scan: Any) -> bool:
+    """Whether a segmentation names a scan as the one that it was drawn on; a label map, whether it has its grid."""
+    if node.IsA("vtkMRMLLabelMapVolumeNode"):
+        if node.GetImageData() is None:
+            return False
+        own, other = grid_of_node(node), grid_of_node(scan)
+        return own.shape == other.shape and bool(np.allclose(own.affine, other.affine, atol=1e-3))
+    return node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole()) is scan
+
+
 def joined(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """One segment table of several: rows in the order of their labels, the worst verdict, every reason once."""
     worst = max((table["verdict"] for table in tables), key=_WORST.index)

@@ -15,7 +15,7 @@ from slicer.i18n import tr as _
 from SITTranslateLib.host.signals import Signal
 from SITTranslateLib.scene import layout
 from SITTranslateLib.scene.annotation import add_sides, annotate, side_letter
-from SITTranslateLib.scene.display import transform_display
+from SITTranslateLib.scene.display import arrow_words, transform_display
 from SITTranslateLib.scene.extras import STEPS
 from SITTranslateLib.scene.result import SceneResult
 from SITTranslateLib.scene.runs import PREFIX
@@ -37,7 +37,9 @@ def titles_of(scene: Any, nodes: SceneResult) -> dict[str, Title]:
     titles = {name: _slice_title(scene, name, nodes) for name in layout.SLICES}
     arrows = transform_display(nodes.motion, "arrows") if nodes.motion is not None else None
     moved = arrows is not None and bool(arrows.GetVisibility())
-    titles[layout.THREE_D] = Title(_motion_title(nodes) + " (3D)" if moved else _("Outline of the source"), moved)
+    coloured = nodes.outline is not None and bool(nodes.outline.GetDisplayNode().GetScalarVisibility())
+    words = _("What expanded, what shrank (3D)") if coloured else _("Outline of the source")
+    titles[layout.THREE_D] = Title(_motion_title(nodes) + _(" (3D)") if moved else words, moved or coloured)
     return titles
 
 
@@ -55,7 +57,7 @@ def _slice_title(scene: Any, name: str, nodes: SceneResult) -> Title:
         over = foreground.GetName()
     synthetic = drawn or (over is not None and is_synthetic(foreground)) or is_synthetic(background)
     if drawn:
-        return Title(_motion_title(nodes), True)
+        return Title(_motion_title(nodes) + arrow_words(nodes.motion), True)
     return Title(over or _scan_title(background, nodes), synthetic)
 
 

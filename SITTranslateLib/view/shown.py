@@ -13,7 +13,7 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.host.client import HostClient, HostError, Job
 from SITTranslateLib.host.signals import Signal
 from SITTranslateLib.options import TranslationOptions
-from SITTranslateLib.scene import layout, presentation
+from SITTranslateLib.scene import display, layout, presentation
 from SITTranslateLib.scene.headless.pictures import change_title, motion_title
 from SITTranslateLib.scene.points import PointPairs
 from SITTranslateLib.scene.result import SceneResult, add_translation, request_text
@@ -23,6 +23,8 @@ from SITTranslateLib.translation import Translation
 #: How the motion can be drawn, and which map can lie on the scan; "" is none.
 MOTIONS = ("glyphs", "grid", "contours", "")
 MAPS = ("change", "jacobian", "")
+#: The 3D view shows the outline in the colours of the volume, where that is known.
+EXPANSION_3D = "What expanded, what shrank (3D)"
 PARTS = ("both", "anatomy", "intensity")
 #: The slider's range, as in the module.
 STRONGEST = 1.5
@@ -119,7 +121,7 @@ class Shown:
             layout.TRANSLATED: layout.TITLES[layout.TRANSLATED] + (f" ({asked})" if asked else "") + at + part,
             layout.MOTION: motion_title(self.nodes),
             layout.CHANGE: shown.get(self.map, change_title(self.nodes)),
-            layout.THREE_D: layout.TITLES[layout.THREE_D],
+            layout.THREE_D: layout.TITLES[layout.THREE_D] if self.nodes.jacobian is None else EXPANSION_3D,
         }
 
     def summary(self) -> list[str]:
@@ -136,7 +138,8 @@ class Shown:
             }.get(self.nodes.field_origin, "")
         )
         if self.nodes.motion is not None:
-            sentences.append(f"Moved by up to {ranges.motion_mm:.2g} mm.")
+            most = f"{ranges.motion_mm:.2g} mm, the rest at most {display.round_up(ranges.motion_most_mm):.2g} mm"
+            sentences.append(f"99 % of the head moved less than {most}." if ranges.motion_most_mm else "Nothing moved.")
         if self.nodes.change is not None:
             # The range of the map has a least bound; a fainter change must not be told as that.
             most = "less than 1 %" if ranges.faint else f"up to {ranges.change:.3g} (scan units)"
@@ -212,7 +215,7 @@ class Shown:
     def _draw_motion(self) -> None:
         moves = self.parts != "intensity"
         kind = self.motion if moves and self.motion else None
-        presentation.show_motion(self.scene, self.nodes, kind, in_3d=kind == "glyphs")
+        presentation.show_motion(self.scene, self.nodes, kind, in_3d=kind == "glyphs" and self.nodes.jacobian is None)
 
     def _recompose(self) -> None:
         final, self._wanted = bool(self._wanted), None

@@ -13,7 +13,7 @@ from synthetic_translation import in_steps
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.scene import layout, presentation
-from SITTranslateLib.scene.annotation import SYNTHETIC_COLOUR
+from SITTranslateLib.scene.colours import MARK
 from SITTranslateLib.scene.display import transform_display
 from SITTranslateLib.scene.headless import opengl
 from SITTranslateLib.scene.headless.application import Application
@@ -23,6 +23,8 @@ from SITTranslateLib.translation import FieldOrigin, Translation
 from SITTranslateLib.volume import Volume
 
 SIZE = (400, 340)
+#: Rows that title and mark take.
+BELOW_TITLE = 64
 NAMES = {1: "Brain", 2: "Ventricles"}
 Pixels = NDArray[np.uint8]
 
@@ -39,10 +41,9 @@ def colourful(pixels: Pixels) -> NDArray[np.bool_]:
 
 
 def amber(pixels: Pixels) -> int:
-    """Pixels in the colour of the synthetic mark, in the bottom left quarter where it stands."""
-    height, width = pixels.shape[:2]
-    corner = pixels[int(0.9 * height) :, : width // 2].astype(int)
-    return int(np.sum(np.abs(corner - np.array(SYNTHETIC_COLOUR) * 255).max(axis=2) < 40))
+    """Pixels in the colour of the synthetic mark, under the title where it stands."""
+    corner = pixels[:BELOW_TITLE, : pixels.shape[1] // 2].astype(int)
+    return int(np.sum(np.abs(corner - np.array(MARK) * 255).max(axis=2) < 40))
 
 
 def shot(studio: Studio, name: str, plane: str = "Axial", foreground: object = None, opacity: float = 0.0) -> Pixels:
@@ -63,7 +64,7 @@ def test_the_patients_left_is_on_the_right(studio: Studio) -> None:
 def test_the_front_is_on_top(studio: Studio, translation: Translation) -> None:
     """Tissue gets darker in front of the ventricles only: its colour must lie in the upper half of an axial slice."""
     pixels = shot(studio, layout.CHANGE, foreground=studio.result.change, opacity=1.0)
-    middle = colourful(pixels)[30:-40, : int(0.8 * SIZE[0])]
+    middle = colourful(pixels)[BELOW_TITLE:-40, : int(0.8 * SIZE[0])]
     half = middle.shape[0] // 2
     assert middle[:half].sum() > 10 * max(1, middle[half:].sum())
 
@@ -77,7 +78,7 @@ def test_every_synthetic_view_is_marked_and_the_source_is_not(studio: Studio) ->
 
 
 def test_arrows_are_seen_in_the_motion_view_only(studio: Studio) -> None:
-    area = (slice(50, -50), slice(60, int(0.75 * SIZE[0])))
+    area = (slice(BELOW_TITLE, -50), slice(60, int(0.75 * SIZE[0])))
     assert colourful(shot(studio, layout.SOURCE))[area].sum() == 0
     assert colourful(shot(studio, layout.TRANSLATED))[area].sum() == 0
     with_arrows = colourful(shot(studio, layout.MOTION))[area].sum()
@@ -103,13 +104,14 @@ def test_expanded_is_orange_and_shrank_is_blue(studio: Studio) -> None:
     height, width = SIZE[1], SIZE[0]
     middle = (slice(height // 2 - 12, height // 2 + 12), slice(width // 2 - 12, width // 2 + 12))
     assert np.mean((red - blue)[middle]) > 60
-    ring = (blue - red > 60)[40:-40, 40 : int(0.8 * width)]
+    # In % of the volume, what shrinks does so by less than what expands.
+    ring = (blue - red > 20)[40:-40, 40 : int(0.8 * width)]
     assert ring.sum() > 300
 
 
 def test_darker_is_violet(studio: Studio) -> None:
     pixels = shot(studio, layout.CHANGE, foreground=studio.result.change, opacity=1.0).astype(int)
-    area = pixels[40:-40, 40 : int(0.8 * SIZE[0])]
+    area = pixels[BELOW_TITLE:-40, 40 : int(0.8 * SIZE[0])]
     violet = (area[..., 2] - area[..., 1] > 60) & (area[..., 0] - area[..., 1] > 20)
     yellow = (area[..., 0] - area[..., 2] > 60) & (area[..., 1] - area[..., 2] > 60)
     assert violet.sum() > 200
@@ -134,7 +136,7 @@ def test_carried_outlines_are_larger_than_those_on_the_source(studio: Studio) ->
     after = shot(studio, layout.TRANSLATED).astype(int)
     orange = (after[..., 0] > 200) & (after[..., 2] < 110) & (after[..., 1] > 100)
     blue = (before[..., 2] > 200) & (before[..., 0] < 110)
-    orange[int(0.85 * SIZE[1]) :] = False  # the mark is of a similar colour
+    orange[:BELOW_TITLE] = False  # the mark is of a similar colour
     assert blue.sum() > 50
     assert orange.sum() > 50
     assert not ((before[..., 0] > 200) & (before[..., 2] < 110)).any()

@@ -105,7 +105,7 @@ def test_it_speaks_to_older_versions_without_a_title(
     assert plugin.getMeasurementInfo("motion_mean_mm")["title"] == "Mean motion"
     monkeypatch.setattr(type(plugin), "createMeasurementInfo", staticmethod(older))
     assert plugin.getMeasurementInfo("motion_mean_mm") == {
-        "name": "Mean motion", "description": "Mean length of the motion |w| in the segment (SIT Translate).",
+        "name": "Mean motion", "description": "Mean length of the motion |w| in the segment (SITTranslate).",
         "units": "mm",
     }  # fmt: skip
 

@@ -111,6 +111,14 @@ def _warm(
         monkeypatch.setattr(session, "HostClient", lambda: shared_host)
 
 
+@pytest.fixture(autouse=True)
+def _says_yes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Questions are answered with yes, unless a test answers otherwise."""
+    import slicer.util
+
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda *_, **__: True)
+
+
 @pytest.fixture
 def own_host() -> None:
     """Marks a test that starts and ends its own worker."""

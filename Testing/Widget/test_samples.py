@@ -32,7 +32,7 @@ def source(slicer_harness: Harness, monkeypatch: pytest.MonkeyPatch) -> dict[str
 
     monkeypatch.setattr(SampleDataLogic, "sources", {})
     register(types.SimpleNamespace(SampleDataLogic=SampleDataLogic), "thumbnail.png")
-    (registered,) = SampleDataLogic.sources["SIT Translate"]
+    (registered,) = SampleDataLogic.sources["SITTranslate"]
     return registered
 
 

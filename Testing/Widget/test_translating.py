@@ -32,7 +32,7 @@ def test_apply_puts_everything_into_one_folder_beside_the_scan(shown: Any, head_
     assert nodes.jacobian is not None
     assert nodes.change is not None
     assert panel.apply.ui.messageLabel.text == ""
-    assert "Moved by up to" in panel.change.ui.summaryLabel.text
+    assert "99 % of the head moved less than" in panel.change.ui.summaryLabel.text
 
 
 def test_the_faster_precision_is_asked_for_recorded_and_kept(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from SITTranslateLib.scene import annotation, display, layout, presentation, volumes
+from SITTranslateLib.scene import annotation, colours, display, layout, presentation, volumes
 from SITTranslateLib.scene.headless.pictures import SAVED_FIELD_MM, Outlines, Panels, Studio
 from SITTranslateLib.scene.headless.views import SliceView, ThreeDView
 from SITTranslateLib.scene.result import SceneResult, add_translation
@@ -87,7 +87,7 @@ class PairStudio(Studio):
         annotation.annotate(view.annotations, title, synthetic=False)
         scans = (layout.TITLES[layout.SOURCE], self.translation.translated.name, *CLOSE_TITLES)
         if title not in scans:
-            annotation.add_text(view.annotations, MARK, "bottom left", 16, annotation.SYNTHETIC_COLOUR, backing=True)
+            annotation.add_text(view.annotations, MARK, "bottom left", 16, colours.MARK, backing=True)
 
 
 COLOURS = (

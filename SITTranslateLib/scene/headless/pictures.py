@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.scene import annotation, layout, presentation
+from SITTranslateLib.scene.display import arrow_words
 from SITTranslateLib.scene.extras import STEPS
 from SITTranslateLib.scene.headless.application import application
 from SITTranslateLib.scene.headless.images import Pixels, mosaic, png, write_png
@@ -196,8 +197,8 @@ class Studio:
             for plane in ("Axial", "Coronal")
         ]
         caption = (
-            "Local change of volume of the source's anatomy: the Jacobian of the motion, as log2. Orange: expanded "
-            "(+1 is twice the volume); blue: shrank (-1 is half). No colour: volume kept."
+            "Local change of volume of the source's anatomy in %, by the Jacobian of the motion. "
+            f"{VOLUME_COLOURS} Grey: volume kept."
         )
         return "jacobian", title, caption, [shots]
 
@@ -238,15 +239,19 @@ class Studio:
         return "steps", "Step by step", caption, [shots[n : n + 2] for n in range(0, len(shots), 2)]
 
     def _space(self) -> Panels:
-        presentation.show_motion(self.app.scene, self.result, "glyphs", in_3d=True)
+        coloured = self.result.jacobian is not None
+        presentation.show_arrows_in_3d(self.result, not coloured)
+        title = "Where it shrank or expanded" if coloured else motion_title(self.result)
         shots = []
         for azimuth, side in ((35.0, "from the front left"), (-90.0, "from the right")):
             self.space.look(azimuth, 12.0, 1.45)
-            self._write_on(self.space, f"{motion_title(self.result)}, {side}", synthetic=True)
+            self._write_on(self.space, f"{title}, {side}", synthetic=True)
             shots.append(self.space.grab())
         presentation.show_motion(self.app.scene, self.result, "glyphs")
         caption = "The larger half of the motion in 3D, inside the outline of the head; the cube names the sides."
-        return "space", "How the anatomy moved, in 3D", caption, [shots]
+        if coloured:
+            caption = f"The outline of the scan, coloured by the change of volume under it. {VOLUME_COLOURS}"
+        return "space", f"{title}, in 3D", caption, [shots]
 
     def _close_up(self) -> Panels:
         point, box, words = self._closely()
@@ -351,6 +356,7 @@ class Studio:
         return labels.grid.to_world(np.array([i, j, k], dtype=np.float64)), box, words
 
 
+VOLUME_COLOURS = "Orange: expanded (+100 % is twice the volume); blue: shrank."
 CHANGE_COLOURS = "Yellow: brighter; violet: darker."
 
 
@@ -373,7 +379,7 @@ def motion_title(result: SceneResult) -> str:
     if result.motion is None or result.ranges.motion_mm == 0:
         return "The anatomy did not move"
     estimated = " (estimated)" if result.field_origin == "estimated" else ""
-    return f"{layout.TITLES[layout.MOTION]}{estimated}"
+    return f"{layout.TITLES[layout.MOTION]}{estimated}{arrow_words(result.motion)}"
 
 
 def change_title(result: SceneResult) -> str:

@@ -40,6 +40,9 @@ class SlicerApp(QObject):
     def testingEnabled(self) -> bool:
         return True
 
+    def topLevelWidgets(self) -> list[Any]:
+        return list(QtWidgets.QApplication.topLevelWidgets())
+
     def layoutManager(self) -> LayoutManager:
         return self._layout_manager
 
