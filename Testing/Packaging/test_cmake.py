@@ -73,7 +73,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_installed_tree_is_whole(installed: Path) -> None:
     found = {p.relative_to(installed).as_posix() for p in installed.rglob("*") if p.is_file()}
     wanted = {"SITTranslate.py"}
-    wanted |= {n for n in package_lists.tracked_files("SITTranslateLib") if not n.endswith("CMakeLists.txt")}
+    scripts, data = package_lists.library_files()
+    wanted |= {f"SITTranslateLib/{name}" for name in (*scripts, *data)}
     wanted |= {n for n in package_lists.tracked_files("Resources") if "/Screenshots/" not in n}
     assert wanted <= found
     strangers = {n for n in found - wanted if not n.startswith("Resources/")}
