@@ -17,15 +17,18 @@ if TYPE_CHECKING:
 
 
 def package_model(
-    action: Annotated[str, typer.Argument(help="new: make one. template: print a card to fill in. check: try one.")],
-    folder: Annotated[Path | None, typer.Argument(help="For check: the package.")] = None,
+    action: Annotated[
+        str, typer.Argument(help="template: print a card to fill in. new: make a package. check: try one. sign.")
+    ],
+    folder: Annotated[Path | None, typer.Argument(help="For check and sign: the package.")] = None,
     onnx: Annotated[Path | None, typer.Option(help="An ONNX file (2D, 2.5D or 3D image to image).")] = None,
     monai: Annotated[Path | None, typer.Option(help="The folder of a MONAI bundle.")] = None,
     card: Annotated[Path | None, typer.Option(help="The card's text (TOML); 'package template' prints one.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the package; a new one.")] = None,
+    key: Annotated[Path | None, typer.Option(help="For sign: file of the private key; made if there is none.")] = None,
 ) -> None:
     """Make a model package of an ONNX file or a MONAI bundle; nothing of it is run but its network."""
-    from SITTranslateLib.packages.making import TEMPLATE, package_of_onnx, package_of_weights
+    from SITTranslateLib.packages.making import TEMPLATE, package_of_onnx, package_of_weights, refuse_placeholders
 
     if action == "template":
         say(TEMPLATE.read_text(encoding="utf-8").rstrip("\n"))
@@ -37,12 +40,20 @@ def package_model(
 
         _report(find(folder))
         return
+    if action == "sign":
+        if folder is None or key is None:
+            raise InputError(
+                "Say which package to sign, and with which key: sittranslate package sign FOLDER --key FILE."
+            )
+        _sign(folder, key)
+        return
     if action != "new":
-        raise InputError(f"'package {action[:40]}' is not known; use new, template or check.")
+        raise InputError(f"'package {action[:40]}' is not known; use template, new, check or sign.")
     if (onnx is None) == (monai is None) or card is None or out is None:
         raise InputError("A new package needs --card, --out, and either --onnx or --monai.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"'{out.name}' exists; give a new folder for the package.")
+    refuse_placeholders(card)
     if onnx is not None:
         made = package_of_onnx(onnx, card, out)
     else:
@@ -60,6 +71,22 @@ def package_model(
         # What does not run is no package.
         shutil.rmtree(out, ignore_errors=True)
         raise
+    say(f"Next: sittranslate translate SCAN --model {out} --out RESULT; if it is good: sittranslate models add {out}")
+
+
+def _sign(folder: Path, key: Path) -> None:
+    """Sign a package with the private key in a file, which is made if there is none; say what others must trust."""
+    from SITTranslateLib.packages import open_package
+    from SITTranslateLib.packages.signature import key_in, public_text, sign
+
+    package = open_package(folder)
+    made = not key.exists()
+    private = key_in(key)
+    file = sign(folder, private)
+    if made:
+        say(f"A new private key: {key}. Keep it, and keep it to yourself.")
+    say(f"Signed: {package.name} {package.card.version} ({file})")
+    say(f"Whoever trusts it adds this line to trusted-keys.txt: {public_text(private)} YOUR-NAME")
 
 
 def _report(package: Package) -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TEMPLATE = Path(__file__).with_name("card-template.toml")
+#: Texts of the template that every model must say for itself.
+PLACEHOLDERS = ("name", "title", "citation", "intended_use", "limits", "training.data")
 #: Larger files than this are not read into memory.
 LARGEST_ONNX = 2 << 30
 
@@ -50,6 +52,35 @@ def read_card_text(file: Path, system: str, parameters: Mapping[str, Any] | None
         return ModelCard.from_dict(json.loads(json.dumps(complete, default=str)))
     except PackageError as error:
         raise PackageError(f"The card '{file.name}' is not understood: {error}") from error
+
+
+def refuse_placeholders(file: Path) -> None:
+    """Refuse a card whose texts are still those of the template: people would read them as what the model is.
+
+    Raises:
+        PackageError: names what is to be filled in.
+    """
+
+    def texts(raw: Any, path: str = "") -> dict[str, str]:
+        if isinstance(raw, dict):
+            pairs = [(f"{path}.{key}" if path else key, value) for key, value in raw.items()]
+        elif isinstance(raw, list):
+            pairs = [(path, value) for value in raw]
+        else:
+            return {path: raw} if isinstance(raw, str) else {}
+        return {key: text for name, value in pairs for key, text in texts(value, name).items()}
+
+    try:
+        given = texts(tomllib.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        # Told by what reads the card.
+        return
+    template = texts(tomllib.loads(TEMPLATE.read_text(encoding="utf-8")))
+    left = [name for name in PLACEHOLDERS if given.get(name) == template[name]]
+    if left:
+        raise PackageError(
+            f"The card '{file.name}' still has the template's own text in {', '.join(left)}; say what holds here."
+        )
 
 
 def package_of_onnx(onnx_file: Path, card_file: Path, folder: Path) -> Package:

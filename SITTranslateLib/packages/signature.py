@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import secrets
 from pathlib import Path
 
 from SITTranslateLib.errors import PackageError
@@ -56,13 +57,47 @@ def signer_of(card: bytes, signed: bytes, *, required: bool = False) -> str:
 
 
 def sign(folder: Path, private_key: bytes) -> Path:
-    """Write the signature of a package's card with a private ed25519 key (32 raw bytes); the file."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    """Write the signature of a package's card with a private ed25519 key (32 raw bytes); the file.
+
+    Raises:
+        PackageError: ``cryptography`` is not installed.
+    """
+    try:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    except ImportError as error:
+        raise PackageError("To sign a package, install cryptography: pip install 'sittranslate[signed]'.") from error
 
     signed = Ed25519PrivateKey.from_private_bytes(private_key).sign((folder / "model.json").read_bytes())
     file = folder / SIGNATURE_FILE
     file.write_bytes(base64.b64encode(signed) + b"\n")
     return file
+
+
+def key_in(file: Path) -> bytes:
+    """The private ed25519 key in a file (32 bytes in base64), which is made, readable by its owner alone, if missing.
+
+    Raises:
+        PackageError: no key, no place for one, or ``cryptography`` is not installed.
+    """
+    if file.exists():
+        try:
+            return _decoded(file.read_bytes()[:1024], 32, f"'{file.name}' holds no private key (32 bytes in base64).")
+        except OSError as error:
+            raise PackageError(f"The key '{file.name}' cannot be read.") from error
+    private = secrets.token_bytes(32)
+    try:
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+            stream.write(base64.b64encode(private) + b"\n")
+    except OSError as error:
+        raise PackageError(f"The key '{file.name}' cannot be written: the folder is missing or read-only.") from error
+    return private
+
+
+def public_text(private_key: bytes) -> str:
+    """The public key of a private one, in base64, as it stands in a list of trusted keys."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    return base64.b64encode(Ed25519PrivateKey.from_private_bytes(private_key).public_key().public_bytes_raw()).decode()
 
 
 def trusted_keys() -> dict[bytes, str]:

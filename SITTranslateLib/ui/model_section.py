@@ -202,28 +202,27 @@ class ModelSection(Section):
                 self.add(Path(folder))
 
     def add(self, folder: Path) -> None:
-        """Copy a package folder to the user's models.
+        """Copy a package folder to the user's models: verified, and whole or not at all.
 
         Raises:
-            InputError: it is no package in order, or one of that name is there.
+            InputError: it is no package in order, or this version of it is there.
         """
         from SITTranslateLib import packages
+        from SITTranslateLib.packages.download import add_package
         from SITTranslateLib.packages.weights import verified_bytes
 
-        package = packages.open_package(folder)
-        for file in package.card.files:
+        card, place = packages.open_package(folder).card, packages.locations()[-1]
+        # That it was altered matters more than that it is there.
+        for file in card.files:
             verified_bytes(folder, file)
-        target = packages.locations()[-1] / package.name
-        if target.exists():
-            raise InputError(_("There is a package '{name}' already: remove it first.").format(name=package.name))
-        target.mkdir(parents=True)
-        try:
-            for name in ["model.json", *(file.path for file in package.card.files)]:
-                shutil.copyfile(folder / name, target / name)
-        except OSError:
-            shutil.rmtree(target, ignore_errors=True)
-            raise
-        self.refresh(package.name)
+        if any(p.folder.parent == place and p.card.version == card.version for p in self._named(card.name)):
+            raise InputError(_("There is a package '{name}' already: remove it first.").format(name=card.name))
+        self.refresh(add_package(folder, into=place).package.name)
+
+    def _named(self, name: str) -> list[Any]:
+        from SITTranslateLib import packages
+
+        return [package for package in packages.available() if package.name == name]
 
     def _on_remove(self, *_checked: Any) -> None:
         package = self.package

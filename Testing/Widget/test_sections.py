@@ -99,9 +99,9 @@ def test_a_package_is_added_and_removed_again(panel: Any, tmp_path: Path, models
     (other / "model.json").write_text(json.dumps(card | {"name": "other", "title": "Other"}))
     panel.model.add(other)
     assert panel.model.package.name == "other"
-    assert (models / "other" / "weights.safetensors").is_file()
+    assert (models / "other-0.1.0" / "weights.safetensors").is_file()
     panel.model.remove()
-    assert not (models / "other").exists()
+    assert not (models / "other-0.1.0").exists()
     assert "other" not in panel.model.packages
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 import sys
 import threading
@@ -40,6 +42,16 @@ from SITTranslateLib.systems.onnx import process
 from SITTranslateLib.systems.onnx.process import OnnxProcess, reason_of
 
 SHAPE = (8, 10, 12)
+#: The template with what a lab would say of its model.
+FILLED = (
+    TEMPLATE.read_text(encoding="utf-8")
+    .replace("my-translator", "lab-translator")
+    .replace("What it does, in a few words", "T2w of T1w by a lab")
+    .replace("Authors, title, journal, year.", "None yet.")
+    .replace("What it is for, and what it is not for.", "Tests.")
+    .replace("What it cannot do, one sentence each.", "Everything.")
+    .replace("What it was trained on.", "Nothing.")
+)
 IMAGE = torch.from_numpy(np.random.default_rng(0).random((1, 1, *SHAPE), dtype=np.float32))
 
 
@@ -97,12 +109,7 @@ def test_the_whole_way_from_an_ONNX_file_to_a_checked_result(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "net.onnx").write_bytes(onnx_files.without_first_row(56, 48))
-    text = (
-        TEMPLATE.read_text()
-        .replace('"3d"', '"2d"')
-        .replace('"SAR"', '"SPL"')
-        .replace("spacing_mm = 1.0", "spacing_mm = 4.0")
-    )
+    text = FILLED.replace('"3d"', '"2d"').replace('"SAR"', '"SPL"').replace("spacing_mm = 1.0", "spacing_mm = 4.0")
     text = text.replace("[192, 224, 192]", "[48, 56, 48]").replace('["T2w"]', '["T1w"]')
     (tmp_path / "card.toml").write_text(text.replace("keeps_geometry = false", "keeps_geometry = true"))
     write_volume(head(spacing=(5.0, 5.0, 5.0)), tmp_path / "scan.nii.gz")
@@ -110,7 +117,9 @@ def test_the_whole_way_from_an_ONNX_file_to_a_checked_result(
     code = command(
         ["package", "new", "--onnx", str(tmp_path / "net.onnx"), "--card", str(tmp_path / "card.toml"), "-o", made]
     )
-    assert code == 0 and "Field: identity" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert code == 0 and "Field: identity" in told
+    assert told.splitlines()[-1].startswith("Next: sittranslate translate SCAN --model ")
     assert command(["package", "check", made]) == 0
     assert command(["translate", str(tmp_path / "scan.nii.gz"), "-m", made, "-o", str(tmp_path / "out")]) == 0
     result = read_translation(tmp_path / "out")
@@ -118,6 +127,66 @@ def test_the_whole_way_from_an_ONNX_file_to_a_checked_result(
     # An image and a promise: nothing that could be recomposed.
     assert command(["check", str(tmp_path / "out")]) == 3
     assert "NO FIGURE" in capsys.readouterr().out
+
+
+def test_a_card_that_was_not_filled_in_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "net.onnx").write_bytes(onnx_files.without_first_row(56, 48))
+    text = FILLED.replace("lab-translator", "my-translator").replace(
+        "Tests.", "What it is for, and what it is not for."
+    )
+    (tmp_path / "card.toml").write_text(text)
+    made = tmp_path / "made"
+    arguments = ["package", "new", "--onnx", str(tmp_path / "net.onnx"), "--card", str(tmp_path / "card.toml")]
+    assert command([*arguments, "-o", str(made)]) == 2
+    assert "template's own text in name, intended_use;" in capsys.readouterr().err and not made.exists()
+
+
+def test_a_lab_signs_its_package_and_another_trusts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From a key that is made on the way to a package that is added because it is signed."""
+    pytest.importorskip("cryptography")
+    made = package(tmp_path, onnx_files.without_first_row(10, 12), dimensions="2d", axes="SPL").folder
+    monkeypatch.setenv("SITTRANSLATE_MODELS", str(tmp_path / "models"))
+    monkeypatch.setenv("SITTRANSLATE_TRUSTED_KEYS", str(tmp_path / "trusted.txt"))
+    assert command(["package", "sign", str(made)]) == 2 and "--key" in capsys.readouterr().err
+    assert command(["package", "sign", str(made), "--key", str(tmp_path / "lab.key")]) == 0
+    line = capsys.readouterr().out.splitlines()[-1].split(": ", 1)[1]
+    assert (tmp_path / "lab.key").stat().st_mode & 0o077 == 0
+    assert command(["models", "add", str(made), "--signed"]) == 2
+    assert "nobody that you trust" in capsys.readouterr().err
+    (tmp_path / "trusted.txt").write_text(line.replace("YOUR-NAME", "A lab") + "\n")
+    assert command(["models", "add", str(made), "--signed"]) == 0
+    assert "Signed by: A lab" in capsys.readouterr().out
+    assert command(["package", "sign", str(made), "--key", str(tmp_path / "lab.key")]) == 0, "the key is used again"
+    assert "new private key" not in capsys.readouterr().out
+
+
+def test_every_command_of_the_walk_through_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the order of the page, on a small network in place of the lab's U-Net."""
+    pytest.importorskip("cryptography")
+    page = (Path(__file__).resolve().parents[3] / "docs" / "your-own-model.md").read_text(encoding="utf-8")
+    lines = [
+        line.split("#")[0] for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) for line in block.splitlines()
+    ]
+    commands = [shlex.split(line)[1:] for line in lines if line.startswith("sittranslate ")]
+    assert len(commands) >= 7
+    (tmp_path / "unet.onnx").write_bytes(onnx_files.negative([1, 1, "k", "j", "i"]))
+    write_volume(head(spacing=(5.0, 5.0, 5.0)), tmp_path / "scan.nii.gz")
+    (tmp_path / "card.toml").write_text(
+        FILLED.replace("[192, 224, 192]", "[48, 56, 48]").replace("spacing_mm = 1.0", "spacing_mm = 4.0"),
+        encoding="utf-8",
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SITTRANSLATE_MODELS", str(tmp_path / "models"))
+    monkeypatch.setenv("SITTRANSLATE_TRUSTED_KEYS", str(tmp_path / "trusted.txt"))
+    for arguments in commands:
+        until = arguments.index(">") if ">" in arguments else len(arguments)
+        assert command(arguments[:until]) == 0, (arguments, capsys.readouterr().err)
+    assert "lab-translator" in capsys.readouterr().out
+    assert (tmp_path / "result" / "translated.nii.gz").is_file() and (tmp_path / "models").is_dir()
 
 
 # ------------------------------------------------------------------------------------------------ what is refused
@@ -309,9 +378,7 @@ def test_a_MONAI_bundle_becomes_a_package_with_the_same_answers(
 ) -> None:
     torch.manual_seed(3)
     made = str(tmp_path / "made")
-    text = (
-        TEMPLATE.read_text().replace("[192, 224, 192]", "[16, 16, 24]").replace("spacing_mm = 1.0", "spacing_mm = 8.0")
-    )
+    text = FILLED.replace("[192, 224, 192]", "[16, 16, 24]").replace("spacing_mm = 1.0", "spacing_mm = 8.0")
     (tmp_path / "card.toml").write_text(text)
     place = bundle(tmp_path / "bundle", NETWORK)
     assert command(["package", "new", "--monai", str(place), "--card", str(tmp_path / "card.toml"), "-o", made]) == 0
@@ -356,15 +423,13 @@ def test_other_bundles_are_refused_with_the_reason_and_nothing_is_left(
 ) -> None:
     network, weights, says = BUNDLES[why]
     place = bundle(tmp_path / "bundle", network, weights)
-    (tmp_path / "card.toml").write_text(TEMPLATE.read_text().replace("[192, 224, 192]", "[16, 16, 16]"))
+    (tmp_path / "card.toml").write_text(FILLED.replace("[192, 224, 192]", "[16, 16, 16]"))
     before = sorted(tmp_path.rglob("*"))
     code = command(
         ["package", "new", "--monai", str(place), "--card", str(tmp_path / "card.toml"), "-o", str(tmp_path / "made")]
     )
     sentence = capsys.readouterr().err.strip()
     assert code == 2 and one_sentence(sentence), sentence
-    import re
-
     assert re.search(says, sentence), sentence
     assert sorted(tmp_path.rglob("*")) == before
 
