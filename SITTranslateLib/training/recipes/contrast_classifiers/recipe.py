@@ -161,7 +161,7 @@ def write_models(found: Examples, config: dict[str, Any]) -> None:
     arrays = {name: np.array(part) for name, part in picture.items() if name != "classes"}
     strangest = float(contrast_picture.strangeness(chosen.pictures, arrays).max())
     picture["strangest"] = round(STRANGER * strangest, 2)
-    about = f"Fitted to simulated scans of maps 01 to 10 by {Path(__file__).stem}.py; no real scan was used."
+    about = f"Fitted to simulated scans of maps 01 to 10 by {Path(__file__).parent.name}; no real scan was used."
     document = {"about": about, "config": {**config, "scans": len(learned.kinds)}}
     settings = {
         "share_of_network": share,

@@ -30,7 +30,7 @@ def test_both_learn_and_the_same_files_come_out_again(
     for name in ("one", "two"):
         monkeypatch.setattr(contrast, "MODEL_FILE", tmp_path / f"{name}.json")
         monkeypatch.setattr(contrast_picture, "NETWORK_FILE", tmp_path / f"{name}-picture.json")
-        training.write_both(found, {"seed": 0})
+        training.write_models(found, {"seed": 0})
         written.append((contrast.MODEL_FILE.read_bytes(), contrast_picture.NETWORK_FILE.read_bytes()))
     assert written[0] == written[1]
     monkeypatch.setattr(contrast_picture, "_model", contrast_picture._model.__wrapped__)
