@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor, nn
 
 from SITTranslateLib.systems.layers.blocks import ConvolutionBlock, convolution
@@ -67,7 +66,7 @@ class MultiContrastNetwork(nn.Module):
 
     Args:
         contrasts: that can be read and made, in the order of the network's planes.
-        targets: in the order of the card's attribute.
+        targets, sources: in the order of the card's attributes; all contrasts if not given.
         widths: channels at each level.
         norm: ``batch`` in training; ``none`` in packages, where it has been multiplied into the convolutions.
         slices: neighbours that are seen; odd.
@@ -78,6 +77,7 @@ class MultiContrastNetwork(nn.Module):
         self,
         contrasts: Sequence[str],
         targets: Sequence[str] = (),
+        sources: Sequence[str] = (),
         widths: Sequence[int] = (16, 32, 64, 128),
         norm: str = "none",
         slices: int = 3,
@@ -85,6 +85,7 @@ class MultiContrastNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.contrasts, self.targets = tuple(contrasts), tuple(targets or contrasts)
+        self.sources = tuple(sources or self.targets)
         self.slices, self.coverage = slices, tuple(coverage)
         self.multiple = 2 ** (len(widths) - 1)
         count = len(self.contrasts)
@@ -155,12 +156,12 @@ class MultiContrastNetwork(nn.Module):
         """See :class:`SITTranslateLib.systems.network.TranslationNetwork`.
 
         ``target`` is the index of a target, ``source`` 0 where the contrast is not known, or 1 and the index of the
-        scan's among the targets.
+        scan's among the sources.
         """
         spacing = float(np.linalg.norm(np.asarray(affine)[:3, 0]))
         chosen = self.targets[int(request.get("target", 0))]
         named = int(request.get("source", 0))
-        source = self.targets[named - 1] if named else ""
+        source = self.sources[named - 1] if named else ""
         means, scales = self.everything(image, source, spacing, progress)
         index = self.contrasts.index(chosen)
         tissue = torch.from_numpy(tissue_mask(image[0, 0].float().cpu().numpy())).to(image.device)
@@ -192,6 +193,9 @@ def _profile(there: Tensor, axis: int) -> Tensor:
 
 def tissue_mask(image: NDArray[np.float32]) -> NDArray[np.float32]:
     """1 where the scan ``(K, J, I)`` shows a head, what is dark inside it included, and 0 in the air around it."""
+    # Only here: loading a model stays light.
+    from scipy import ndimage
+
     there = ndimage.binary_opening(image > AIR)
     closed = ndimage.binary_closing(np.pad(there, 4), iterations=3)[4:-4, 4:-4, 4:-4]
     for z in range(closed.shape[0]):

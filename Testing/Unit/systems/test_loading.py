@@ -32,7 +32,7 @@ def test_sizes_that_do_not_divide_are_refused() -> None:
 
 
 def test_loading_a_model_imports_neither_monai_nor_the_compiler_of_torch() -> None:
-    names = [p.name for p in (MODELS / "brain-ageing-t1w", MODELS / "t1w-to-t2w") if p.is_dir()]
+    names = [p.name for p in (MODELS / "brain-ageing-t1w", MODELS / "mr-contrasts") if p.is_dir()]
     code = (
         "import sys, SITTranslateLib as sit\n"
         f"for name in {names}: sit.load_model(name, 'cpu')\n"

@@ -41,7 +41,8 @@ def test_a_gain_of_the_scan_changes_nothing(image: torch.Tensor) -> None:
 def test_target_and_source_are_chosen_by_number(image: torch.Tensor) -> None:
     torch.manual_seed(0)
     network = create(
-        "multi_contrast", {"contrasts": NAMES, "targets": ["T2w", "FLAIR", "T1w"], "widths": (4, 8)}
+        "multi_contrast",
+        {"contrasts": NAMES, "targets": ["T2w", "FLAIR"], "sources": ["FLAIR", "T2w", "T1w"], "widths": (4, 8)},
     ).eval()
     affine = np.diag([4.0, 4.0, 4.0, 1.0])
     means, _ = network.everything(image, "T1w", 4.0)  # type: ignore[operator]

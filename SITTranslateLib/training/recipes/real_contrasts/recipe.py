@@ -70,7 +70,8 @@ class RealContrastsRecipe(Recipe):
     def package(
         self, config: RealContrastsConfig, weights: Mapping[str, Tensor], card: Mapping[str, Any]
     ) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
-        return config.network | {"targets": list(card["targets"])}, weights
+        sources = [card["source"], *card.get("further_sources", [])]
+        return config.network | {"targets": list(card["targets"]), "sources": sources}, weights
 
     def evaluate(self, request: EvaluationRequest) -> None:
         from SITTranslateLib.training.recipes.real_contrasts.evaluate import evaluate

@@ -141,6 +141,7 @@ def baked_network(network: MultiContrastNetwork) -> MultiContrastNetwork:
     plain = MultiContrastNetwork(
         network.contrasts,
         network.targets,
+        network.sources,
         _widths(network),
         "none",
         network.slices,
