@@ -124,7 +124,11 @@ class ChangeSection(Section):
         if translation.intensity_change is not None and ranges.faint:
             parts.append(_("Intensity changed by less than 1 %."))
         elif translation.intensity_change is not None:
-            parts.append(_("Intensity changed by up to {change:.3g} (scan units).").format(change=ranges.change))
+            parts.append(
+                _("In 99 % of the head intensity changed by less than {change:.3g} (scan units).").format(
+                    change=ranges.change
+                )
+            )
         parts.append(_origin_words(translation.field_origin))
         floor = translation.provenance.noise_floor
         if translation.field_origin == "estimated":

@@ -142,8 +142,8 @@ class Shown:
             sentences.append(f"99 % of the head moved less than {most}." if ranges.motion_most_mm else "Nothing moved.")
         if self.nodes.change is not None:
             # The range of the map has a least bound; a fainter change must not be told as that.
-            most = "less than 1 %" if ranges.faint else f"up to {ranges.change:.3g} (scan units)"
-            sentences.append(f"Intensity changed by {most}.")
+            most = "1 %" if ranges.faint else f"{ranges.change:.3g} (scan units)"
+            sentences.append(f"In 99 % of the head intensity changed by less than {most}.")
         return [*sentences, *(f"Warning: {words}" for words in record.warnings)]
 
     def show_motion(self, kind: str) -> None:

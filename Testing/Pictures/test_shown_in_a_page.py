@@ -78,9 +78,9 @@ def test_the_views_show_the_result(shown: Shown) -> None:
     assert titles[layout.TRANSLATED] == "Translated (age +20)"
     assert titles[layout.CHANGE] == "How the intensity changed"
     assert any("the model's own" in sentence for sentence in shown.summary())
-    assert "Intensity changed by up to 68 (scan units)." in shown.summary()
+    assert "In 99 % of the head intensity changed by less than 68 (scan units)." in shown.summary()
     shown.nodes.ranges = replace(shown.nodes.ranges, faint=True)
-    assert "Intensity changed by less than 1 %." in shown.summary()
+    assert "In 99 % of the head intensity changed by less than 1 %." in shown.summary()
     background = layout.composite_node(shown.scene, layout.TRANSLATED).GetBackgroundVolumeID()
     assert background == shown.nodes.translated.GetID()
 
