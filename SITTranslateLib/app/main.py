@@ -6,6 +6,7 @@ A user's mistake ends with exit code 2 and one sentence; nothing half-written is
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -127,6 +128,10 @@ def main() -> None:
         raise Terminated
 
     signal.signal(signal.SIGTERM, end)
+    for stream in (sys.stdout, sys.stderr):
+        # A code page without the letters of a path must not end a command whose result is written.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     sys.exit(run(sys.argv[1:]))
 
 

@@ -143,4 +143,5 @@ class WorkerProcess:
 def worker_command() -> list[str]:
     """The Python that runs the worker: this one, or inside Slicer, whose own executable is no Python, PythonSlicer."""
     launcher = shutil.which("PythonSlicer") if "slicer" in sys.modules else None
-    return [launcher or sys.executable, "-m", "SITTranslateLib.host"]
+    # -P: nothing that lies in the working folder is imported.
+    return [launcher or sys.executable, "-P", "-m", "SITTranslateLib.host"]

@@ -10,6 +10,9 @@ import typer
 
 from SITTranslateLib.app.terminal import Stopwatch, progress_bar, say
 
+#: Files passed over of which each gets a line.
+MOST_PASSED_OVER = 50
+
 
 def run_batch(
     scans: Annotated[Path, typer.Argument(help="A BIDS dataset, or any folder of scans and DICOM series.")],
@@ -49,6 +52,7 @@ def run_batch(
     package = find(model)
     request = checked_request(package.card, parse_settings(settings or []))
     check_output(out, scans)
+    passed_over: dict[str, str] = {}
     found = find_scans(
         scans,
         suffix or bids_suffix(package.card.source),
@@ -56,7 +60,12 @@ def run_batch(
         sessions=session or (),
         all_frames=frames,
         leave_out=out,
+        passed_over=passed_over,
     )
+    for relative, reason in list(passed_over.items())[:MOST_PASSED_OVER]:
+        say(f"passed over: {relative}: {reason}", err=True)
+    if len(passed_over) > MOST_PASSED_OVER:
+        say(f"passed over: {len(passed_over) - MOST_PASSED_OVER} more", err=True)
     chosen = Settings(
         model=str(package.folder.resolve()),
         model_sha256=package.sha256,

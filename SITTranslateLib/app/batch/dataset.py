@@ -15,6 +15,7 @@ from typing import Any
 
 from SITTranslateLib import __version__
 from SITTranslateLib.app.batch.job import WORK_FOLDER
+from SITTranslateLib.app.batch.names import path_from
 from SITTranslateLib.app.batch.scans import DESCRIPTION_FILE
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.packages import Package
@@ -94,7 +95,7 @@ def _is_ours(out: Path) -> bool:
 
 
 def _description(out: Path, place: Path, package: Package) -> dict[str, Any]:
-    raw = Path(os.path.relpath(place.resolve(), out.resolve())).as_posix()
+    raw = path_from(place, out)
     makers: list[dict[str, Any]] = [{"Name": "SITTranslate", "Version": __version__}]
     if _is_ours(out):
         makers = json.loads((out / DESCRIPTION_FILE).read_text(encoding="utf-8"))["GeneratedBy"]

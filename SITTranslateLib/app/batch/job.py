@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from SITTranslateLib.app.batch.names import ResultNames
+from SITTranslateLib.app.batch.names import ResultNames, path_from
 from SITTranslateLib.app.batch.scans import Scan
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.options import TranslationOptions
@@ -272,7 +272,7 @@ def _write(job: Job, translation: Translation, record: Record) -> None:
                 described.pop(large.name, None)
         for part, entry in described.items():
             if part == "source":
-                entry["file"] = Path(os.path.relpath(job.scan.path.resolve(), job.folder.resolve())).as_posix()
+                entry["file"] = path_from(job.scan.path, job.folder)
                 entry["frame"] = job.scan.frame
                 continue
             entry["file"] = job.names.file(part)

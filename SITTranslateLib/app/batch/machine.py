@@ -38,6 +38,8 @@ def _until_one_dies(waiting: Iterator[Job], work: Work, workers: int, report: Re
     in_work: dict[str, Job] = {}
     futures: set[Future[Record]] = set()
     context = multiprocessing.get_context("spawn")
+    # A process that is started would first look for modules in the working folder, which may be the scans' own.
+    os.environ["PYTHONSAFEPATH"] = "1"
     with ProcessPoolExecutor(workers, context, initializer=_end_with_parent) as pool:
         try:
             while True:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 #: One BIDS name without its ending: ``sub-01_ses-2_run-1_T1w``.
 _NAME = re.compile(r"((?:[a-z]+-[A-Za-z0-9+]+_)*)([A-Za-z0-9]+)")
@@ -74,6 +76,14 @@ class ResultNames:
         earlier = self.source.entity("desc")
         description = f"{earlier}{self.description[:1].upper()}{self.description[1:]}" if earlier else self.description
         return f"{kept}{before}desc-{description}_{last}"
+
+
+def path_from(path: Path, folder: Path) -> str:
+    """A path as seen from a folder; the whole path where the two lie on different drives."""
+    try:
+        return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+    except ValueError:
+        return path.resolve().as_posix()
 
 
 def label(text: str, *, small: bool = False) -> str:

@@ -17,6 +17,10 @@ from SITTranslateLib.app.batch.scans import Scan, bids_suffix
 from SITTranslateLib.app.batch.summary import Summary
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.packages import ModelCard, Package
+from SITTranslateLib.translation import PARTS
+
+#: Bytes of a file's name on common file systems.
+LONGEST_NAME = 255
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,12 @@ def plan(
         said = description or description_of(package.name, dict(settings.request))
         said += "" if scan.frame is None else frame_label(scan.frame)
         names = ResultNames(scan.name, said, suffix or scan.name.suffix)
+        longest = max(len(names.file(part.name).encode()) for part in PARTS)
+        if longest > LONGEST_NAME:
+            raise InputError(
+                f"The results of '{scan.relative[-80:]}' would have names of {longest} bytes, more than the "
+                f"{LONGEST_NAME} that systems take; give a shorter --desc, or rename the scan."
+            )
         jobs.append(Job(scan, names, settings, out.resolve(), ticket=""))
     twice = [name for name, count in Counter((job.folder, job.id) for job in jobs).items() if count > 1]
     if twice:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -15,7 +15,11 @@ from SITTranslateLib.files.sequences import frame_count
 
 DESCRIPTION_FILE = "dataset_description.json"
 #: Files that may be scans, longest ending first.
-ENDINGS = (".nii.gz", ".nii", ".seq.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd")
+ENDINGS = (".nii.gz", ".nii", ".seq.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mgh", ".hdr")
+#: Files that hold images and are not read.
+_UNREAD = (".gipl", ".vtk", ".vti", ".mrc", ".tif", ".tiff", ".h5", ".hdf5", ".mnc", ".mif", ".v")
+#: Letters of a subject that is named after its path; longer ones are cut and numbered.
+_LONGEST_SUBJECT = 80
 #: What BIDS calls the modalities of cards where the two differ.
 _BIDS_SUFFIX = {"PD": "PDw", "T1": "T1w", "T2": "T2w", "CT": "ct"}
 
@@ -43,6 +47,7 @@ def find_scans(
     sessions: Collection[str] = (),
     all_frames: bool = False,
     leave_out: Path | None = None,
+    passed_over: dict[str, str] | None = None,
 ) -> list[Scan]:
     """The scans of a BIDS dataset with a suffix, or of any folder those that can be read, in order of path.
 
@@ -52,6 +57,7 @@ def find_scans(
         participants, sessions: of a BIDS dataset, only these (with or without ``sub-``, ``ses-``).
         all_frames: one entry for each frame of 4D files and sequences.
         leave_out: a folder within it that is passed over, such as that of the results.
+        passed_over: gets the reason of each file that looks like a scan and is not among them, by its path.
 
     Raises:
         InputError: no folder, nothing in it to translate, or a participant that is not there.
@@ -59,12 +65,13 @@ def find_scans(
     if not place.is_dir():
         raise InputError(f"There is no folder '{place.name}' at the place given; give a BIDS dataset or a folder.")
     is_bids = (place / DESCRIPTION_FILE).is_file()
+    reasons: dict[str, str] = {} if passed_over is None else passed_over
     if is_bids:
-        scans = _bids_scans(place, suffix, _labels(participants, "sub"), _labels(sessions, "ses"))
+        scans = _bids_scans(place, suffix, _labels(participants, "sub"), _labels(sessions, "ses"), reasons)
     elif participants or sessions:
         raise InputError(f"'{place.name}' is not a BIDS dataset, so its participants and sessions are not known.")
     else:
-        scans = _folder_scans(place, suffix)
+        scans = _folder_scans(place, suffix, reasons)
     if leave_out is not None:
         scans = [scan for scan in scans if not scan.path.resolve().is_relative_to(leave_out.resolve())]
     if not scans:
@@ -73,13 +80,17 @@ def find_scans(
     return _frames_of(scans) if all_frames else scans
 
 
-def _bids_scans(place: Path, suffix: str, subjects: set[str], sessions: set[str]) -> list[Scan]:
+def _bids_scans(
+    place: Path, suffix: str, subjects: set[str], sessions: set[str], passed_over: dict[str, str]
+) -> list[Scan]:
     scans = []
-    for path in sorted(place.glob("sub-*/**/*")):
+    for path in _files_below(place, passed_over):
         ending = _ending(path)
-        if not ending or _hidden(path, place):
+        if not ending or not path.relative_to(place).parts[0].startswith("sub-"):
             continue
         name = ScanName.parse(path.name[: -len(ending)])
+        if name is None:
+            passed_over[path.relative_to(place).as_posix()] = "not a BIDS name"
         if name is None or name.suffix != suffix:
             continue
         if (subjects and name.entity("sub") not in subjects) or (sessions and name.entity("ses") not in sessions):
@@ -91,11 +102,9 @@ def _bids_scans(place: Path, suffix: str, subjects: set[str], sessions: set[str]
     return scans
 
 
-def _folder_scans(place: Path, suffix: str) -> list[Scan]:
+def _folder_scans(place: Path, suffix: str, passed_over: dict[str, str]) -> list[Scan]:
     found: dict[Path, str] = {}
-    for path in sorted(place.rglob("*")):
-        if _hidden(path, place) or not path.is_file():
-            continue
+    for path in _files_below(place, passed_over):
         ending = _ending(path)
         relative = path.relative_to(place)
         if ending:
@@ -107,10 +116,40 @@ def _folder_scans(place: Path, suffix: str) -> list[Scan]:
     scans = []
     for path, text in found.items():
         subject = label(text)
-        if counts[subject] > 1 or not subject:
-            subject += sha256(text.encode()).hexdigest()[:6]
+        if counts[subject] > 1 or not subject or len(subject) > _LONGEST_SUBJECT:
+            subject = subject[:_LONGEST_SUBJECT] + sha256(text.encode()).hexdigest()[:6]
         scans.append(Scan(path, path.relative_to(place).as_posix(), ScanName((("sub", subject),), suffix)))
     return scans
+
+
+def _files_below(place: Path, passed_over: dict[str, str]) -> Iterator[Path]:
+    """Files of a folder and all below it in order, links to folders followed, each folder once."""
+    seen: set[Path] = set()
+
+    def below(folder: Path) -> Iterator[Path]:
+        try:
+            real = folder.resolve()
+            entries = sorted(folder.iterdir())
+        except (OSError, RuntimeError):
+            passed_over[folder.relative_to(place).as_posix()] = "a folder that cannot be read"
+            return
+        if real in seen:
+            passed_over[folder.relative_to(place).as_posix()] = "a link to a folder that is among them already"
+            return
+        seen.add(real)
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                yield from below(entry)
+            elif entry.is_file():
+                if entry.name.lower().endswith(_UNREAD):
+                    passed_over[entry.relative_to(place).as_posix()] = "not a format that is read"
+                yield entry
+            elif entry.is_symlink() and _ending(entry):
+                passed_over[entry.relative_to(place).as_posix()] = "a link that leads nowhere"
+
+    yield from below(place)
 
 
 def _frames_of(scans: list[Scan]) -> list[Scan]:
@@ -127,10 +166,6 @@ def _ending(path: Path) -> str:
     if name.endswith(".seg.nrrd"):
         return ""
     return next((ending for ending in ENDINGS if name.endswith(ending) and len(name) > len(ending)), "")
-
-
-def _hidden(path: Path, place: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(place).parts)
 
 
 def _is_dicom(path: Path) -> bool:

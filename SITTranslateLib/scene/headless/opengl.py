@@ -33,7 +33,7 @@ def opengl_missing() -> str:
     """Why pictures cannot be drawn here, in one sentence; empty if they can. Asks a second process, once."""
     choose_offscreen_window()
     try:
-        probe = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, timeout=120, check=False)
+        probe = subprocess.run([sys.executable, "-P", "-c", _PROBE], capture_output=True, timeout=120, check=False)
     except subprocess.TimeoutExpired:
         return "Pictures cannot be drawn: off-screen OpenGL did not answer within two minutes."
     if probe.returncode == 0:
