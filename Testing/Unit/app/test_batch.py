@@ -196,7 +196,7 @@ def test_a_result_counts_only_for_its_own_settings_and_scan(tmp_path: Path) -> N
     job.sidecar.write_text(json.dumps({"SITTranslate": about}))
     found = finished(job)
     assert found is not None and found.status == "already done"
-    assert finished(replace(job, settings=replace(job.settings, seed=1))) is None
+    assert finished(replace(job, settings=replace(job.settings, options=replace(job.settings.options, seed=1)))) is None
     job.scan.path.write_bytes(b"another scan")
     assert finished(job) is None
     job.sidecar.write_text("{")
