@@ -43,6 +43,8 @@ class StoredImage:
             raise InputError(f"{name} has {components} values a voxel (colour or vectors); give a scan with one.")
         if slices == 1:
             raise InputError(f"{name} is a 2D image (one slice); a 3D scan is needed.")
+        if frame is not None and (isinstance(frame, bool) or not isinstance(frame, (int, np.integer))):
+            raise InputError(f"{name}: a frame is a whole number from 0, not '{str(frame)[:20]}'.")
         if frames > 1 and frame is None:
             what = f"a sequence of {frames} images" if self.is_sequence else f"4D ({frames} images in one file)"
             raise InputError(f"{name} is {what}; say which one with a frame number from 0.")

@@ -124,6 +124,8 @@ def _read(location: Path, *, labels: bool = False) -> StoredImage:
 
 
 def _existing(path: str | os.PathLike[str]) -> Path:
+    if not isinstance(path, (str, os.PathLike)):
+        raise InputError(f"A scan is given by its path, not by something of the type '{type(path).__name__[:40]}'.")
     location = Path(path)
     try:
         text = str(location)

@@ -112,3 +112,16 @@ def test_sheared_is_refused_clearly_in_every_format(tmp_path: Path) -> None:
     path.write_bytes(b"\n".join(lines) + b"\n\n" + data)
     with pytest.raises(InputError, match=r"is sheared .*; resample it to a straight grid\.$"):
         read_volume(path)
+
+
+@pytest.mark.parametrize("path", [None, 3, b"scan.nii", 2.5, ["a"]])
+def test_a_path_of_another_type_is_a_sentence(path: object) -> None:
+    with pytest.raises(InputError, match="given by its path") as caught:
+        read_volume(path)  # type: ignore[arg-type]
+    assert one_sentence(str(caught.value))
+
+
+@pytest.mark.parametrize("frame", ["1", 0.5, True, float("nan"), 10**30, -1])
+def test_a_frame_that_is_none_is_a_sentence(frame: object, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="frame"):
+        read_volume(seeds.write_single(tmp_path, ".nii"), frame=frame)  # type: ignore[arg-type]
