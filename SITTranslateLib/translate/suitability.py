@@ -133,9 +133,13 @@ def _warning(seen: Modality, card: ModelCard) -> Finding:
 
 
 def _surely_other(seen: Modality, card: ModelCard) -> bool:
-    """Whether the histogram favours one group of contrasts that none of the model's sources resembles."""
-    others = [alike for alike in ALIKE if not set(alike) & set(card.sources)]
-    return any(sum(seen.by_histogram.get(name, 0.0) for name in alike) > 0.5 for alike in others)
+    """Whether the histogram, or both opinions, favour a group of contrasts that none of the model's sources resembles.
+
+    CT does not count: it is known by its units, and stripped FLAIRs look like it.
+    """
+    others = [alike for alike in ALIKE if not set(alike) & set(card.sources) and "CT" not in alike]
+    opinions = (seen.by_histogram, seen.probabilities)
+    return any(sum(p.get(name, 0.0) for name in alike) > 0.5 for alike in others for p in opinions)
 
 
 def _other(seen: Modality, card: ModelCard) -> str:
