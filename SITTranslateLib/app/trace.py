@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from SITTranslateLib.app.holding import hold
-from SITTranslateLib.app.label_maps import read_label_map
+from SITTranslateLib.app.label_maps import read_label_map as _labels
 from SITTranslateLib.app.terminal import progress_bar, say, say_json, set_talk, without_library_noise
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def trace(
     with without_library_noise():
         scans = [read_volume(path) for path in (source, translated)]
         given = _given(transform or [], scans[0].grid)
-        labels, other_labels = (read_label_map(path) for path in (segmentation, translated_segmentation))
+        labels, other_labels = (_labels(path) for path in (segmentation, translated_segmentation))
 
     from SITTranslateLib.traceability.landmarks import read_landmarks
     from SITTranslateLib.traceability.tracing import trace_pair
