@@ -82,7 +82,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Record:
-    """What became of a job. ``status``: ``done``, ``already done``, ``failed`` or ``not run``; the rest as measured."""
+    """What became of a job. ``status``: ``done``, ``already done``, ``failed`` or ``not run``; the rest as measured.
+
+    ``translated`` is the translated scan's file, relative to the output; empty where there is none.
+    """
 
     id: str
     source: str
@@ -98,6 +101,7 @@ class Record:
     mean_change: float | None = None
     seconds: float | None = None
     worker: str = ""
+    translated: str = ""
 
     @classmethod
     def failed(cls, job: Job, reason: str, status: str = "failed") -> Record:
@@ -249,6 +253,7 @@ def _record(job: Job, translation: Translation, verification: Verification, seco
         mean_change=float(f"{abs(change).mean():.5g}"),
         seconds=round(seconds, 2),
         worker=f"{socket.gethostname()}:{os.getpid()}",
+        translated=(job.folder / job.names.file("translated")).relative_to(job.out).as_posix(),
     )
 
 

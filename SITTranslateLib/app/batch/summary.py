@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from SITTranslateLib.app.batch.job import Record
 from SITTranslateLib.errors import InputError
@@ -79,13 +80,14 @@ class Summary:
     def to_html(self) -> str:
         title = html.escape(f"{self.model}: {self.asked}")
         rows = "\n".join(_row(record) for record in self.in_order())
-        headings = "".join(f"<th>{html.escape(heading)}</th>" for heading, _ in SHOWN)
+        headings = "".join(f"<th scope=col>{html.escape(heading)}</th>" for heading, _ in SHOWN)
         return (
             f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             f"<style>{_STYLE}</style></head>\n<body><h1>{title}</h1>\n"
             '<p><span class="mark">Synthetic images, for research only</span></p>\n'
-            f"<p>{html.escape(self.counts())}.</p>\n<div class=wide><table><thead><tr>{headings}</tr></thead>\n"
+            f"<p>{html.escape(self.counts())}.</p>\n"
+            f"<div class=wide tabindex=0><table><thead><tr>{headings}</tr></thead>\n"
             f"<tbody>{rows}</tbody></table></div></body></html>\n"
         )
 
@@ -119,5 +121,9 @@ def _row(record: Record) -> str:
     for _, field in SHOWN:
         number = isinstance(getattr(record, field), (int, float))
         kind = "n" if number else "path" if field in ("source", "reason") else ""
-        cells.append(f'<td class="{kind}">{html.escape(_text(record, field))}</td>')
+        text = html.escape(_text(record, field))
+        if field == "source" and record.translated:
+            # Relative, so that it holds wherever the dataset goes.
+            text = f'<a href="{quote(record.translated)}">{text}</a>'
+        cells.append(f'<td class="{kind}">{text}</td>')
     return f'<tr class="{record.status.replace(" ", "-")}">{"".join(cells)}</tr>'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -157,6 +158,9 @@ def test_the_command_translates_skips_repairs_and_gathers_frames(
     } and lost.is_file()
     rows = list(csv.DictReader((out / "summary.csv").open()))
     assert len(rows) == 3 and all(row["verdict"].startswith("PASS") and row["folded_voxels"] == "0" for row in rows)
+    links = re.findall(r'<a href="([^"]+)">', (out / "summary.html").read_text(encoding="utf-8"))
+    assert sorted(links) == sorted(row["translated"] for row in rows)
+    assert all((out / link).is_file() for link in links), "a report leads to what it is about"
 
 
 @pytest.mark.parametrize(
