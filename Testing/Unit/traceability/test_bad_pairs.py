@@ -53,7 +53,7 @@ def test_grids_that_differ_are_brought_together(space: Grid, labels: Volume) -> 
     found = trace_pair(head(space, "T1w", 1), head(other, "T1w", 2), labels, NAMES)
     assert found.translation.translated.grid.matches(space)
     assert found.table.whole["motion_mean_mm"] < 0.5
-    total = found.explanation.explained.array + found.identity.residual.array
+    total = found.identity.explained.array + found.identity.residual.array
     np.testing.assert_allclose(total, found.translation.translated.array, rtol=0, atol=1e-4)  # of a range of 1000
 
 
