@@ -110,10 +110,10 @@ setup: debian $(VENV)/.ready
 
 # The exact versions that were tested; the ranges of pyproject.toml hold for everyone else. Not quiet: it takes minutes.
 PIP := -m pip install --disable-pip-version-check
-# On Linux the usual torch brings 2 GB and more of CUDA: where no NVIDIA GPU is seen, the build for the CPU is taken from the
-# makers' own index, which is asked for torch alone. TORCH_INDEX= takes the usual one.
-TORCH_INDEX ?= $(if $(shell command -v nvidia-smi),,https://download.pytorch.org/whl/cpu)
-TORCH := --no-deps --retries 2 --timeout 30 $(if $(and $(TORCH_INDEX),$(filter Linux,$(shell uname -s))),--extra-index-url $(TORCH_INDEX)) torch
+# On Linux the usual torch may bring 2 GB and more of CUDA. TORCH_INDEX=ADDRESS names a package index that has the build for the
+# CPU, as PyTorch's own does; it is asked for torch alone.
+TORCH_INDEX ?=
+TORCH := --no-deps $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
 
 # What the demo uses, and no more.
 $(VENV)/.demo: pyproject.toml constraints.txt | debian

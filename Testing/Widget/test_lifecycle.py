@@ -104,7 +104,8 @@ def test_a_loaded_result_is_traced_and_its_strength_changed_without_another_appl
     shown = panel.session.shown
     assert shown.nodes.translated is panel.parameters.result_nodes()["translated"]
     assert shown.nodes.made_here
-    np.testing.assert_allclose(shown.translation.motion.array, made.motion.array, atol=1e-4)
+    # A result keeps its fields to 2^-10 mm, half of which may be lost.
+    np.testing.assert_allclose(shown.translation.motion.array, made.motion.array, atol=6e-4)
     np.testing.assert_allclose(shown.translation.jacobian.array, made.jacobian.array, atol=1e-4)
     inside = np.abs(volume_from_node(shown.nodes.change).array) > 0
     change, before = shown.translation.intensity_change.array, made.intensity_change.array
