@@ -24,7 +24,8 @@ from SITTranslateLib.translate.contrast import guess
 from SITTranslateLib.translate.head import locate_head
 from SITTranslateLib.translate.model import LoadedModel, choose_device, load_model
 from SITTranslateLib.translate.pipeline import software_versions, translate
-from SITTranslateLib.translate.suitability import check_suitability
+from SITTranslateLib.translate.request import checked_request
+from SITTranslateLib.translate.suitability import check_suitability, contrast_in
 from SITTranslateLib.translation import FieldOrigin, Provenance, Translation
 from SITTranslateLib.volume import Volume
 
@@ -60,10 +61,11 @@ class Jobs:
     def _examine(self, request: dict[str, Any], tell: Teller) -> dict[str, Any]:
         volume = protocol.take_volume(self._folder, request["volume"], remove=True)
         card = find(request["model"]).card
+        contrast = contrast_in(checked_request(card, request.get("attributes") or {}), card)
         anatomy = locate_head(volume)
         tell.check()
         findings = [{"severity": str(f.severity.value), "code": f.code, "sentence": f.sentence}
-                    for f in check_suitability(volume, anatomy, card)]  # fmt: skip
+                    for f in check_suitability(volume, anatomy, card, contrast)]  # fmt: skip
         seen = guess(anatomy)
         return {
             "findings": findings,

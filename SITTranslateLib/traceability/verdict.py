@@ -15,6 +15,11 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.traceability.table import SegmentRow, SegmentTable
 
 TRACEABLE, CAUTION, NOT_TRACEABLE, NO_FIGURE = "traceable", "caution", "not traceable", "no figure"
+#: Said with every verdict on a pair, whose measures are of the whole scan; no rules file can leave it out.
+SMALL_CHANGES = (
+    "this verdict is on the whole scan and does not see changes of a few mm, such as a small lesion: look at the map "
+    "of what the source does not explain (sittranslate trace makes it)"
+)
 SHIPPED_RULES = Path(__file__).with_name("rules.json")
 
 
@@ -91,7 +96,10 @@ def judge_table(table: SegmentTable, rules: Rules | None = None) -> SegmentTable
         named = ", ".join(failing[:5]) + (f" and {len(failing) - 5} more" if len(failing) > 5 else "")
         reasons += (f"not traceable in: {named}",)
         verdict = CAUTION if verdict == TRACEABLE else verdict
-    return replace(table, rows=rows, verdict=verdict, reasons=(*reasons, *floor_reason) or (rules.nothing_found,))
+    said = (*reasons, *floor_reason) or (rules.nothing_found,)
+    if table.field_origin == "estimated":
+        said += (SMALL_CHANGES,)
+    return replace(table, rows=rows, verdict=verdict, reasons=said)
 
 
 def _judge_row(row: SegmentRow, table: SegmentTable, rules: Rules, has_field: bool) -> SegmentRow:

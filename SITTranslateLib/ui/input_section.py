@@ -30,6 +30,7 @@ class InputSection(Section):
         super().__init__(session, resource)
         self.changed = Signal()
         self._model: Any = None
+        self._attributes: dict[str, float] = {}
         self._asked: Any = None
         self._refused = False
         self.ui.forceCheckBox.setVisible(False)
@@ -62,10 +63,17 @@ class InputSection(Section):
     def set_node(self, node: Any) -> None:
         self.ui.inputSelector.setCurrentNode(node)
 
-    def set_model(self, card: Any, folder: str) -> None:
-        """The model that the scan is held against."""
+    def set_model(self, card: Any, folder: str, attributes: dict[str, float]) -> None:
+        """The model that the scan is held against, and what is asked of it."""
         self._model = (card, folder) if card is not None else None
+        self._attributes = dict(attributes)
         self.examine()
+
+    def set_attributes(self, attributes: dict[str, float]) -> None:
+        """What is asked of the model; the scan is looked at again where another contrast is named as its own."""
+        before, self._attributes = self._attributes, dict(attributes)
+        if before.get("source") != attributes.get("source"):
+            self.examine()
 
     def examine(self) -> None:
         """Ask the host whether scan and model suit each other; the answer comes later, or never where torch is not."""
@@ -75,7 +83,7 @@ class InputSection(Section):
         if node is None or self._model is None or node.GetImageData() is None:
             self._asked = None
             return
-        key = (node.GetID(), image_time(node), self._model[1])
+        key = (node.GetID(), image_time(node), self._model[1], self._attributes.get("source"))
         self._asked = key
         try:
             volume = volume_from_node(node)
@@ -92,7 +100,7 @@ class InputSection(Section):
             if self._asked == key and error.failure is Failure.INPUT:
                 show_text(self.ui.fitLabel, str(error))
 
-        self.session.ask("examine", answered, refused, volume=volume, model=folder)
+        self.session.ask("examine", answered, refused, volume=volume, model=folder, attributes=self._attributes)
 
     def _show_findings(self, answer: dict[str, Any], card: Any) -> None:
         findings = answer["findings"]

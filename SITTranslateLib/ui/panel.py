@@ -220,7 +220,8 @@ class Panel:
             self.attributes.set_card(card, kept)
             self.sweep.set_card(card)
             runs = not installing.missing_packages(self.requirements)
-            self.input.set_model(card if runs else None, str(package.folder) if package is not None else "")
+            folder = str(package.folder) if package is not None else ""
+            self.input.set_model(card if runs else None, folder, self.attributes.values())
         self._keep()
         self._check()
 
@@ -228,6 +229,7 @@ class Panel:
         package = self.model.package
         if package is not None and self.parameters is not None:
             self.parameters.set_attributes(package.name, values)
+        self.input.set_attributes(values)
 
     def _on_session(self) -> None:
         running = self.session.running

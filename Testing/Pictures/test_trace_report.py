@@ -18,6 +18,7 @@ from SITTranslateLib.scene.headless.messages import MessageCatcher
 from SITTranslateLib.scene.headless.pair_pictures import PairStudio
 from SITTranslateLib.scene.headless.pictures import Outlines, Picture
 from SITTranslateLib.traceability.tracing import PairTrace, trace_pair
+from SITTranslateLib.traceability.verdict import SMALL_CHANGES
 from SITTranslateLib.volume import Volume
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -79,6 +80,7 @@ def test_it_says_what_was_found_with_floor_reasons_and_rows_without_a_figure(pag
         "cannot be traced here", "SHA-256", "Floor measured on", "may be used for diagnosis",
     ):  # fmt: skip
         assert words in page, words
+    assert SMALL_CHANGES in page
     assert "is NOT what it says" not in page
     assert trace_html(found) == trace_html(found)
 

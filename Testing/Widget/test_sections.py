@@ -61,6 +61,24 @@ def test_a_scan_that_does_not_suit_the_model_needs_an_override(
     assert panel.apply.ui.applyButton.enabled
 
 
+def test_naming_the_contrast_of_the_scan_has_it_looked_at_again(
+    panel: Any, head_node: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel.model.select("tiny-ageing")
+    panel.input.set_node(head_node)
+    source = Attribute("source", "The scan is", "", 0, 1, 0, "-", ("as it looks", "FLAIR"))
+    panel.attributes.set_card(SimpleNamespace(attributes=(source, panel.attributes._attributes[0])), {})
+    panel.input.set_attributes(panel.attributes.values())
+    asked: list[tuple[str, dict[str, float]]] = []
+    monkeypatch.setattr(
+        panel.session, "ask", lambda kind, *_answers, **about: asked.append((kind, about["attributes"]))
+    )
+    panel.attributes.set_values({"age": 5.0})
+    assert asked == []
+    panel.attributes.set_values({"source": 1.0})
+    assert asked == [("examine", {"source": 1.0, "age": 5.0})]
+
+
 def test_search_narrows_the_list_of_models(panel: Any) -> None:
     everything = panel.model.ui.modelList.count
     panel.model.ui.searchEdit.setText("tiny")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -61,6 +63,24 @@ def test_an_ensemble_is_made_when_asked_for(tmp_path: Path, head: Volume, tiny: 
     answer = Jobs(tmp_path).run(Request.TRANSLATE, asked, Told().tell)
     assert set(answer["translation"]["extras"]) == {"uncertainty", "uncertainty of the motion"}
     assert answer["translation"]["provenance"]["ensemble"] == 2
+
+
+def test_a_contrast_that_is_named_lifts_the_doubt_about_it(tmp_path: Path, head: Volume, tiny: Path) -> None:
+    card = json.loads((tiny / "model.json").read_text(encoding="utf-8"))
+    source = {"name": "source", "title": "The scan is", "unit": "", "minimum": 0, "maximum": 1, "default": 0,
+              "description": "-", "choices": ["as it looks", "FLAIR"]}  # fmt: skip
+    shutil.copytree(tiny, tmp_path / "flair")
+    (tmp_path / "flair" / "model.json").write_text(
+        json.dumps(card | {"name": "flair", "source": "FLAIR", "attributes": [*card["attributes"], source]})
+    )
+
+    def severities(**asked: Any) -> list[str]:
+        line = {"volume": protocol.put(tmp_path, head), "model": str(tmp_path / "flair"), **asked}
+        answer = Jobs(tmp_path).run(Request.EXAMINE, line, Told().tell)
+        return [f["severity"] for f in answer["findings"] if f["code"] == "modality"]
+
+    assert severities() == severities(attributes={"source": 0.0, "age": 3.0}) == ["warn"]
+    assert severities(attributes={"source": 1.0, "age": 3.0}) == []
 
 
 def test_when_that_is_not_enough_the_cpu_is_offered_and_not_taken(tmp_path: Path, head: Volume, tiny: Path) -> None:

@@ -13,7 +13,7 @@ from moved_phantoms import field_of, moved
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.traceability.segments import segment_table
 from SITTranslateLib.traceability.table import SegmentRow, SegmentTable
-from SITTranslateLib.traceability.verdict import SHIPPED_RULES, judge_table, load_rules
+from SITTranslateLib.traceability.verdict import SHIPPED_RULES, SMALL_CHANGES, judge_table, load_rules
 from SITTranslateLib.volume import Volume
 
 ROW = SegmentRow(
@@ -96,6 +96,15 @@ def test_two_heads_that_are_not_aligned_are_not_called_traceable():
     assert table.verdict == "caution"
     assert "unexplained" in table.reasons[0]
     assert "align the scans" in table.reasons[1]
+
+
+def test_the_verdict_on_a_pair_says_that_it_does_not_see_small_changes() -> None:
+    clean = table_of(ROW, "estimated", 0.2, folded_percent=0.0, unexplained_percent=0.1)
+    assert (clean.verdict, clean.reasons) == ("traceable", (load_rules().nothing_found, SMALL_CHANGES))
+    assert table_of(ROW, "estimated", 0.2, rest_percent=90.0).reasons[-1] == SMALL_CHANGES
+    assert judge_table(clean).reasons.count(SMALL_CHANGES) == 1
+    assert SMALL_CHANGES not in table_of(ROW, "model").reasons
+    assert SMALL_CHANGES in (Path(__file__).parents[3] / "docs" / "traceability.md").read_text(encoding="utf-8")
 
 
 def test_a_segment_that_moved_farther_than_estimates_were_measured_for_is_no_clean_one():
