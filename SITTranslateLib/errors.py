@@ -1,4 +1,4 @@
-"""The errors a user is meant to read.
+"""Errors that are shown to users.
 
 Every refusal of bad input is an :class:`InputError` whose text is one sentence: what is wrong and what to do.
 The command line prints it and ends with exit code 2; the module shows it in the panel.

@@ -1,4 +1,4 @@
-"""Text that others chose (file names, cards, label names) made harmless in each format that it is written to.
+"""Escaping of external text (file names, cards, label names) for each output format.
 
 One function a format: :func:`printable` for terminals and sentences, :func:`csv_cell` for tables that a spreadsheet
 opens, :func:`markdown_cell` for reports in Markdown. HTML has :func:`html.escape`.

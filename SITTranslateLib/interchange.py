@@ -1,4 +1,4 @@
-"""Images of other libraries, in and out: SimpleITK, nibabel, TorchIO, MONAI, and an array with its matrix.
+"""Conversion of images of other libraries: SimpleITK, nibabel, TorchIO, MONAI, and an array with its affine.
 
 Plain functions on arrays, below :mod:`SITTranslateLib.volume`, whose classes offer them as methods. Our arrays are
 ``[k, j, i]``; nibabel's, TorchIO's and MONAI's are ``[i, j, k]``, and so is the array of ``(array, affine)``.

@@ -1,4 +1,4 @@
-"""What a notebook shows of a volume or a translation: pictures of slices and a table, as HTML without a script.
+"""Notebook display of a volume or a translation: pictures of slices and a table, as HTML without a script.
 
 Plain functions on arrays. The pictures need pillow; without it there is the table alone.
 """

@@ -1,4 +1,4 @@
-"""``sittranslate bench``: the speed table, side by side with peers."""
+"""``sittranslate bench``: the speed table, compared with other libraries."""
 
 from __future__ import annotations
 

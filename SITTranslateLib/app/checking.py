@@ -1,4 +1,4 @@
-"""``sittranslate check``: is a result what it says?"""
+"""``sittranslate check``: verification of a result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``sittranslate demo``: the bundled model on a real average brain, with everything there is to see."""
+"""``sittranslate demo``: the bundled model on a real average brain, with all outputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The brain of the demo: the ICBM152 average that nilearn brings along, with its tissues and lateral ventricles."""
+"""The brain of the demo: the ICBM152 average that comes with nilearn, with its tissues and lateral ventricles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``sittranslate evaluate SYSTEM``: its tables, each with the do-nothing row."""
+"""``sittranslate evaluate SYSTEM``: its tables, each with the identity baseline."""
 
 from __future__ import annotations
 

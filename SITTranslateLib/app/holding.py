@@ -1,4 +1,4 @@
-"""What a command holds until it ends, however it ends: the place of its result."""
+"""Resources that a command holds until it ends: the folder of its result."""
 
 from __future__ import annotations
 

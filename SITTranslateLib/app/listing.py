@@ -1,4 +1,4 @@
-"""``sittranslate models``: what is installed, what each model can be asked, and adding another."""
+"""``sittranslate models``: the installed models and their attributes, and adding another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``sittranslate``: the list of commands, and what happens when one fails.
+"""``sittranslate``: the list of commands, and the handling of their errors.
 
 A user's mistake ends with exit code 2 and one sentence; nothing half-written is left and no traceback is shown.
 ``SITTRANSLATE_DEBUG=1`` shows the traceback of an unexpected error.

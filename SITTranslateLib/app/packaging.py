@@ -1,4 +1,4 @@
-"""``sittranslate package``: a package of a network that others made, tried before it is handed over."""
+"""``sittranslate package``: packages of existing networks, and their check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``sittranslate reproduce``: is a result what its sidecar says, made again?"""
+"""``sittranslate reproduce``: a result made again from its sidecar and compared."""
 
 from __future__ import annotations
 

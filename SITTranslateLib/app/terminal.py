@@ -1,4 +1,4 @@
-"""What commands show in a terminal: progress on stderr, results on stdout, and what a run cost."""
+"""Terminal output of commands: progress on stderr, results on stdout, and the cost of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``sittranslate trace``: where did this image come from, whoever made it?"""
+"""``sittranslate trace``: the motion and intensity change between any pair of scans."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Translations as DICOM: what a PACS keeps beside the scan that they were made from.
+"""Translations as DICOM objects for a PACS.
 
 ``source`` holds the series that was translated; ``series`` writes the translated scan as a derived series,
 ``registration`` the sampling field as a Deformable Spatial Registration, ``segmentation`` label maps as DICOM SEG,

@@ -1,4 +1,4 @@
-"""A translation written as a folder of DICOM objects, which appears whole or not at all."""
+"""A translation as a folder of DICOM objects, written completely or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Modules that every object of a result shares: patient and study of the source, who made it, what it refers to."""
+"""Modules common to all objects of a result: patient and study of the source, equipment, references."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sampling field as a Deformable Spatial Registration (PS3.3 A.39.2): which point of the source each point shows.
+"""The sampling field as a Deformable Spatial Registration (PS3.3 A.39.2): the source position of each point.
 
 The grid of the object lies in the space of the registered image, here the translated scan, and its vectors lead to the
 source: ``x_source = x + vector(x)`` in LPS mm, the sampling field itself (PS3.3 C.20.3.1.3).

@@ -1,4 +1,4 @@
-"""The translated scan as a derived series, marked as synthetic wherever DICOM has a place for it.
+"""The translated scan as a derived series, marked as synthetic in all suitable attributes.
 
 One instance a slice, at the very positions of the source's slices. Values are whole multiples of a step, since CT and
 MR images hold 16-bit numbers: 1 (a Hounsfield unit, or the source's own unit) where that is fine enough, else a power

@@ -1,4 +1,4 @@
-"""The DICOM series that a scan was read from: patient, study, frame of reference, and which instance is which slice."""
+"""The DICOM series of a scan: patient, study, frame of reference, and the instance of each slice."""
 
 from __future__ import annotations
 

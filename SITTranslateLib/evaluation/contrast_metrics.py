@@ -1,4 +1,4 @@
-"""Measures of a translated MR contrast against the acquired one, whose units mean nothing: fitted first, then compared.
+"""Metrics of a translated MR contrast against the acquired one, after a linear fit, since MR units are arbitrary.
 
 All take arrays ``(K, J, I)`` on one grid and masks of the same shape.
 """

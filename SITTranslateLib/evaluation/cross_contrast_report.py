@@ -1,4 +1,4 @@
-"""Methods of the tables between contrasts: networks, baselines, and what bounds them."""
+"""Methods of the tables between contrasts: networks, baselines and upper bounds."""
 
 from __future__ import annotations
 

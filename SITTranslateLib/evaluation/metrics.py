@@ -1,4 +1,4 @@
-"""Metrics of a translated image against the true one, inside a mask, with a range that no prediction can change.
+"""Metrics of a translated image against the true one, inside a mask, with a range independent of the prediction.
 
 SSIM is our own: MONAI's has no mask, and its window of 11 x 11 x 11 is not separated (ten times the CPU-seconds for
 the same value to six digits). Kernel distances are in ``patch_kid``: MONAI's MMD has no polynomial kernel.

@@ -1,4 +1,4 @@
-"""How much images look like real ones of their kind, whoever they show: a kernel distance of small patches.
+"""Patch KID: kernel distance of small patches between translated and real images of any subjects.
 
 Binkowski et al., "Demystifying MMD GANs", ICLR 2018 (KID). Theirs are a network's features of photographs. Here they
 are the brightness of 3 x 3 x 3 voxels, contrast and sharpness as they are: nothing is fetched, and no network is taken

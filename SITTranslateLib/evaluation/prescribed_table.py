@@ -1,4 +1,4 @@
-"""Table of prescribed change on real scans: what was asked of each structure, and what its manual labels show."""
+"""Table of prescribed change on real scans: prescribed changes against those of the manual labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which form of the field engine is used: compiled where numba is installed, torch otherwise."""
+"""Choice of the field engine: compiled where numba is installed, torch otherwise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The array form of the field engine by compiled kernels; the twin of :mod:`SITTranslateLib.fields.engine_torch`."""
+"""The array form of the field engine by compiled kernels; same functions as ``engine_torch``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The array form of the field engine by torch, for machines without numba; the twin of ``engine_compiled``.
+"""The array form of the field engine by torch, for machines without numba; same functions as ``engine_compiled``.
 
 Works in slabs of layers, so that no full-size grid of positions is made.
 """

@@ -1,4 +1,4 @@
-"""Label maps: sums over their segments, where they are and where a sampling field carries them."""
+"""Label maps: sums over their segments, their positions and where a sampling field moves them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values of a result rounded to what can matter, so that its files are a third as large.
+"""Rounding of a result's values to relevant precision, which makes its files a third as large.
 
 Digits that a resampling leaves far below noise and voxel size do not compress. Steps are powers of two, so that sums
 of rounded values are exact.

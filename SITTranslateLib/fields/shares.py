@@ -1,4 +1,4 @@
-"""The labels around a position, each with its linear weight."""
+"""Label weights at a position by linear interpolation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many threads the field engine uses, and slabs of layers handed to them.
+"""Number of threads of the field engine, and slabs of layers for them.
 
 The setting is one number for the process: :func:`set_threads`, else ``SITTRANSLATE_THREADS``, else torch's own number
 where torch is loaded, else the processors this process may use. One thread runs in the caller, with no pool at all.

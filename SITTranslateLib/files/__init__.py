@@ -1,4 +1,4 @@
-"""Scans, label maps and fields as files: the only room that knows LPS and file formats.
+"""Scans, label maps and fields as files: the only package that uses LPS and file formats.
 
 ``reading`` opens anything SimpleITK reads and refuses what is not one scalar 3D scan; ``headers`` looks at sizes
 before a byte of image data is decompressed; ``dicom`` turns a series into one volume; ``checks`` says what a scan

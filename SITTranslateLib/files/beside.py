@@ -1,4 +1,4 @@
-"""Image data that a header keeps in a file of its own: beside it, and nowhere else."""
+"""Image data in a separate file next to its header, and nowhere else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a scan must be before anything is done with it, whether it came from a file or from memory."""
+"""Checks of a scan before processing, for files and memory alike."""
 
 from __future__ import annotations
 

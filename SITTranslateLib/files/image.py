@@ -1,4 +1,4 @@
-"""An image as a format's parser hands it on, before one scan, label map or field is taken from it."""
+"""An image as parsed from a file, before a scan, label map or field is made of it."""
 
 from __future__ import annotations
 

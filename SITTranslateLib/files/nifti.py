@@ -1,4 +1,4 @@
-"""NIfTI-1, NIfTI-2, Analyze and MGH, by nibabel's headers; exactly the file named is opened.
+"""NIfTI-1, NIfTI-2, Analyze and MGH, by nibabel's headers; only the named file is opened.
 
 nibabel parses the header; the voxels are read here by what it says, so that a cut file, a bomb or a broken checksum
 is seen before anything is handed on, and no file beside the named one is tried (of a pair, only its other half).

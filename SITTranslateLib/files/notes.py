@@ -1,4 +1,4 @@
-"""What a file says of itself in its header, such as that a model made it."""
+"""Notes in a file's header, such as that a model made it."""
 
 from __future__ import annotations
 

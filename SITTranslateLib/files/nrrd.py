@@ -1,4 +1,4 @@
-"""NRRD files (``.nrrd``, ``.nhdr``), read strictly by the definition of the format.
+"""NRRD files (``.nrrd``, ``.nhdr``), parsed strictly by the definition of the format.
 
 What is read here decides everything: no other program looks at the header, and the voxels are fetched by what it
 says. Fields that the format does not know, or that stand twice, refuse the file. Format: https://teem.sourceforge.net/nrrd/format.html

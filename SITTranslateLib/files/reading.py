@@ -1,4 +1,4 @@
-"""Reading scans, label maps and fields: one parser a format, brought to RAS, or refused in one sentence."""
+"""Reading scans, label maps and fields: one parser per format, converted to RAS, or refused in one sentence."""
 
 from __future__ import annotations
 

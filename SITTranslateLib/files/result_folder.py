@@ -1,4 +1,4 @@
-"""The folder of a result: claimed before anything is computed, filled aside, and swapped in as a whole.
+"""The folder of a result: claimed before the computation, filled under another name, and replaced as a whole.
 
 The folder that is being filled is called ``.NAME.part`` and lies beside the result (inside it where the result's folder
 is a mount point or its parent may not be written). Making it is the claim: a second run to the same place finds it and

@@ -1,4 +1,4 @@
-"""4D files and Slicer sequences (``.seq.nrrd``): how many frames there are, and writing frames as a sequence."""
+"""4D files and Slicer sequences (``.seq.nrrd``): number of frames, and writing frames as a sequence."""
 
 from __future__ import annotations
 

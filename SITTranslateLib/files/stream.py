@@ -1,4 +1,4 @@
-"""Bytes of image data: as many as a header promises, decompressed here, verified to their end, never more.
+"""Bytes of image data: as many as a header announces, decompressed and verified to their end, never more.
 
 A buffer is handed on only once every byte of it came out of the file, so that nothing else that the process read
 before can appear in it. Compressed data are read up to their checksum.

@@ -1,4 +1,4 @@
-"""Motions made by other programs, in and out: ITK, ANTs, Greedy, elastix, FreeSurfer.
+"""Import and export of motions of other programs: ITK, ANTs, Greedy, elastix, FreeSurfer.
 
 All of them store what image resampling asks for: where in the moving image (here: the source) a point of the fixed
 image (the translated scan) comes from. That is the sampling field, ``x = y + u(y)``.

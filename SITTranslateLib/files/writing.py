@@ -1,4 +1,4 @@
-"""Writing volumes and fields; a file appears whole, with the bytes that were meant, or not at all.
+"""Writing volumes and fields: a file appears completely, with verified bytes, or not at all.
 
 Headers are made here and by nibabel with points in numbers, whatever the locale; voxels are compressed by ISA-L where
 it is installed. A file is written beside its place, read back, and only then put there.

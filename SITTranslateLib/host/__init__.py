@@ -1,4 +1,4 @@
-"""The model host: a worker process that keeps models warm, its JSON-lines protocol, and the client that is held.
+"""The model host: a worker process that keeps models in memory, its JSON-lines protocol, and its client.
 
 ``client`` (numpy only) starts the worker, sends requests and hands out events; ``worker`` is the process; ``jobs`` what
 it can do, the only file here that imports torch. Slicer and the command line hold the same client::

@@ -1,4 +1,4 @@
-"""The client of the model host: starts the worker when needed, sends requests, hands out what it tells.
+"""The client of the model host: starts the worker when needed, sends requests, emits its events.
 
 No torch and no Qt. Poll it from a timer (Slicer), or wait for a job (command line)::
 

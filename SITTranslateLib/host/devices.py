@@ -1,4 +1,4 @@
-"""The devices of this machine that torch can compute on, with their memory."""
+"""The devices of this machine that torch can use, with their memory."""
 
 from __future__ import annotations
 

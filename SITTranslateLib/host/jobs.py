@@ -1,4 +1,4 @@
-"""What the worker can do, each as a function of a request: the only file of this room that imports torch."""
+"""The worker's jobs, each a function of a request: the only file of this package that imports torch."""
 
 from __future__ import annotations
 

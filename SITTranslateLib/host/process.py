@@ -1,4 +1,4 @@
-"""The worker as a process: started in a session of its own, read without blocking, killed with its children."""
+"""The worker as a process: started in its own session, read without blocking, killed with its children."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What client and worker say to each other: one JSON object a line, arrays as ``.npy`` files beside it.
+"""The protocol between client and worker: one JSON object per line, arrays in separate ``.npy`` files.
 
 Requests (client to worker) are ``{"request": kind, "id": n, ...}`` with a kind of :class:`Request`; events (worker to
 client) are ``{"event": kind, "id": n, ...}`` with a kind of :class:`Event`. Arrays lie in one private folder that only

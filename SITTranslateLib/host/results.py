@@ -1,4 +1,4 @@
-"""A translation on its way between worker and client: arrays in the private folder, the rest in a line."""
+"""A translation between worker and client: arrays in the private folder, the rest in a line."""
 
 from __future__ import annotations
 

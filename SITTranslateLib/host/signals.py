@@ -1,4 +1,4 @@
-"""A signal of our own: the client must not need Qt, and Qt's cannot be declared in Slicer's Python."""
+"""Signals without Qt: the client must not depend on Qt, and Slicer's Python cannot declare Qt signals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The worker process: reads requests, runs one at a time, tells what happens.
+"""The worker process: reads requests, runs one at a time, reports events.
 
 A thread reads requests, so that a cancel is heard while a network runs. When the pipe closes, or the process that
 started this one is no longer its parent, whoever started it is gone: it removes the private folder (scans lie in it)

@@ -1,4 +1,4 @@
-"""The card of a model package: what it translates, on which grid, how it was trained, what it may be used for."""
+"""The card of a model package: what it translates, its grid, training and intended use."""
 
 from __future__ import annotations
 

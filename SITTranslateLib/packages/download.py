@@ -1,4 +1,4 @@
-"""Getting a model package from an address or a folder into the user's own place; only when the user asks.
+"""Adding a model package from an address or a folder to the user's own folder, on request only.
 
 The card comes first and is validated; then each file it names, in the size it names, into a ``.part`` that a later
 try goes on with; then its sha256 is compared; then the whole package appears in one rename.

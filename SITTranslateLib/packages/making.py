@@ -1,4 +1,4 @@
-"""Making a package of a network that others trained: a card's text, and an ONNX file or weights beside it."""
+"""Packages of networks that others trained: a card's text, with an ONNX file or weights."""
 
 from __future__ import annotations
 

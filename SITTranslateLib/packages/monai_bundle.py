@@ -1,4 +1,4 @@
-"""What a MONAI bundle says about its network, read as data: no expression of it is ever evaluated."""
+"""The network of a MONAI bundle, read as data: no expression of it is evaluated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who vouches for a package: an ed25519 signature of its card, held against the keys that this user trusts.
+"""Signatures of packages: ed25519 over the card, verified with the user's trusted keys.
 
 The card holds the sha256 of every other file, so a signed card is a signed package. Trusted keys are lines of
 ``trusted-keys.txt`` beside the folder of packages: a public key in base64, a space, whose it is.

@@ -1,4 +1,4 @@
-"""Where model packages lie on this machine, and how one is found by name."""
+"""Folders of model packages on this machine, and lookup by name."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""One self-contained page about a translation: what was done, what changed, how far to trust it."""
+"""A self-contained page about a translation: how it was made, what changed, its verdict."""

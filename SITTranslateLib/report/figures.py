@@ -1,4 +1,4 @@
-"""The figures at the top of a report, each with what it means and whether it is within its limit."""
+"""The figures at the top of a report, each with its meaning and limit."""
 
 from __future__ import annotations
 

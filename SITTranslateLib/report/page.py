@@ -1,4 +1,4 @@
-"""The report as one HTML file: pictures embedded, nothing fetched, readable on a phone and on paper."""
+"""The report as one HTML file: pictures embedded, no downloads, readable on a phone and in print."""
 
 from __future__ import annotations
 

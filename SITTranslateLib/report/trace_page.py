@@ -1,4 +1,4 @@
-"""The report about a pair of images that anybody made: one HTML file, pictures embedded, nothing fetched."""
+"""The report about a traced pair of images: one HTML file, pictures embedded, no downloads."""
 
 from __future__ import annotations
 

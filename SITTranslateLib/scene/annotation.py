@@ -1,4 +1,4 @@
-"""Words in a view: title, the mark of every synthetic picture, and the letters of the sides.
+"""Text in a view: title, the mark of every synthetic picture, and orientation letters.
 
 Plain VTK text on a renderer, so that it works in Slicer's own views and off-screen alike.
 """

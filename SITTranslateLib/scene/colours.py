@@ -1,4 +1,4 @@
-"""The colours of everything that is drawn, in one place, for scene, pictures, report, web page and docs.
+"""Colours for scene, pictures, report, web page and docs.
 
 - **How much** (distance moved, attention, uncertainty): one hue sequence whose lightness rises.
 - **Volume**: blue shrank, orange expanded; lightness rises on both sides alike.

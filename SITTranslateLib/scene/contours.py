@@ -1,4 +1,4 @@
-"""Structures as contours: where they are in the source, and where the motion carries them.
+"""Structures as contours: their position in the source, and after the motion.
 
 The source shows both, so that one sees what is going to happen, and the translated scan both, so that one sees whether
 it did.

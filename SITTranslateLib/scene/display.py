@@ -1,4 +1,4 @@
-"""How results look: window and level, symmetric ranges, legends, glyphs, grid and contours scaled to the motion.
+"""Display of results: window and level, symmetric ranges, legends, glyphs, grid and contours scaled to the motion.
 
 Figures are robust (99th percentile inside the head), because one outlier voxel would flatten a whole map.
 """

@@ -1,4 +1,4 @@
-"""What a model says besides the translation: maps to lay over the source, and the steps of its sampling to play."""
+"""Additional maps of a model, to lay over the source, and the steps of its sampling as a sequence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where results stand in the subject hierarchy: one folder a run, under the item that the input stands under."""
+"""Results in the subject hierarchy: one folder per run, next to the item of the input."""
 
 from __future__ import annotations
 

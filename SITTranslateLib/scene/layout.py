@@ -1,4 +1,4 @@
-"""Our layout: source, translation, motion and change side by side, 3D arrows, table; linked; and the way back.
+"""The layout: source, translation, motion and change side by side, 3D arrows, table; linked; and its removal.
 
 Only MRML is touched, so the same calls work in the application and off-screen.
 """

@@ -1,4 +1,4 @@
-"""Clicks in the views as points, by Slicer's own place mode, which is left as it was found."""
+"""Clicks in the views as points, by Slicer's place mode, whose state is restored."""
 
 from __future__ import annotations
 

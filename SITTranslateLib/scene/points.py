@@ -1,4 +1,4 @@
-"""Traced points as two lists of markups: where they start in the source, and their partners in the translation."""
+"""Traced points as two lists of markups: positions in the source, and their partners in the translation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A result put into our views: which volume where, arrows in the motion view, the slices where most changed."""
+"""A result in the layout's views: volumes, arrows in the motion view, slices with the largest change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the maps of a result are scaled to, and where most changed: measured once, inside the head."""
+"""Display ranges of the maps of a result, and the position of the largest change: measured once, inside the head."""
 
 from __future__ import annotations
 

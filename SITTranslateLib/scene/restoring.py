@@ -1,4 +1,4 @@
-"""A result of a saved scene: what was saved of it, and its nodes taken up again."""
+"""Results of a saved scene: their nodes, restored to a result."""
 
 from __future__ import annotations
 

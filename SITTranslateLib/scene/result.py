@@ -1,4 +1,4 @@
-"""A translation added to the scene: complete and in one go, or not at all."""
+"""Adding a translation to the scene: completely or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The runs of a scene, found by the marks on their nodes: each result in its folder, with the scan it was made from."""
+"""Runs of a scene, found by their node attributes: each result in its folder, with its source scan."""
 
 from __future__ import annotations
 

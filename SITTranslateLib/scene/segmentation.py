@@ -1,4 +1,4 @@
-"""Segments as outlines: as drawn on the source, and carried over to the translation by the motion.
+"""Segments as outlines: as drawn on the source, and moved to the translation.
 
 Display only. Volumes are never measured on a segmentation that Slicer has transformed: it clips them on oblique grids.
 """

@@ -1,4 +1,4 @@
-"""What belongs in a row (steps, a sweep) as a sequence that Slicer's sequence browser plays in a node of the scene."""
+"""Steps and sweeps as a sequence for Slicer's sequence browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Another strength of the change, put into the nodes of a result that is shown."""
+"""Another strength of the change for the nodes of a shown result."""
 
 from __future__ import annotations
 

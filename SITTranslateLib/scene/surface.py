@@ -1,4 +1,4 @@
-"""The outline of a head as a translucent surface: a place for arrows in 3D."""
+"""The outline of a head as a translucent surface for the arrows in 3D."""
 
 from __future__ import annotations
 

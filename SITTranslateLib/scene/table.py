@@ -1,4 +1,4 @@
-"""Rows of figures as a table node that Slicer shows, sorts and saves."""
+"""Table nodes that Slicer shows, sorts and saves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All or nothing: nodes that are added together, or not at all."""
+"""Transactions: nodes that are added together or not at all."""
 
 from __future__ import annotations
 

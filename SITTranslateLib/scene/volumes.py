@@ -1,4 +1,4 @@
-"""Volumes in and out of the scene: ``vtkMRMLScalarVolumeNode`` to :class:`Volume` and back, geometry always with it."""
+"""Conversion between ``vtkMRMLScalarVolumeNode`` and :class:`Volume`, including the geometry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tissue probabilities of a head in any contrast: a structure map that two scans of one person share."""
+"""Tissue probabilities of a head in any contrast: a structure map common to two scans of one person."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tissue probabilities of a scan of a head, whatever its contrast, by the network that comes with the library."""
+"""Tissue probabilities of a head scan in any contrast, by the network that comes with the library."""
 
 from __future__ import annotations
 

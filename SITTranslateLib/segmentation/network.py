@@ -1,4 +1,4 @@
-"""The network that finds tissues whatever the contrast: a 3D U-Net, trained on random contrasts.
+"""Contrast-agnostic tissue segmentation: a 3D U-Net, trained on random contrasts.
 
 Idea of the training: Billot et al., "SynthSeg: segmentation of brain MRI scans of any contrast and resolution without
 retraining", Medical Image Analysis 2023. The network is a plain U-Net (Cicek et al., MICCAI 2016).

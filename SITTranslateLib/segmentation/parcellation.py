@@ -1,4 +1,4 @@
-"""Structures of a head or brain in any contrast: the parcellation network, and the scan's say where it is unsure."""
+"""Structures of a head or brain in any contrast: the parcellation network, refined by the scan's intensities."""
 
 from __future__ import annotations
 

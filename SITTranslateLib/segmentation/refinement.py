@@ -1,4 +1,4 @@
-"""Tissues found where the scan shows them: what a network expects of a place, sharpened by the scan's brightness.
+"""Refinement of tissue probabilities: the network's prior, combined with the scan's intensities.
 
 Expectation maximisation of a Gaussian mixture whose mixing proportions differ from voxel to voxel (Van Leemput et al.,
 IEEE TMI 18(10):897-908, 1999; Ashburner and Friston, "Unified segmentation", NeuroImage 26:839-851, 2005). There the

@@ -1,4 +1,4 @@
-"""The tissue classes of a structure map, and the intensities it is found from."""
+"""Tissue classes of a structure map, and the intensities it is computed from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a head changes with age: a known stationary velocity, mm per decade, RAS, of the MOTION.
+"""Ageing of a head: a known stationary velocity, mm per decade, RAS, of the MOTION.
 
 Inside the skull the velocity is the gradient of a potential whose Laplacian is the rate of volume change of each
 structure (per cent a year, published); nothing flows through the inner skull, and the outer CSF takes what the

@@ -1,4 +1,4 @@
-"""Scans as hospitals make them: every contrast, differing timings, thick slices, artefacts, with skull or without.
+"""Clinical scans: every contrast, differing timings, thick slices, artefacts, with skull or without.
 
 What the gate learns kinds of scans from. The head is a label map placed and deformed at 2 mm; signals come from the
 signal equations, and everything that a scanner can do to them is drawn wider than for training a translator.

@@ -1,4 +1,4 @@
-"""A random person from a subject: where each point of the simulated scan lies in the subject.
+"""A random person from a subject: the subject's position for each point of the simulated scan.
 
 The map is ``psi(p) = flow(-t) o smooth o affine (p)``, RAS mm to RAS mm. ``flow(-t)`` is the subject's own ageing flow,
 which gives smaller or larger ventricles. A velocity ``v`` of the subject becomes ``(D psi)^-1 v(psi(p))``, the

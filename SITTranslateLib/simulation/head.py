@@ -1,4 +1,4 @@
-"""A procedural head: a plausible label map from ellipsoids, tubes and random folds, with no input data at all.
+"""A procedural head: a plausible label map from ellipsoids, tubes and random folds, without input data.
 
 Coordinates are RAS mm about a point between the thalami. Left and right share one description through ``|x|``.
 The same seed gives the same head at any spacing.

@@ -1,4 +1,4 @@
-"""Label maps of heads: what each number means, and how maps are read.
+"""Label maps of heads: meaning of the numbers, and reading.
 
 Numbers are FreeSurfer's for the brain and SynthSeg's (Billot et al., Medical Image Analysis 2023) for the rest of
 the head. Arrays are ``[k, j, i]``; affines are IJK to RAS mm; maps are brought to axes along +R, +A, +S.

@@ -1,4 +1,4 @@
-"""White-matter lesions of a known load.
+"""White-matter lesions of a given load.
 
 A lesion potential says where in a subject's white matter lesions come first: near the ventricles (periventricular
 first, deep white matter later: Fazekas et al., AJR 1987;149:351; spatial frequency by distance from the ventricles:

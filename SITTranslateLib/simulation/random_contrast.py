@@ -1,4 +1,4 @@
-"""A head in a contrast that no scanner has: every tissue gets a brightness of its own.
+"""A head in a random contrast: every tissue gets a random intensity.
 
 Networks trained on such images learn shapes, not brightness (Billot et al., "SynthSeg", Medical Image Analysis 2023).
 Half of the images here keep to the signal equations, with tissues and settings drawn widely, so that what scanners do

@@ -1,4 +1,4 @@
-"""A subject placed on a grid, and the clean image of any contrast of it.
+"""A subject on a grid, and its noise-free image in any contrast.
 
 Partial volume: signals are averaged over about one voxel of the grid at the label map's own resolution before they
 are read, so that an image of 2 mm from labels of 1 mm is not blocky.

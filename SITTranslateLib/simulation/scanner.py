@@ -1,4 +1,4 @@
-"""What a scanner does to a clean image: transfer curve, resolution, receive bias, noise."""
+"""Scanner effects on a noise-free image: transfer curve, resolution, receive bias, noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A head prepared once for simulation: its labels, how it ages, and where its lesions come first."""
+"""A head prepared for simulation: its labels, its ageing, and its lesion prior."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How other people's image-to-image networks want their images: axes, slices, value range; and the way back.
+"""Image layout of external networks: axes, slices and value range, and the inverse.
 
 A card's system parameters say it, so that a network made elsewhere sees what it was trained on and gives its answer
 on this project's grid (axes along +S, +A, +R for ``K, J, I``).

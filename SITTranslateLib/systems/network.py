@@ -1,4 +1,4 @@
-"""What every system's network gives to the pipeline, whatever happens inside it."""
+"""Interface of every system's network to the pipeline."""
 
 from __future__ import annotations
 

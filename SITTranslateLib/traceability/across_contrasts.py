@@ -1,4 +1,4 @@
-"""Registration across contrasts: a stiff first look, and where much moved a second one within one contrast."""
+"""Registration across contrasts: a stiff first step, and after large motion a second one within one contrast."""
 
 from __future__ import annotations
 

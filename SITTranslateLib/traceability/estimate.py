@@ -1,4 +1,4 @@
-"""Estimated fields: for any pair of scans, where did the anatomy go? Always labelled, always with a floor.
+"""Estimated fields: the motion between any pair of scans, always marked as estimated, always with a noise floor.
 
 A registration sees some motion where there is none, most of all across contrasts. How much was measured on simulated
 pairs that did not move (``benchmarks/calibration.py``) and travels with every estimated field as its floor.

@@ -1,4 +1,4 @@
-"""One identity for every model: ``translated = h(source o phi) + r``, exact because ``r`` is defined by it.
+"""Explanation for every model: ``translated = h(source o phi) + r``, exact because ``r`` is defined by it.
 
 ``phi`` is the geometry, ``h`` a smooth map of low capacity from a voxel's intensity and the mean and spread around it
 to the translated intensity, and ``r`` what neither explains: that is where a model may have invented or lost

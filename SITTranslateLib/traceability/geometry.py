@@ -1,4 +1,4 @@
-"""The geometry of a translation, read where it is asked for: motion, sampling field and Jacobian on any grid."""
+"""The geometry of a translation on any grid: motion, sampling field and Jacobian."""
 
 from __future__ import annotations
 

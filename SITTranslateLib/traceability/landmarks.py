@@ -1,4 +1,4 @@
-"""Landmarks in files: Slicer markups (``.mrk.json``) and CSV, in and out. RAS mm inside; LPS only in the files."""
+"""Landmark files: Slicer markups (``.mrk.json``) and CSV, read and written. RAS mm inside; LPS only in the files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Overlap and surface distance of a carried segmentation with one drawn on the translated scan."""
+"""Overlap and surface distance between a moved segmentation and one drawn on the translated scan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a point of the source lies in the translated scan, and where one of the translated scan came from.
+"""Point tracing: positions of source points in the translated scan, and the reverse.
 
 The translated scan was made by reading the source at ``y + u(y)``; that is the truth for both directions. From the
 translated scan, a point's origin is read off. From the source, the motion gives a first guess that is then refined

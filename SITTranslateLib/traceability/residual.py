@@ -1,4 +1,4 @@
-"""What the source's surroundings let one expect of the residual: blur, partial volume, tissues of equal brightness.
+"""Expected residual from the source's surroundings: blur, partial volume, tissues of equal brightness.
 
 The contrast map is kept simple so that it can be understood; its misfit at edges is no invention. A small network
 learns the residual from the moved source around each voxel, half of the scan at a time, and predicts it in the other

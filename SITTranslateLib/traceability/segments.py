@@ -1,4 +1,4 @@
-"""The segment table: what a translation did to each segment, in one pass over the volume.
+"""The segment table: the effect of a translation on each segment, in one pass over the volume.
 
 The segmentation is never hardened through a transform. A voxel y of the output is shared among the labels of the
 eight source voxels around ``y + u(y)`` with their linear weights, so that the volume afterwards is the sum of every

@@ -1,4 +1,4 @@
-"""How well one scan explains another nearby: the local mutual information of a polynomial contrast.
+"""Similarity of two scans: the local mutual information of a polynomial contrast.
 
 In a window around each voxel the fixed scan J is fitted by ``q0 + q1 I + q2 I^2`` of the moving scan I; half the
 logarithm of what is left over is minus the mutual information of the two under Gaussian noise. With ``q2 = 0`` this is

@@ -1,4 +1,4 @@
-"""The price of a velocity that bends, and the Gauss-Newton step that weighs it against the images."""
+"""Bending penalty of a velocity, and the Gauss-Newton step that balances it with the images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The segment table as plain data: what was measured in each segment, and what was concluded."""
+"""The segment table as plain data: measures of each segment, and their verdict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The structure of a scan on any grid: tissue probabilities that do not depend on its contrast."""
+"""Tissue maps of a scan on any grid: probabilities that do not depend on its contrast."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that can be said about one pair of scans: estimated field, identity, segment table, points, verdict."""
+"""Tracing of one pair of scans: estimated field, explanation, segment table, points, verdict."""
 
 from __future__ import annotations
 

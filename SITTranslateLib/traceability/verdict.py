@@ -1,4 +1,4 @@
-"""What *traceable* means, in one place: thresholds of a rules file applied to measures, with the reasons in words.
+"""Definition of *traceable*: the thresholds of a rules file applied to measures, with reasons.
 
 Traceable is what stays within every ``caution_above`` of ``rules.json``. The segment table, ``check``, the panel, the
 report and the documentation take their limits from here (:func:`limit`).

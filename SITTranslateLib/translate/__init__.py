@@ -1,4 +1,4 @@
-"""The pipeline from a scan to a :class:`Translation`; ``pipeline`` runs it, ``saving`` keeps its result.
+"""The pipeline from a scan to a :class:`Translation`; ``pipeline`` runs it, ``saving`` writes its result.
 
 The room can be called: ``sit.translate(volume, model=...)`` is :func:`SITTranslateLib.translate.pipeline.translate`.
 Python puts a room that was imported under its own name, so a function of that name beside it would come and go with

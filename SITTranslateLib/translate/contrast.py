@@ -1,4 +1,4 @@
-"""Which kind of scan is it? CT by its units; every other kind by where the brain is bright and dark.
+"""Contrast of a scan: CT by its units, MR by the intensities in and around the brain.
 
 Two opinions are weighed: a logistic regression on percentiles in three shells of an ellipsoid about the brain's middle,
 relative to the brain's median, and a small network on the picture (``contrast_picture``). Both were fitted to simulated

@@ -1,4 +1,4 @@
-"""Which kind of scan is it, by its picture: a small network on what lies beside what in the brain and around it.
+"""Contrast of a scan by its image: a small network on the spatial pattern in and around the brain.
 
 Grey values become ranks, so that neither units nor a transfer curve matter. Counted is how often each rank lies on a
 ridge, on a slope or in a plain (against the mean of its surroundings, two sizes of them, in the inner and the outer

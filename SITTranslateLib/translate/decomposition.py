@@ -1,4 +1,4 @@
-"""A network's answer as parts that a translation is put together from again; one class for each state of it.
+"""Decomposition of a network's output into parts that give the translation; one class for each state.
 
 The parts lie on the network's grids, in native units, and fade to nothing beyond them. Each class knows how to take an
 answer apart, to put it together again (on the network's grid, to be compared), and to go onto the scan's own grid.

@@ -1,4 +1,4 @@
-"""Where the head lies in a scan and whether its skull is there; on a coarse copy, so that it takes a blink."""
+"""Location of the head in a scan, and whether its skull is present; on a 3 mm copy, for speed."""
 
 from __future__ import annotations
 

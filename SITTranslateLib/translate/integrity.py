@@ -1,4 +1,4 @@
-"""Whether the files of a result are those that were written: a hash of each in the sidecar, and of the sidecar itself.
+"""Integrity of the files of a result: a hash of each in the sidecar, and of the sidecar itself.
 
 The hashes find what was changed, lost or exchanged. They are no signature: whoever changes a file can write its hash
 anew. What they then cannot change is what ``reproduce`` finds, which runs the model again.

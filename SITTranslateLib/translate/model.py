@@ -1,4 +1,4 @@
-"""A package made ready to run: its network with its weights, on a device."""
+"""Loading a package: its network with its weights, on a device."""
 
 from __future__ import annotations
 

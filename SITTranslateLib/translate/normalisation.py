@@ -1,4 +1,4 @@
-"""Native intensities to the [0, 1] that networks see, and back; the same for training and for use."""
+"""Conversion of native intensities to the networks' [0, 1] and back, for training and use."""
 
 from __future__ import annotations
 

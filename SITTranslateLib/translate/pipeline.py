@@ -1,4 +1,4 @@
-"""The pipeline: a scan goes in, a :class:`Translation` comes out.
+"""The pipeline from a scan to a :class:`Translation`.
 
 check -> prepare -> network -> decompose -> restore. The network works on its own coarse grid; its velocity and
 intensity change are brought to the scan's grid and the **scan's own voxels** are changed and warped, so that the

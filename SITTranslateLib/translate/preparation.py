@@ -1,4 +1,4 @@
-"""A scan as a network wants it: on the card's grid about the brain, in [0, 1]."""
+"""Preparation of a scan for a network: on the card's grid about the brain, in [0, 1]."""
 
 from __future__ import annotations
 

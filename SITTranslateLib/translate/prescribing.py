@@ -1,4 +1,4 @@
-"""Prescribed change: a scan, labels of its structures and volume changes in; a :class:`Translation` out."""
+"""Prescribed change: from a scan, labels of its structures and volume changes to a :class:`Translation`."""
 
 from __future__ import annotations
 

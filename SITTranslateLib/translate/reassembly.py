@@ -1,4 +1,4 @@
-"""A translation put together again from the parts that a saved scene keeps."""
+"""Translations restored from the parts in a saved scene."""
 
 from __future__ import annotations
 

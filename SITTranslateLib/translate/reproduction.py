@@ -1,4 +1,4 @@
-"""Making a translation again from what is written beside it, and comparing the two."""
+"""Reproduction of a translation from its sidecar, and comparison of the two."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked of a model: attribute values, read from text and held against the card."""
+"""Requests to a model: attribute values, read from text and checked against the card."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the network's grid back to the scan's own: fields and changes that end softly where the network ends."""
+"""From the network's grid back to the scan's: fields and changes that fade out at the network's field of view."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A translation as a folder: scans and fields that Slicer and SimpleITK open, and where they came from.
+"""Saving a translation as a folder: scans and fields that Slicer and SimpleITK open, and their provenance.
 
 The folder is written under a temporary name and appears in one step; a failure leaves nothing.
 """

@@ -1,4 +1,4 @@
-"""Does this scan suit this model? Findings in plain sentences, before anything is computed."""
+"""Suitability check of a scan for a model: findings in plain sentences, before the network runs."""
 
 from __future__ import annotations
 

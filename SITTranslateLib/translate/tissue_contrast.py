@@ -1,4 +1,4 @@
-"""Which MR contrasts can a scan be, by how bright its tissues are? A third opinion, asked before a scan is refused.
+"""Possible MR contrasts of a scan by the intensities of its tissues: a third test before a scan is refused.
 
 The tissues come from the segmentation, which works in any contrast. What is compared are ratios to white matter, so
 that units do not matter: T1w has grey matter and fluid below it; FLAIR and DWI have grey matter above and fluid below;

@@ -1,4 +1,4 @@
-"""How far a model's answers differ when nothing that matters is changed: a map of its uncertainty.
+"""Uncertainty of a model: the spread of its outputs under irrelevant changes of the input.
 
 A system that draws random numbers (a diffusion model) is asked again with other seeds. One that does not (a GAN, SIT)
 is asked again about the same head mirrored, a voxel or two further, a little brighter or darker: changes that a good

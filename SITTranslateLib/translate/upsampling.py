@@ -1,4 +1,4 @@
-"""A translation to another contrast on the scan's own grid, sharper than the network's voxels where the scan is.
+"""Translations to another contrast on the scan's own grid, with the detail of scans finer than the network's voxels.
 
 The network says what the target looks like on its own grid. Between its voxels the scan knows more: where source and
 translation rise and fall together in a neighbourhood (a line through both, by least squares), the scan's detail

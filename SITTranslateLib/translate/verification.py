@@ -1,4 +1,4 @@
-"""Is a translation what it says? Everything is computed again from its parts, and held against their hashes."""
+"""Verification of a translation: recomputed from its parts, and compared with their hashes."""
 
 from __future__ import annotations
 

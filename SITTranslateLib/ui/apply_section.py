@@ -1,4 +1,4 @@
-"""Apply and Cancel, with what is going on, and what helps when it did not work."""
+"""Panel section for Apply and Cancel, with progress and advice after an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What to ask of the model: one slider an attribute, or a list of its choices, built from the card."""
+"""Panel section for the request: one slider or list of choices per attribute, built from the card."""
 
 from __future__ import annotations
 

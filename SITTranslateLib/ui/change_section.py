@@ -1,4 +1,4 @@
-"""What changed: strength, its two parts, and how motion and change are drawn; the network is not run again."""
+"""Panel section for the change: strength, its two parts, and the display of motion and change, without the network."""
 
 from __future__ import annotations
 

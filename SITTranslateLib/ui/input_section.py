@@ -1,4 +1,4 @@
-"""The scan: which volume, what it is, and whether it suits the model."""
+"""Panel section for the scan: the volume, its kind, and whether it suits the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Installing what the models need: on request only, asked once, and declining leaves everything as it was.
+"""Installation of the models' dependencies: on request only, confirmed once, without changes when declined.
 
 PyTorch comes through Slicer's PyTorch extension, which picks the build that fits the computer's GPU; the rest by pip.
 """

@@ -1,4 +1,4 @@
-"""Keys for looking at a result, while the module is open."""
+"""Keyboard shortcuts for viewing a result while the module is open."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which licences must be accepted before a model runs, and which were."""
+"""Licences: which must be accepted before a model runs, and which were accepted."""
 
 from __future__ import annotations
 

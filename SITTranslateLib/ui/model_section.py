@@ -1,4 +1,4 @@
-"""The model: a searchable list of packages, what each is for, its licence, and where it runs."""
+"""Panel section for the model: a searchable list of packages with purpose, licence and device."""
 
 from __future__ import annotations
 

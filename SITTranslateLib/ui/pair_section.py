@@ -1,4 +1,4 @@
-"""Two scans that are in the scene already, made by whatever program: how did the anatomy move between them?"""
+"""Panel section for an existing pair of scans: estimated motion between them."""
 
 from __future__ import annotations
 

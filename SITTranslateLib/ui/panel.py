@@ -1,4 +1,4 @@
-"""The whole panel: its sections, joined with each other, with the session, and with the scene's parameters."""
+"""The whole panel: its sections, connected with each other, the session and the scene's parameters."""
 
 from __future__ import annotations
 

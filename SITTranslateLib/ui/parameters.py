@@ -1,4 +1,4 @@
-"""What the user chose, kept in the scene's parameter node, so that it is saved and loaded with the scene."""
+"""The user's choices in the scene's parameter node, saved and loaded with the scene."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The result in the views: put into the scene in steps, taken up again from its nodes, switched and removed.
+"""Results in the views: added to the scene in steps, restored from its nodes, switched and removed.
 
 No Qt. Nodes are looked up by the marks on them, so that every result of the scene can be shown, whoever made it.
 """

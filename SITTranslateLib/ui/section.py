@@ -1,4 +1,4 @@
-"""A section of the panel: its ``.ui`` file, loaded, with the widgets in it by name."""
+"""Base of the panel's sections: a ``.ui`` file and its widgets by name."""
 
 from __future__ import annotations
 

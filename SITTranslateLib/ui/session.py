@@ -1,4 +1,4 @@
-"""One panel's work: what runs, what is shown, and what happens when scene, scan or process go away meanwhile.
+"""The work of one panel: running jobs, the shown result, and what happens when scene, scan or process are closed.
 
 No Qt: the panel polls it. Nodes are held only while a run lasts, and looked up again when it ends.
 """

@@ -1,4 +1,4 @@
-"""One attribute over a range, as a sequence that the sequence browser plays."""
+"""Panel section for a sweep: one attribute over a range, as a sequence for the sequence browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A range of one attribute as sequences: translated scan, motion and volume change play together."""
+"""Sweep of one attribute as sequences: translated scan, motion and volume change play together."""
 
 from __future__ import annotations
 

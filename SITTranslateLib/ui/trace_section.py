@@ -1,4 +1,4 @@
-"""Where did this point go, and what happened to this segment?"""
+"""Panel section for tracing: points and segments of a result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Segments of the scene as labels that can be measured, and where each of them lies."""
+"""Segments of the scene as labels for measurement, and their positions."""
 
 from __future__ import annotations
 

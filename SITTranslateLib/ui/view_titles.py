@@ -1,4 +1,4 @@
-"""Words in Slicer's views: what each of our views shows, and the mark of every synthetic picture.
+"""Titles of Slicer's views, and the mark of every synthetic picture.
 
 The words follow from the nodes that say what a view shows, whoever changed them.
 """

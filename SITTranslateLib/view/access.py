@@ -1,4 +1,4 @@
-"""Who may see the page: whoever opened an address that this program gave out, on this machine, from this very page.
+"""Access to the web page: only with a token of this program, on this machine, from this page.
 
 The scan in the page may be a patient's. The server listens on 127.0.0.1 only, but that alone lets every user and every
 web page of this machine in. So: the first address carries a random token, for which the browser gets a cookie that no

@@ -1,4 +1,4 @@
-"""The page: controls on the left, the views beside them; every control does one thing to :class:`Shown`."""
+"""The web page: controls on the left, the views on the right; every control calls one method of :class:`Shown`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our five views as trame-slicer draws them: named as in the module's layout, titled, framed, and clicked into."""
+"""The five views by trame-slicer: named as in the module's layout, with titles, frames and clicks."""
 
 from __future__ import annotations
 

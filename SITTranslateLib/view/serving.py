@@ -1,4 +1,4 @@
-"""The server of the page: on this machine only, at a free port, for the holder of a token."""
+"""The web server: on this machine only, at a free port, for the holder of a token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The result that the page shows, and what a viewer does to it: strength, parts, maps, traced points.
+"""The result shown in the web page, and its actions: strength, parts, maps, traced points.
 
 As the module's session: the scene is changed here, the arithmetic is done by the model host, which is polled.
 """

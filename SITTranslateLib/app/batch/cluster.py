@@ -1,4 +1,4 @@
-"""Jobs on a cluster: an existing dask scheduler hands them to its workers, again if one is lost."""
+"""Jobs on a cluster: an existing dask scheduler distributes them, and repeats those of a lost worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The output as a BIDS derivative dataset: its description, what validators pass over, a running batch's folder."""
+"""The output as a BIDS derivative dataset: its description, the validator's ignore list, a running batch's folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames that belong together: once all of a file's are translated, one sequence that Slicer opens."""
+"""Frames of one file: once all are translated, a sequence that Slicer opens."""
 
 from __future__ import annotations
 

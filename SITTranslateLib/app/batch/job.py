@@ -1,4 +1,4 @@
-"""One scan of a batch: translated in a process of its own, written so that it is there as a whole or not at all."""
+"""One scan of a batch: translated in its own process, written completely or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs on one machine: processes that load the model once each; one that dies takes only its own scan with it."""
+"""Jobs on one machine: processes that load the model once each; a crash affects only one scan."""
 
 from __future__ import annotations
 

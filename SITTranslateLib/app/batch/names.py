@@ -1,4 +1,4 @@
-"""Names of a BIDS dataset: entities of a scan, and what the files of its translation are called."""
+"""Names of a BIDS dataset: entities of a scan, and the file names of its translation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A batch from its plan to its summary: what is to do, done by processes here or by a cluster."""
+"""A batch from its plan to its summary, run by local processes or by a cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which scans there are to translate: the raw scans of a BIDS dataset, or everything in a folder."""
+"""Scans to translate: the raw scans of a BIDS dataset, or all files in a folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a batch did: a table (CSV) and a report (HTML, Markdown), the failures first."""
+"""Summary of a batch: a table (CSV) and a report (HTML, Markdown), the failures first."""
 
 from __future__ import annotations
 

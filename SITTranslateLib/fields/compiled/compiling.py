@@ -1,4 +1,4 @@
-"""How kernels are compiled: once, kept on disk where that is possible."""
+"""Compilation of kernels: once, cached on disk where possible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jacobian determinant of a displacement in one pass, without storing any derivative."""
+"""Jacobian determinant of a displacement in one pass, without stored derivatives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scaling and squaring: a velocity in mm becomes a displacement in mm, in voxel units in between.
+"""Scaling and squaring: from a velocity in mm to a displacement in mm, in voxel units internally.
 
 A squaring replaces ``w`` by ``w(x) + w(x + w(x))``. Where no vector of a row is longer than a voxel (all but the last
 squarings), linear reading is a weighted sum of the 27 neighbours whose addresses are known without looking at the

@@ -1,4 +1,4 @@
-"""Linear and nearest reading of a volume along one row of positions; the border value is repeated outside.
+"""Linear and nearest interpolation along one row of positions; the border value is repeated outside.
 
 A row is read in two steps, so that the arithmetic of the first is vectorised: where (cell and fractions), then what.
 Cell numbers are clamped as integers too: whatever the positions hold, no memory outside the volume is touched.

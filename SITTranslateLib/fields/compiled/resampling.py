@@ -1,4 +1,4 @@
-"""Volumes and fields read on other grids and through sampling fields, row by row: no full-size positions.
+"""Volumes and fields resampled on other grids and through sampling fields, row by row, without full-size positions.
 
 ``places`` is the 3x4 matrix from the output's voxel indices to those of what is read; ``matrix`` turns a vector in mm
 into index steps of what is read.

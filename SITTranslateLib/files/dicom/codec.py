@@ -1,4 +1,4 @@
-"""JPEG-compressed DICOM values, decoded by SimpleITK in a process of its own.
+"""JPEG-compressed DICOM values, decoded by SimpleITK in a separate process.
 
 pydicom reads the header and hands over the compressed values alone, in a file that says nothing but their size and
 type. A codec that a damaged stream crashes, hangs or makes ask for memory does no harm to this process.

@@ -1,4 +1,4 @@
-"""One volume from a DICOM folder, or from one of its files: which files belong to it."""
+"""One volume from a DICOM folder or one of its files: selection of the files that belong to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the frames of a DICOM file lie and how their values are scaled, by its header."""
+"""Positions and scaling of the frames of a DICOM file, from its header."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slices as one volume: at one angle, on one line, at even distances, each place once (or each as often)."""
+"""Slices as one volume: parallel, on one line, equidistant, each position once (or equally often)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures as arrays: put side by side, and written as PNG by VTK."""
+"""Pictures as arrays: arranged side by side, and written as PNG by VTK."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What VTK complains about, collected, so that a test can fail on it."""
+"""Collection of VTK's messages, so that a test can fail on them."""
 
 from __future__ import annotations
 

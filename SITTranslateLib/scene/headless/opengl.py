@@ -1,4 +1,4 @@
-"""Whether this machine can draw: VTK crashes the process, without an exception, where off-screen OpenGL is missing."""
+"""Check for off-screen OpenGL, without which VTK crashes the process instead of raising an exception."""
 
 from __future__ import annotations
 

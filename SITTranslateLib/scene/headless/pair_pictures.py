@@ -1,4 +1,4 @@
-"""The pictures of a pair of scans that anybody made: its estimated motion, and what the source does not explain."""
+"""Pictures of a traced pair of scans: its estimated motion, and content that the source does not explain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first stage of ALDM: a 3D vector-quantised autoencoder that makes a quarter of the resolution of a scan.
+"""The first stage of ALDM: a 3D vector-quantised autoencoder with a quarter of a scan's resolution.
 
 van den Oord, Vinyals, Kavukcuoglu, NeurIPS 2017, with the codebook as a moving average. The decoder sees quantised and
 unquantised latents in training, so that what is translated need not be rounded to one of some hundred codes.

@@ -1,4 +1,4 @@
-"""The networks of ALDM's second half: the denoiser of latents, and what brings the source's detail back."""
+"""The networks of ALDM's second half: the denoiser of latents, and the network that restores the source's detail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ALDM: 3D latent diffusion between any of several contrasts, with one network and the whole head in one piece.
+"""ALDM: 3D latent diffusion between any of several contrasts, with one network, for whole heads.
 
 Kim & Park, "Adaptive Latent Diffusion Model for 3D Medical Image to Image Translation: Multi-modal Magnetic Resonance
 Imaging Study", WACV 2024, pp. 7604-7613. Written from its formulas; what differs is said in docs/diffusion.md.

@@ -1,4 +1,4 @@
-"""A scan in a target's brightness before any learning of images: each tissue by a transfer curve of its own.
+"""Tissue intensity mapping: a scan in a target's intensities, by a transfer curve for each tissue.
 
 One curve for a whole scan cannot part what is equally bright and not the same (fluid and bone in T1w); a curve for each
 tissue can. How far a voxel is from its tissue's mean, in spreads of that tissue, is read from the scan at hand, so that

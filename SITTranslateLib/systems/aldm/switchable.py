@@ -1,4 +1,4 @@
-"""MS-SPADE: one generator for all targets, switched from one to another by its normalisation.
+"""MS-SPADE: one generator for all targets, switched by its normalisation.
 
 Kim & Park, "Adaptive Latent Diffusion Model for 3D Medical Image to Image Translation", WACV 2024: spatially adaptive
 normalisation (Park et al., CVPR 2019) whose map is the latent itself, with one set of weights for each target.

@@ -1,4 +1,4 @@
-"""Resolution into channels and back, in 1D to 3D: a rearrangement of values, nothing is computed.
+"""Pixel shuffle in 1D to 3D: a rearrangement between resolution and channels.
 
 Shi et al., CVPR 2016, with the order of channels of ``monai.networks.utils.pixelshuffle``; MONAI itself takes two
 seconds to import, longer than such a network runs.

@@ -1,4 +1,4 @@
-"""From noise to an image in few steps: noise schedules and samplers by name.
+"""Few-step diffusion: noise schedules and samplers by name.
 
 A *level* runs from 0 (the clean image) to 1 (noise alone): ``noisy = signal(level) clean + sigma(level) noise``.
 A *denoiser* says what the clean image is for a noisy one at a level; every sampler here hands the network the very

@@ -1,4 +1,4 @@
-"""A plain U-Net over slices or blocks: the attention module of SASAN and the regression network are made of it."""
+"""A plain U-Net over slices or blocks, used by SASAN's attention module and the regression network."""
 
 from __future__ import annotations
 

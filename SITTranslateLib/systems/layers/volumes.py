@@ -1,4 +1,4 @@
-"""A whole volume through a network that sees slices, slices with neighbours, or blocks."""
+"""Whole volumes through a network for slices, slices with neighbours, or blocks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A MONAI network as a network of this project; only classes of a fixed list, with plain arguments."""
+"""A MONAI network as a translation network; only classes of a fixed list, with plain arguments."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Translators that others made, as ONNX files: ``graph`` says which files are taken, ``network`` runs them."""
+"""Networks of others as ONNX files: ``graph`` checks the files, ``network`` runs them."""

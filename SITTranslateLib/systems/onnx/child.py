@@ -1,4 +1,4 @@
-"""The process that runs one ONNX file: a script of its own, which loads numpy and onnxruntime and nothing else.
+"""The process that runs one ONNX file: a separate script that imports only numpy and onnxruntime.
 
 Messages are a JSON line and the bytes that it announces. First comes the file, with bounds; then images, each answered
 with what the network makes of it. A thread reads, so that the process ends with whoever started it, also in the middle

@@ -1,4 +1,4 @@
-"""What is in an ONNX file, and whether it may be run: standard operators, nothing outside the file."""
+"""Check of an ONNX graph: standard operators only, nothing outside the file."""
 
 from __future__ import annotations
 

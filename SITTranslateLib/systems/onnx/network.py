@@ -1,4 +1,4 @@
-"""An ONNX translator as a network of this project: 2D, 2.5D or 3D, run by onnxruntime."""
+"""An ONNX model as a translation network: 2D, 2.5D or 3D, run by onnxruntime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An ONNX file run by a process of its own: it may loop, ask for all memory or crash, and is ended all the same.
+"""An ONNX file run in its own process, which can be ended if it loops, exhausts the memory or crashes.
 
 ``session.run`` of onnxruntime neither hears Ctrl+C nor has a bound of time or memory, and a standard ``Loop`` may go on
 for ever. The process (:mod:`child`) is killed when its time is over, when this one is interrupted, and ends when this

@@ -1,4 +1,4 @@
-"""The spatial half: a velocity for what a source looks like, trained beside the target it shall become.
+"""The spatial branch: a velocity predicted from a source, trained with the target image.
 
 A switch at the input (Zhang et al., "Plasticine", figure of the method): in training the network also sees the target
 and the noise that the renderer found in it; in use it sees the source alone, and an alignment term has taught the

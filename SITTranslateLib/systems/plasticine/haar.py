@@ -1,4 +1,4 @@
-"""The orthonormal Haar transform: an image as averages and differences of its voxels' neighbours, nothing lost.
+"""The orthonormal Haar transform: an image as averages and differences of neighbouring voxels, without loss.
 
 A network that works on it sees every voxel at an eighth (a quarter in 2D) of the places, which is what makes it cheap.
 Haar, Mathematische Annalen 1910;69:331.

@@ -1,4 +1,4 @@
-"""Plasticine in 3D: the source's structure map, moved by a velocity of its own, painted in the target's contrast.
+"""Plasticine in 3D: the source's structure map, moved by a predicted velocity, rendered in the target's contrast.
 
 Zhang et al., "Plasticine" (arXiv 2512.18455): a spatial and an intensity translator joined inside the denoising. The
 paper is 2D and needs structure maps made beforehand; here the map is computed inside and belongs to no contrast, the

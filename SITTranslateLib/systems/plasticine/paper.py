@@ -1,4 +1,4 @@
-"""Plasticine as its paper has it, as far as its figures tell: slice by slice, on clusters of the scan itself.
+"""Plasticine as in its paper, as far as its figures show: slice by slice, on clusters of the scan itself.
 
 Kept for comparison. Zhang et al., arXiv 2512.18455: the structure map is a clustering of pixels, the renderer predicts
 the noise, the deformation network gives two velocities (there and back, which nothing makes each other's inverse), in

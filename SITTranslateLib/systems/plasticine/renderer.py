@@ -1,4 +1,4 @@
-"""The intensity half: a small conditional diffusion network that paints the target contrast on a structure map.
+"""The intensity branch: a small conditional diffusion network that renders the target contrast on a structure map.
 
 It is trained on scans of the target contrast alone, each with its own structure map (Zhang et al., "Plasticine",
 arXiv 2512.18455, algorithm 1), here in 3D in the Haar space of 2 mm voxels, where nothing is lost and no codec is

@@ -1,4 +1,4 @@
-"""What is where, whatever the contrast: tissue probabilities and normalised edges, computed inside the package.
+"""Contrast-independent structure map: tissue probabilities and normalised edges, computed inside the package.
 
 The paper's structure map is a clustering of the scan's own intensities, which a contrast whose order of brightness
 flips turns upside down (T1w to T2w 8.8 dB, where tissue classes gave 25.7); :mod:`.paper` keeps it.

@@ -1,4 +1,4 @@
-"""A U-Net over two or three axes whose blocks are modulated by how noisy the image is."""
+"""A U-Net over two or three axes whose blocks are modulated by the noise level of the image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is prescribed: volume changes by region in per cent, millilitres or rates, from Python or a TOML file."""
+"""Prescribed volume changes by region in per cent, millilitres or rates, from Python or a TOML file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From shares of the regions and their prescribed ratios to a velocity: the window, and the solution by name."""
+"""Velocity from region fractions and prescribed ratios: the window, and the solution by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prescribed change as a system of packages: a parcellation of the scan, a preset, and the motion that realises it."""
+"""Prescribed change as a system of packages: a parcellation of the scan, a preset, and the motion for it."""
 
 from __future__ import annotations
 

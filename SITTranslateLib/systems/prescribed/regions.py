@@ -1,4 +1,4 @@
-"""The regions that volumes are prescribed for, and how much of each a voxel holds."""
+"""Regions of prescribed change, and their fraction of each voxel."""
 
 from __future__ import annotations
 

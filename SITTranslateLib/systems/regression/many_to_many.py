@@ -1,4 +1,4 @@
-"""A U-Net from any of several contrasts to any other that is told the answer: what ALDM's tables have as a ceiling."""
+"""A U-Net between any of several contrasts, trained on pairs: the upper baseline of ALDM's tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several MR contrasts of a head from any one of them: a 2.5D U-Net whose answers along three axes are averaged.
+"""Several MR contrasts of a head from any one of them: a 2.5D U-Net, averaged over three axes.
 
 The network sees three neighbouring slices, standardised by the middle of the brain, and one plane for each contrast
 that the scan may have. It gives every contrast at once, and how far off each may be (the scale of a Laplace

@@ -1,4 +1,4 @@
-"""A U-Net that is told the answer: the paired regression that every cross-contrast table has as its ceiling."""
+"""Paired regression: a U-Net trained on pairs, the upper baseline of every cross-contrast table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SASAN: translation steered by learned attention maps that also segment.
+"""SASAN: translation with normalisation by learned attention maps, which also segment.
 
 Tomar et al., "Self-Attentive Spatial Adaptive Normalization for Cross-Modality Domain Adaptation", IEEE TMI 2021.
 Written from the paper. A direction is an attention module, which reads the source, and a synthesis module.

@@ -1,4 +1,4 @@
-"""The synthesis module of SASAN: an encoder, and a decoder whose normalisation is steered by attention maps."""
+"""The synthesis module of SASAN: an encoder, and a decoder whose normalisation depends on attention maps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Built-in configs and card texts: each recipe's folder holds its own, found by name."""
+"""Built-in configs and card texts, found by name in each recipe's folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Simulated heads in several contrasts on one 1 mm grid: made once, kept on disk, read slice by slice.
+"""Phantoms in several contrasts on one 1 mm grid: made once, cached on disk, read slice by slice.
 
 Every head has, for T1w, T2w and CT, the scan as its scanner gives it and the clean image (no blur, bias or noise)
 that a translation is trained towards, a tissue class for every voxel, and the mask of what skull stripping leaves.

@@ -1,4 +1,4 @@
-"""Progress of long work on the terminal, and what a table says there."""
+"""Progress of long work on the terminal, and the output of tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A finished run as a model package: weights, card, and the figures that were measured."""
+"""Publishing a finished run as a model package: weights, card and measured figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a recipe is: how a system's configs are read, its networks trained, packaged and measured."""
+"""Recipes: how a system's configs are read and its networks trained, packaged and evaluated."""
 
 from __future__ import annotations
 

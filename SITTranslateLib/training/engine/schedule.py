@@ -1,4 +1,4 @@
-"""Learning-rate schedules and the average of the weights that is shipped."""
+"""Learning-rate schedules and the moving average of the weights that is shipped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training run of ALDM, or of the regression it is held against, as a TOML file; config and seed make the weights."""
+"""A training run of ALDM, or of its regression baseline, as a TOML file; config and seed reproduce the weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training batches of ALDM: blocks of any contrast for the codec, whole heads with their other contrasts after it."""
+"""Training batches of ALDM: blocks of any contrast for the codec, whole heads in several contrasts after it."""
 
 from __future__ import annotations
 

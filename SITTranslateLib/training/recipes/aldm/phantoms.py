@@ -1,4 +1,4 @@
-"""Simulated heads in all of ALDM's contrasts on its 2 mm grid: made once, kept on disk, read whole.
+"""Phantoms in all of ALDM's contrasts on its 2 mm grid: made once, cached on disk, read whole.
 
 The same head, tissues and lesions in T1w, T1w after a gadolinium agent, T2w, FLAIR, PD and CT, each with a scanner of
 its own. Whether lesions take the agent up is drawn for each head: no other contrast says so, in a patient as here.

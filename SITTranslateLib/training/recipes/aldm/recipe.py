@@ -1,4 +1,4 @@
-"""Training ALDM in its stages: codec, switchable generator, diffusion, detail, each on the averaged one before it."""
+"""Training ALDM in stages: codec, switchable generator, diffusion, detail, each from the average of the previous one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ALDM's tables: every direction beside its baselines, steps against quality and time, and the cost of a head.
+"""ALDM's tables: every direction with its baselines, steps against quality and time, and the cost per head.
 
 Metrics are inside the brain (the head for CT) with a fixed range; CT in HU, the rest in network units.
 """

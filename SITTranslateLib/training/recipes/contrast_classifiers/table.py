@@ -1,4 +1,4 @@
-"""How well the suitability check recognises scans that a model is not for: ROC curves, and the cost of its thresholds.
+"""Table of the suitability check: ROC curves for scans that do not suit a model, and the cost of its thresholds.
 
 Three scores of one thing, "this is the kind of scan that the model translates": by the histogram alone, by the small
 network alone, and by both together, which is what the gate uses. Doing nothing lets every scan pass.

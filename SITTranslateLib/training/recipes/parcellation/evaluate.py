@@ -1,4 +1,4 @@
-"""``sittranslate evaluate prescribed --scans FOLDER``: prescribed change held against manual labels."""
+"""``sittranslate evaluate prescribed --scans FOLDER``: prescribed change against manual labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training of the parcellation network, going on from its checkpoint."""
+"""Training of the parcellation network, resumed from its checkpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training run of Plasticine as a TOML file: stage by stage; config and seed reproduce the weights."""
+"""A training run of Plasticine as a TOML file with stages; config and seed reproduce the weights."""
 
 from __future__ import annotations
 

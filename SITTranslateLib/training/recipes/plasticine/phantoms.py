@@ -1,4 +1,4 @@
-"""Simulated heads for Plasticine on the 2 mm grid: their contrasts, what every voxel is made of, how the head ages.
+"""Phantoms for Plasticine on the 2 mm grid: simulated contrasts, tissue fractions and ageing.
 
 Made once, kept on disk, read whole: a training step takes a head, and its follow-up after any number of years is the
 same head moved by its own ageing velocity.

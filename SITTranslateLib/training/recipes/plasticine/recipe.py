@@ -1,4 +1,4 @@
-"""Training Plasticine: renderer, then deformation network, stage by stage as the config has them."""
+"""Training Plasticine: renderer, then deformation network, in the stages of the config."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Methods of Plasticine's table, from networks and baselines, and what its steps cost."""
+"""Methods of Plasticine's table, from networks and baselines, and the cost of its steps."""
 
 from __future__ import annotations
 

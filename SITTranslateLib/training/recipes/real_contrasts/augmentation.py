@@ -1,4 +1,4 @@
-"""How much samples are varied."""
+"""Strength of the augmentation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far off the network is on patients that did not train it, and what factor makes its scales cover that.
+"""Calibration of the predicted scales: errors on patients outside the training, and the factor that covers them.
 
 Split conformal prediction (Papadopoulos et al., ECML 2002) with the predicted scale as the normaliser: the factor is a
 quantile of error over scale on patients of other folds, so that the coverage is measured where nothing was fitted.

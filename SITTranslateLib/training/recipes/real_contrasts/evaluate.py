@@ -1,4 +1,4 @@
-"""``sittranslate evaluate contrasts``: real patients first, each by a network that none of their scans trained."""
+"""``sittranslate evaluate contrasts``: real patients, each by a network trained on none of their scans."""
 
 from __future__ import annotations
 

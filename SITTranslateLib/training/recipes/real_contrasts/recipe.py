@@ -1,4 +1,4 @@
-"""Contrasts from real pairs: the recipe as the command line knows it."""
+"""The recipe for contrasts from real pairs, as used by the command line."""
 
 from __future__ import annotations
 

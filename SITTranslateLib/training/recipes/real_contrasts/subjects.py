@@ -1,4 +1,4 @@
-"""Which public patients the recipe trains on and is tested on, with their files, scanners and licences.
+"""Public patients of the recipe's training and test sets, with their files, scanners and licences.
 
 Two visits of one person, and patients of one scanner, share an identifier, so that a fold leaves all of them out.
 """

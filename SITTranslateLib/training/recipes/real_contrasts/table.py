@@ -1,4 +1,4 @@
-"""The table of a model between real contrasts: every patient by a network that no scan of the patient trained.
+"""Table of a model between real contrasts: every patient by a network trained on none of the patient's scans.
 
 Rows are the source itself, a line with either sign, one intensity curve fitted on other patients, the same fitted on
 the very pair (an oracle), and the network. A curve of real scans comes from real scans.

@@ -1,4 +1,4 @@
-"""The training itself: plain steps, an average of the weights, a checkpoint from which it goes on after a stop."""
+"""Training on real pairs: steps, average of the weights, and a checkpoint for resuming."""
 
 from __future__ import annotations
 

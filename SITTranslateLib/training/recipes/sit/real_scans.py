@@ -1,4 +1,4 @@
-"""Ageing of real scans: ventricle growth beside the published rate, and quality of the field."""
+"""Ageing of real scans: ventricle growth against the published rate, and quality of the field."""
 
 from __future__ import annotations
 

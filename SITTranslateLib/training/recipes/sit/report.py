@@ -1,4 +1,4 @@
-"""Held-out pairs of SIT's table: label maps that nothing was trained on, two scanners."""
+"""Held-out pairs of SIT's table: label maps outside the training, two scanners."""
 
 from __future__ import annotations
 

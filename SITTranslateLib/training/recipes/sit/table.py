@@ -1,4 +1,4 @@
-"""The table of SIT on simulated scans whose true change is known, each row beside the identity.
+"""Table of SIT on simulated scans with known change, with the identity baseline.
 
 Rows: identity, raw generator, SIT; columns below. Every image figure is computed the same way for every
 row, from the images alone; displacement and the share of the intensity change use what each row states (a row without

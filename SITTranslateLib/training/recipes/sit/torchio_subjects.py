@@ -1,4 +1,4 @@
-"""torchio's subjects as training data: their image, and of each what the training asks for, as attributes.
+"""TorchIO subjects as training data: the image of each, and its attributes for the training.
 
 A dataset's transform is applied once, when a scan is prepared: preprocessing belongs there, augmentation does not.
 """
