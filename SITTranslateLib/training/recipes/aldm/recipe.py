@@ -1,4 +1,4 @@
-"""Training ALDM in stages: codec, switchable generator, diffusion, detail, each from the average of the previous one."""
+"""ALDM training in stages: codec, switchable generator, diffusion, detail, each from the previous average."""
 
 from __future__ import annotations
 
