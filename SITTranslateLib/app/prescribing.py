@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from SITTranslateLib.app.holding import hold
-from SITTranslateLib.app.terminal import progress_bar, without_library_noise
+from SITTranslateLib.app.terminal import progress_bar, say, without_library_noise
 
 
 def prescribe_scan(
@@ -52,7 +52,7 @@ def prescribe_scan(
         result = prescribe(volume, labels, changes=table, preset=preset, age=age, years=years, progress=report)
         folder = save_translation(result, out, overwrite=overwrite)
     for part, percent in result.provenance.attributes.items():
-        typer.echo(f"{part}: {percent:+.1f} %")
+        say(f"{part}: {percent:+.1f} %")
     for sentence in result.provenance.warnings:
-        typer.echo(f"Warning: {sentence}", err=True)
-    typer.echo(f"Written to {folder}")
+        say(f"Warning: {sentence}", err=True)
+    say(f"Written to {folder}")

@@ -31,12 +31,13 @@ def set_talk(quiet: bool = False, verbose: bool = False) -> None:
     _quiet, _verbose = quiet, verbose
 
 
-def say(text: str, *, err: bool = False) -> None:
+def say(text: str, *, err: bool = False, always: bool = False) -> None:
     """Print lines: everything that a command says goes through here.
 
-    File names, cards and label names come into it; what is not printable in them is shown as ``?``.
+    File names, cards and label names come into it; what is not printable in them is shown as ``?``. ``always`` is for
+    errors, which quiet mode does not hold back.
     """
-    if not _quiet:
+    if always or not _quiet:
         typer.echo(printable(text, keep="\n\t"), err=err)
 
 

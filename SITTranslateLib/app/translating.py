@@ -14,7 +14,6 @@ from SITTranslateLib.app.holding import hold
 from SITTranslateLib.app.label_maps import read_label_map
 from SITTranslateLib.app.terminal import Stopwatch, progress_bar, say, say_json, set_talk, without_library_noise
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.escaping import printable
 
 if TYPE_CHECKING:
     from SITTranslateLib.options import TranslationOptions
@@ -110,7 +109,7 @@ def translate_scan(
         except InputError as error:
             failed += 1
             found.append({"scan": one, "error": str(error)})
-            typer.echo(printable(f"{Path(one).name}: {error}"), err=True)
+            say(f"{Path(one).name}: {error}", err=True, always=True)
     say(f"{len(places) - failed} of {len(places)} scans translated: {out}")
     if as_json:
         say_json(found)

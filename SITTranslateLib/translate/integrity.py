@@ -42,6 +42,25 @@ def add_hashes(sidecar_file: Path, files: Iterable[Path]) -> None:
     part.replace(sidecar_file)
 
 
+def read_sidecar(file: Path, name: str) -> dict[str, Any]:
+    """The sidecar of a result as it stands in the file; ``name`` is what the user gave.
+
+    Raises:
+        InputError: not a result, or damaged.
+    """
+    try:
+        if not file.is_file() or file.stat().st_size > 1 << 22:
+            raise InputError(f"'{name}' is not the folder of a translation: it has no {file.name}.")
+        raw = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, RecursionError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"'{file.name}' in '{file.parent.name}' cannot be read; it is damaged.") from error
+    if not isinstance(raw, dict):
+        raise InputError(f"'{file.name}' in '{file.parent.name}' is not that of a translation.")
+    return raw
+
+
 def changes(sidecar_file: Path) -> tuple[str, ...] | None:
     """What is no longer as it was written, a sentence each; None for a result of before there were hashes.
 
@@ -49,11 +68,11 @@ def changes(sidecar_file: Path) -> tuple[str, ...] | None:
         InputError: the sidecar cannot be read.
     """
     folder = sidecar_file.parent
+    raw = read_sidecar(sidecar_file, folder.name)
     try:
-        raw = json.loads(sidecar_file.read_text(encoding="utf-8"))
         about = dict(raw["SITTranslate"])
         made_with_hashes = "parts" in about["provenance"]
-    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"'{sidecar_file.name}' in '{folder.name}' is not that of a translation.") from error
     if not any(key in about for key in (FILES, KEYS, WHOLE)):
         return ("the hashes of its files were taken out of the sidecar",) if made_with_hashes else None

@@ -21,7 +21,7 @@ from SITTranslateLib.files import read_field, read_volume, write_field, write_vo
 from SITTranslateLib.files.reading import read_image_as_volume
 from SITTranslateLib.files.result_folder import claimed
 from SITTranslateLib.files.writing import reason_of
-from SITTranslateLib.translate.integrity import add_hashes
+from SITTranslateLib.translate.integrity import add_hashes, read_sidecar
 from SITTranslateLib.translation import FIELD_PARTS, PARTS, VOLUME_PARTS, FieldOrigin, Provenance, Translation
 from SITTranslateLib.volume import VectorField, Volume
 
@@ -90,7 +90,7 @@ def _extra_files_of(folder: Path) -> set[str]:
     Only these and the usual files are replaced with a result; what a user put beside it stays.
     """
     try:
-        about = _read_sidecar(folder / PROVENANCE_FILE, folder.name)["SITTranslate"]
+        about = read_sidecar(folder / PROVENANCE_FILE, folder.name)["SITTranslate"]
         return {str(file) for file in about["extra_files"].values() if str(file).endswith(".nii.gz")}
     except (AttributeError, InputError, KeyError, TypeError):
         return set()
@@ -131,7 +131,7 @@ def read_translation(place: str | os.PathLike[str]) -> Translation:
     location = Path(place)
     sidecar_file = location if location.is_file() else location / PROVENANCE_FILE
     folder = sidecar_file.parent
-    raw = _read_sidecar(sidecar_file, location.name)
+    raw = read_sidecar(sidecar_file, location.name)
     try:
         about, names = raw["SITTranslate"], raw["SITTranslate"]["files"]
         provenance = Provenance.from_dict(about["provenance"])
@@ -193,7 +193,7 @@ def exact_source(before: Translation, sidecar_file: Path) -> Volume:
 
 def fields_left_out(sidecar_file: Path) -> bool:
     """Whether a batch wrote a result without its fields, as its settings then say."""
-    about = _read_sidecar(sidecar_file, sidecar_file.name).get("SITTranslate")
+    about = read_sidecar(sidecar_file, sidecar_file.name).get("SITTranslate")
     batch = about.get("batch") if isinstance(about, dict) else None
     settings = batch.get("settings") if isinstance(batch, dict) else None
     return isinstance(settings, dict) and settings.get("fields") is False
@@ -288,17 +288,3 @@ def extra_files(names: Iterable[str]) -> dict[str, str]:
 def extra_file(index: int) -> str:
     """Key in a batch's sidecar, and file of a result before 0.2, of the volume of that number."""
     return f"extra_{index}.nii.gz"
-
-
-def _read_sidecar(file: Path, name: str) -> dict[str, Any]:
-    try:
-        if not file.is_file() or file.stat().st_size > 1 << 22:
-            raise InputError(f"'{name}' is not the folder of a translation: it has no {PROVENANCE_FILE}.")
-        raw = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, RecursionError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"'{file.name}' in '{file.parent.name}' cannot be read; it is damaged.") from error
-    if not isinstance(raw, dict):
-        raise InputError(f"'{file.name}' in '{file.parent.name}' is not that of a translation.")
-    return raw

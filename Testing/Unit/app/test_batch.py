@@ -236,7 +236,8 @@ def test_a_batch_that_is_killed_goes_on(tmp_path: Path) -> None:
     code = f"import sys; from SITTranslateLib.app.main import run; sys.exit(run({arguments!r}))"
     first = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while not (done := list(out.rglob("sub-*_T1w.json"))) and time.monotonic() < deadline:
+    # Not those that are being written, below the working folder.
+    while not (done := list(out.glob("sub-*/**/sub-*_T1w.json"))) and time.monotonic() < deadline:
         time.sleep(0.02)
     children = _children(first.pid)
     first.send_signal(signal.SIGKILL)

@@ -16,7 +16,7 @@ from SITTranslateLib.translate.head import locate_head, resample_itk
 from SITTranslateLib.translate.model import LoadedModel, load_model
 from SITTranslateLib.translate.preparation import antialiased, around, network_grid
 from SITTranslateLib.translate.restoration import faded_outwards
-from SITTranslateLib.translate.verification import verify
+from SITTranslateLib.translate.verification import Status, verify
 from SITTranslateLib.translation import FieldOrigin
 from SITTranslateLib.volume import Grid, VectorField, Volume
 
@@ -56,7 +56,8 @@ def test_each_variant_gives_its_parts_and_they_recompose(
     assert np.abs(result.translated.array - scan.array).max() > 20, "the tiny model must change something"
     assert result.recomposition_error < 0.01 * 1000
     found = verify(result)
-    assert found.passed, found.verdict
+    # The raw generator gives an image alone: nothing can be recomposed, so that there is nothing to pass.
+    assert found.status is (Status.PASS if has_field or has_change else Status.NO_FIGURE), found.verdict
     if has_field:
         assert result.motion.magnitude().max() > 0.3
     if result.sampling is not None or has_change:
