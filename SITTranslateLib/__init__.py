@@ -6,7 +6,7 @@
 >>> sit.verify(result).verdict, sit.segment_table(result, labels)         # doctest: +SKIP
 >>> sit.trace("before.nii.gz", "after.nii.gz").table                      # doctest: +SKIP
 
-Importing this package imports nothing heavy; what is asked for is imported then.
+Importing this package imports nothing heavy; each name is imported at its first use.
 """
 
 from __future__ import annotations

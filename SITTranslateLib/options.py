@@ -20,7 +20,7 @@ _DEVICE = re.compile(r"auto|(cpu|cuda|mps)(:[0-9]{1,3})?")
 
 @dataclass(frozen=True)
 class TranslationOptions:
-    """What decides how a translation is computed, besides the scan, the model and its attributes.
+    """Options of the computation, in addition to the scan, the model and its attributes.
 
     Attributes:
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``; whether the machine has it is found out when the model

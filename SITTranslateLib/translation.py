@@ -50,7 +50,7 @@ class Part:
     is_field: bool = False
 
 
-#: Every part of a translation besides its extra maps.
+#: Every part of a translation except its extra maps.
 PARTS = (
     Part("source", "source.nii.gz", "native units", "the scan, as it was given"),
     Part(
@@ -118,7 +118,7 @@ class Provenance:
         noise_floor: of an estimated field; None for other origins.
         requested_device: as in :class:`TranslationOptions`; empty if an earlier version did not record it.
         force: whether it would have been made of any scan.
-        parts: what the network itself gave besides its image (velocity, displacement, intensity_change); None if an
+        parts: outputs of the network itself other than its image (velocity, displacement, intensity_change); None if an
             earlier version did not record it. Without any, a result has nothing that could be recomposed.
     """
 
@@ -281,7 +281,7 @@ class Translation:
         """
         name = f"{self.source.name} at {strength:g}"
         if self.intensity_change is None and self.sampling is None:
-            # No decomposition to scale: blend towards the translation (said so by field_origin NONE).
+            # No decomposition to scale: blend towards the translation (marked by field_origin NONE).
             blend = self.source.array + strength * (self.translated.array - self.source.array)
             return self.source.with_array(blend, name)
         changed = self.source

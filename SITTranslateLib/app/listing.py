@@ -133,7 +133,7 @@ def _print_one(package: Package) -> None:
     for limit in card.limits:
         say(f"Limit: {limit}")
     for f in card.figures:
-        baseline = "" if f.baseline is None else f" (doing nothing {f.baseline:g})"
+        baseline = "" if f.baseline is None else f" (identity {f.baseline:g})"
         say(f"Measured: {f.name} {f.value:g} {f.unit}{baseline}")
     say(f"Licence: {card.licence}")
     say(f"Cite: {card.citation}")

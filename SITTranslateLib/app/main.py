@@ -45,7 +45,7 @@ class Command:
         return summary_only
 
 
-#: Every command. A room adds its own here: name, where its function is, one line for the list.
+#: Every command: name, module of its function, one line for the list.
 COMMANDS: tuple[Command, ...] = (
     Command("demo", "SITTranslateLib.app.demo:run_demo", "Translate a brain that comes along, and show all there is."),
     Command("translate", "SITTranslateLib.app.translating:translate_scan", "Translate a scan with an installed model."),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from SITTranslateLib.traceability.table import SegmentRow
     from SITTranslateLib.translation import Translation
 
-#: Below the folder: the series, a file a slice, and one file each of what there is besides.
+#: Below the folder: the series, a file a slice, and one file for each other part.
 SERIES = "translated"
 MOTION, SEGMENTS, SEGMENTS_AFTER, VOLUMES = "motion.dcm", "segments.dcm", "segments_translated.dcm", "volumes.dcm"
 

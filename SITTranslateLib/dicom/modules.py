@@ -31,7 +31,7 @@ CARRIED = (
     "IssuerOfAccessionNumberSequence", "StudyDescription", "ProcedureCodeSequence", "ReferencedStudySequence",
     "PatientAge", "PatientSize", "PatientWeight", "AdmittingDiagnosesDescription",
 )  # fmt: skip
-#: Those of them that must be there, empty if the source does not say (type 2).
+#: Those of them that must be there, empty if not in the source (type 2).
 REQUIRED = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "ReferringPhysicianName",
     "StudyID", "AccessionNumber",

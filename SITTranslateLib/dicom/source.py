@@ -82,7 +82,7 @@ class SourceSeries:
 
 
 def require(*names: str) -> None:
-    """Raise an :class:`InputError` that says what to install if one of these packages is missing."""
+    """Raise an :class:`InputError` naming what to install if one of these packages is missing."""
     missing = [name for name in names if find_spec(name) is None]
     if missing:
         raise InputError(

@@ -36,7 +36,7 @@ def fit_transfer_curve(pairs: Iterable[tuple[NDArray[np.float32], NDArray[np.flo
 
 
 def mean_image(targets: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Voxelwise mean of scans on one grid: what can be said without looking at the input."""
+    """Voxelwise mean of scans on one grid: a prediction without the input."""
     total, count = None, 0
     for target in targets:
         total = target.astype(np.float64) if total is None else total + target

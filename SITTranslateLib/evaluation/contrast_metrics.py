@@ -155,7 +155,7 @@ def shell_of(lesions: Mask, brain: Mask) -> Mask:
 
 
 def area(inside: NDArray[np.float32], around: NDArray[np.float32]) -> float:
-    """Area under the ROC curve of some voxels (bright) against others; 0.5 says that they cannot be told apart."""
+    """Area under the ROC curve of some voxels (bright) against others; 0.5 means that they cannot be distinguished."""
     return float(stats.mannwhitneyu(inside, around).statistic / (inside.size * around.size))
 
 

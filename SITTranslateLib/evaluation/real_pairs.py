@@ -1,6 +1,6 @@
 """Real scans of one person in two contrasts as cases: ``NAME_T1w.nii.gz`` and ``NAME_T2w.nii.gz`` below a folder.
 
-Both must lie on one grid, or at least in one space; tissue labels are not needed. Contrasts are told by how names end,
+Both must lie on one grid, or at least in one space; tissue labels are not needed. Names end with the contrast,
 as in BIDS (``sub-01_T1w``, ``sub-01_ce-gadolinium_T1w``), BraTS (``BraTS2021_00000_t1ce``, ``BraTS-GLI-00000-000-t2f``)
 and IXI, which has a folder for each contrast (``IXI-T1/IXI002-Guys-0828-T1``, ``IXI-PD/IXI002-Guys-0828-PD``; its scans
 must be brought into one space first).

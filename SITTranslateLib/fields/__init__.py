@@ -2,7 +2,7 @@
 
 ``tensors`` holds the differentiable, batched form that networks train through; ``operations`` the form on
 :class:`~SITTranslateLib.volume.VectorField` that everything else uses, by compiled kernels (``compiled``) where numba
-is installed. Loading this room loads neither torch nor numba.
+is installed. Importing this package loads neither torch nor numba.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def _numba_is_installed() -> bool:
 
 
 def engine() -> ModuleType:
-    """The functions on arrays; imported at the first use, so that loading this room loads neither torch nor numba."""
+    """The functions on arrays; imported at the first use, so that the package itself loads neither torch nor numba."""
     if engine_name() == "compiled":
         from SITTranslateLib.fields import engine_compiled
 

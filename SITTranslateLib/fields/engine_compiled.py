@@ -33,7 +33,7 @@ def exponential(steps: Array, axes: Matrix, longest: float, scale: float, squari
     directions = np.ascontiguousarray(axes, dtype=np.float32)
     source, other = steps, np.empty_like(steps)
     factor = np.float32(scale / 2**squarings)
-    # No step more than doubles in a squaring, which spares looking at them while all are short.
+    # No step more than doubles in a squaring, which saves testing them while all are short.
     bound = longest * abs(float(factor)) * (1 + 1e-6)
     for _ in range(squarings - 1):
         over_slabs(partial(_square, source, factor, bound <= 1.0, other), layers, voxels)

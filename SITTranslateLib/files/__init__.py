@@ -1,8 +1,8 @@
 """Scans, label maps and fields as files: the only package that uses LPS and file formats.
 
-``reading`` opens anything SimpleITK reads and refuses what is not one scalar 3D scan; ``headers`` looks at sizes
-before a byte of image data is decompressed; ``dicom`` turns a series into one volume; ``checks`` says what a scan
-must be, wherever it comes from; ``writing`` writes through a temporary name, so that nothing is left half-written.
+``reading`` opens anything SimpleITK reads and refuses what is not one scalar 3D scan; ``dicom`` turns a series into
+one volume; ``checks`` tests a scan from any origin; ``writing`` writes through a temporary name, so that no
+file is left half-written.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def _other_half(path: Path, stem: str, half: str, kind: str) -> Path:
 
 
 def _header(file: IO[bytes], name: str) -> Any:
-    """The header by nibabel, of the kind that its first bytes say."""
+    """The header by nibabel, of the kind of its first bytes."""
     from nibabel.analyze import AnalyzeHeader
     from nibabel.nifti1 import Nifti1Header
     from nibabel.nifti2 import Nifti2Header
@@ -182,7 +182,7 @@ def _scaling(header: Any, name: str) -> tuple[float, float]:
 
 
 def _affine(header: Any, shape: tuple[int, ...], name: str) -> NDArray[np.float64]:
-    """IJK to RAS mm by sform, else qform, else nibabel's convention for files that say nothing."""
+    """IJK to RAS mm by sform, else qform, else nibabel's convention for files without either."""
     from nibabel.spatialimages import HeaderDataError
 
     numbers = [header["pixdim"][1:4]]

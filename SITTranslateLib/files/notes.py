@@ -32,5 +32,5 @@ def note_of(path: Path) -> str:
 
 
 def says_synthetic(note: str) -> bool:
-    """Whether a note says that a model made the image."""
+    """Whether a note marks the image as made by a model."""
     return "synthetic" in note.lower()

@@ -18,7 +18,7 @@ from SITTranslateLib.files import stream
 from SITTranslateLib.files.beside import data_beside
 from SITTranslateLib.files.image import StoredImage
 
-#: Largest header that is looked at.
+#: Largest header that is read.
 _LONGEST_HEADER = 1 << 20
 _TYPES = {
     "i1": "signed char|int8|int8_t",
@@ -260,7 +260,7 @@ def _fetch(
 
 
 def _skip(file: IO[bytes], fields: dict[str, str], promise: stream.Promise, name: str) -> None:
-    """Lines and bytes before the voxels, as the header says."""
+    """Lines and bytes before the voxels, by the header."""
     lines, count = (fields.get(field, "0") for field in ("line skip", "byte skip"))
     if not re.fullmatch(r"\d{1,6}", lines) or not re.fullmatch(r"-1|\d{1,9}", count):
         raise InputError(f"{name} is damaged: its header gives no number of lines or bytes to skip.")

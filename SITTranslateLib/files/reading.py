@@ -32,7 +32,7 @@ ENDINGS = (
     ".mgz",
     ".mgh",
 )
-#: Beyond this, whole numbers in double precision are no longer told apart.
+#: Beyond this, whole numbers in double precision are no longer distinct.
 _LARGEST_LABEL = 2**53
 
 

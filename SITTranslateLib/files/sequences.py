@@ -14,7 +14,7 @@ from SITTranslateLib.files.reading import LPS_RAS
 from SITTranslateLib.files.writing import GZIP, packed, write_bytes
 from SITTranslateLib.volume import Volume
 
-#: More frames than any scanner makes; a header that says more is damaged.
+#: More frames than any scanner makes; a header with more is damaged.
 MOST_FRAMES = 10_000
 
 

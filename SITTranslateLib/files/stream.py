@@ -40,7 +40,7 @@ _BROKEN: tuple[type[Exception], ...] = (EOFError, zlib.error, inflate.error, gzi
 
 
 class Promise(NamedTuple):
-    """What a header says: the image's size, components a voxel, bytes a component."""
+    """Contents of a header: the image's size, components a voxel, bytes a component."""
 
     size: tuple[int, ...]
     components: int
@@ -90,7 +90,7 @@ def opened_raw(path: Path, name: str) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def opened(path: Path, name: str) -> Iterator[IO[bytes]]:
-    """As :func:`opened_raw`, decompressed where the file begins as gzip does, whatever its ending says."""
+    """As :func:`opened_raw`, decompressed where the file begins as gzip does, whatever its extension."""
     with opened_raw(path, name) as file:
         packed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
@@ -163,7 +163,7 @@ class _Inflated(io.RawIOBase):
 
     def __init__(self, file: IO[bytes], name: str) -> None:
         self._file, self._name = file, name
-        # 32 more than the largest window: zlib or gzip, as the data say.
+        # 32 more than the largest window: zlib or gzip, detected from the data.
         self._block = inflate.decompressobj(wbits=47)
 
     def readable(self) -> bool:

@@ -69,7 +69,7 @@ def write_field(field: VectorField, path: str | os.PathLike[str], note: str = ""
 
 
 def place_image(image: sitk.Image, affine: NDArray[np.float64]) -> sitk.Image:
-    """Give a SimpleITK image the position that an IJK-to-RAS affine says."""
+    """Give a SimpleITK image the position of an IJK-to-RAS affine."""
     lps = LPS_RAS @ affine
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
     image.SetSpacing(spacing.tolist())

@@ -126,7 +126,7 @@ class HostClient:
         return job
 
     def poll(self) -> bool:
-        """Hand out everything the worker told since the last call; whether anything is still running."""
+        """Emit everything the worker sent since the last call; whether anything is still running."""
         self._kill_what_does_not_stop()
         worker = self._worker
         while worker is not None and worker is self._worker and not worker.lines.empty():
@@ -217,7 +217,7 @@ class HostClient:
                 sentence = "The model process could not be started; check the installation of Python."
                 self._fail(job, HostError(Failure.FAILED, sentence, str(error)))
                 return
-        # A failed write means that it is just ending; its last line, None, will say so to poll().
+        # A failed write means that it is just ending; its last line, None, reports this to poll().
         self._worker.send(job.line)
 
     def _on_line(self, line: str) -> None:
@@ -289,7 +289,7 @@ class HostClient:
         self.failed.emit(job, error)
 
     def _remove_strays(self) -> None:
-        """Remove arrays that nobody will ask for: those of jobs that were cancelled or killed in the middle."""
+        """Remove arrays that are no longer used: those of jobs that were cancelled or killed in the middle."""
         if self._jobs or self._folder is None:
             return
         held = {name for about in self._known.values() for name in files_of(about)}

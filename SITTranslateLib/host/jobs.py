@@ -239,7 +239,7 @@ class Jobs:
 
 
 def _precision(device: torch.device, asked: str, half: bool) -> str:
-    # Sampling and the field integration stay in single precision; only convolutions become half. The record says so.
+    # Sampling and the field integration stay in single precision; only convolutions become half. It is recorded.
     return "float16" if half and device.type == "cuda" else asked
 
 

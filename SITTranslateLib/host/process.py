@@ -128,7 +128,7 @@ class WorkerProcess:
                 for line in protocol.lines_of(cast(BinaryIO, self._process.stdout)):
                     self._lines.put(line)
         except MemoryError:
-            # Nobody would hear the rest: it is ended, and the client is told like of any other end.
+            # The rest could not be received: the worker is ended, and the client gets the usual end event.
             self._process.kill()
         self._process.wait()
         self._lines.put(None)

@@ -115,7 +115,7 @@ def put_array(folder: Path, array: NDArray[np.generic], name: str | None = None)
     """Write an array into the private folder; returns the file's name.
 
     Raises:
-        InputError: no room on the disk, or the folder is gone; nothing is left of the file.
+        InputError: no space on the disk, or the folder is gone; nothing is left of the file.
     """
     file = f"{name or secrets.token_hex(8)}.npy"
     try:
@@ -167,7 +167,7 @@ def _read_array(stream: BinaryIO, size: int) -> NDArray[Any]:
 
 
 def put(folder: Path, data: Volume | VectorField) -> dict[str, Any]:
-    """A volume or field as what a line says of it; its array goes to the folder."""
+    """A volume or field as part of a line; its array goes to the folder."""
     about: dict[str, Any] = {"file": put_array(folder, data.array), "affine": data.affine.tolist()}
     if isinstance(data, Volume):
         about["name"] = data.name

@@ -12,7 +12,7 @@ from SITTranslateLib.volume import VectorField, Volume
 
 
 def describe_translation(folder: Path, key: str, translation: Translation) -> dict[str, Any]:
-    """Write a translation's arrays to the folder and say where they are: all of them, or none.
+    """Write a translation's arrays to the folder and return their paths: all of them, or none.
 
     Args:
         key: names the translation to the worker, which can recompose, trace and measure it until it is forgotten.

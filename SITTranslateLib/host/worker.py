@@ -24,7 +24,7 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.host import protocol
 from SITTranslateLib.host.protocol import Event, Failure, Request
 
-#: How torch, ITK and C++ say that main memory is used up.
+#: Messages of torch, ITK and C++ for exhausted main memory.
 _NO_MEMORY = re.compile(
     r"(?:can't|cannot|failed to|unable to) allocate (?:memory|\d+ bytes)|not enough memory|bad_alloc"
     # A thread's stack is memory as well.
@@ -38,7 +38,7 @@ class Cancelled(Exception):  # noqa: N818 - not an error, an answer
 
 
 class NoRoomError(InputError):
-    """No device has room for the job; ``offer`` names one that may."""
+    """No device has enough memory for the job; ``offer`` names one that may."""
 
     def __init__(self, sentence: str, offer: str = "") -> None:
         super().__init__(sentence)
@@ -55,7 +55,7 @@ class Teller:
         self._last = 0.0
 
     def progress(self, stage: str, fraction: float) -> None:
-        """Say what is being done and the fraction done; the seconds left follow from the pace so far."""
+        """Report the current work and the fraction done; the seconds left follow from the pace so far."""
         self.check()
         now = time.monotonic()
         if stage != self._stage:
@@ -97,7 +97,7 @@ class WorkerLoop:
         self._lock = threading.Lock()
 
     def run(self) -> int:
-        """Until told to quit, or idle for too long; the exit code."""
+        """Until a quit request, or idle for too long; the exit code."""
         threading.Thread(target=self._listen, daemon=True).start()
         self.write({"event": Event.READY, "protocol": protocol.VERSION, "pid": os.getpid()})
         while True:
@@ -187,7 +187,7 @@ class WorkerLoop:
 
 
 def failure_of(error: BaseException) -> dict[str, Any]:
-    """What an error event says: its kind, one sentence for the user, and the details."""
+    """Contents of an error event: its kind, one sentence for the user, and the details."""
     details = "".join(traceback.format_exception(error))
     if isinstance(error, Cancelled):
         return {"failure": Failure.CANCELLED, "sentence": "Cancelled.", "details": ""}

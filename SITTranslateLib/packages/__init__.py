@@ -1,7 +1,7 @@
 """Model packages: a card (``model.json``) and weights (``*.safetensors``), checked before anything is parsed.
 
-``card`` says what a package is; ``store`` where packages lie; ``weights`` reads and writes them. No code ever comes
-out of a package.
+``card`` describes a package; ``store`` finds packages; ``weights`` reads and writes them. No code of a package is
+ever run.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ class TargetScale:
 
 @dataclass(frozen=True)
 class Figure:
-    """A measured figure; ``baseline`` is the same figure for doing nothing."""
+    """A measured figure; ``baseline`` is the same figure of the identity baseline."""
 
     name: str
     value: float
@@ -119,7 +119,7 @@ class WeightFile:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """Everything a package says about itself; the schema is ``card.schema.json``."""
+    """The contents of a card; the schema is ``card.schema.json``."""
 
     name: str
     version: str
@@ -286,7 +286,7 @@ def depth_of(value: Any, most: int) -> int:
 
 
 def _check_sense(card: ModelCard) -> None:
-    """What a schema cannot say."""
+    """Rules that a schema cannot express."""
     names = [a.name for a in card.attributes]
     if len(set(names)) < len(names):
         raise PackageError("two attributes have one name.")

@@ -38,7 +38,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Added:
-    """A package that was added, and who signed it (empty: nobody that is trusted)."""
+    """A package that was added, and its signer (empty: not signed by a trusted key)."""
 
     package: Package
     signer: str
@@ -59,7 +59,7 @@ def add_package(
         require_signature: refuse a package that no trusted key has signed.
 
     Raises:
-        PackageError: not reachable, not a package, altered, not signed as it must be, or no room; what was there
+        PackageError: not reachable, not a package, altered, not signed as required, or no disk space; what was there
             before is as it was. A download that broke off goes on at the next try.
     """
     models = into or _own_folder()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TEMPLATE = Path(__file__).with_name("card-template.toml")
-#: Texts of the template that every model must say for itself.
+#: Texts of the template that every model must replace.
 PLACEHOLDERS = ("name", "title", "citation", "intended_use", "limits", "training.data")
 #: Larger files than this are not read into memory.
 LARGEST_ONNX = 2 << 30
@@ -73,7 +73,7 @@ def refuse_placeholders(file: Path) -> None:
     try:
         given = texts(tomllib.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError):
-        # Told by what reads the card.
+        # Reported by the reader of the card.
         return
     template = texts(tomllib.loads(TEMPLATE.read_text(encoding="utf-8")))
     left = [name for name in PLACEHOLDERS if given.get(name) == template[name]]

@@ -23,7 +23,7 @@ ENVIRONMENT = "SITTRANSLATE_TRUSTED_KEYS"
 
 
 def signer_of(card: bytes, signed: bytes, *, required: bool = False) -> str:
-    """Whose trusted key signed the bytes of a card; empty if it is not signed, or by a key that nobody trusts.
+    """Whose trusted key signed the bytes of a card; empty if it is not signed by a trusted key.
 
     Args:
         card: the bytes of ``model.json``.

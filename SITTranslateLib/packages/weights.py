@@ -28,7 +28,7 @@ ONNX_FILE = "model.onnx"
 
 
 def verified_bytes(folder: Path, file: WeightFile) -> bytes:
-    """The bytes of a file of a package, read once, after which they are what the card says.
+    """The bytes of a file of a package, read once and checked against the card.
 
     Raises:
         PackageError: missing, a link, not a plain file, of another size or hash.

@@ -107,7 +107,7 @@ def template(path: Path) -> Any:
 
 
 def segment_rows(table: SegmentTable | None) -> list[dict[str, Any]]:
-    """What the page says of each segment: name, cells under :data:`COLUMNS`, verdict and reason."""
+    """The page's row for each segment: name, cells under :data:`COLUMNS`, verdict and reason."""
     if table is None:
         return []
     rows = []

@@ -4,7 +4,7 @@
 - **Volume**: blue shrank, orange expanded; lightness rises on both sides alike.
 - **Intensity**: violet darker, yellow brighter; lightness falls on the dark side and rises on the bright one.
 
-Each map is monotone in lightness (CIELAB) on either side of its centre, and its sides are told apart by every common
+Each map is monotone in lightness (CIELAB) on either side of its centre, and its sides are distinct with every common
 kind of colour blindness; a test holds both. Maps of change are grey where nothing changed and nowhere transparent:
 Slicer knows only opaque and transparent colours (the view's own opacity makes the overlay half transparent), so a
 transparent band around 0 would draw an edge that is not in the data.
@@ -61,7 +61,7 @@ STOPS: dict[str, list[_Stop]] = {
     ],
 }
 STOPS[VOLUME_OPAQUE] = STOPS[VOLUME]
-#: Where nothing is said, the scan is seen.
+#: Where there is no value, the scan is visible.
 _TRANSPARENT_AT_0 = (HOW_MUCH,)
 
 

@@ -214,7 +214,7 @@ def _display_node(node: Any, kind: str, region: Any, peak_mm: float, view_ids: S
         display.SetAttribute("SITTranslate.Kind", kind)
         node.GetScene().AddNode(display)
         display.SetDefaultColors()
-        # Before the transform node takes it: a view looks at this list once, when it first sees the display node.
+        # Before the transform node takes it: a view reads this list once, when the display node is added.
         for view in view_ids:
             display.AddViewNodeID(view)
         node.AddAndObserveDisplayNodeID(display.GetID())

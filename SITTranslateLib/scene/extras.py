@@ -36,7 +36,7 @@ def add_extras(
     for extra, volume in extras.items():
         if extra not in steps:
             node = add_extra_node(scene, volume, f"{name}: {extra}", inside)
-            nodes[extra] = keep(node, "extra", f"Said by the model besides the translation: {extra}.", extra)
+            nodes[extra] = keep(node, "extra", f"Additional map of the model: {extra}.", extra)
     return nodes
 
 

@@ -99,7 +99,7 @@ def slice_node(scene: Any, name: str) -> Any:
 
 
 def composite_node(scene: Any, name: str) -> Any:
-    """The node that says which volumes the slice view shows; None before the view exists."""
+    """The node with the volumes of the slice view; None before the view exists."""
     for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode")):
         node = scene.GetNthNodeByClass(index, "vtkMRMLSliceCompositeNode")
         if node.GetLayoutName() == name:

@@ -29,7 +29,7 @@ def show_result(scene: Any, result: SceneResult, *, again: bool = False) -> None
         again: it was in these views before: what was chosen there stays, unless others put something else in.
     """
     show_drawn(scene, result.folder)
-    # Opacity 0: the distance is told by the arrows' colours; as a layer of the view it brings its legend.
+    # Opacity 0: the arrows' colours show the distance; as a layer of the view it brings its legend.
     contents = {
         layout.SOURCE: (result.source, None, 0.0),
         layout.TRANSLATED: (result.translated, None, 0.0),

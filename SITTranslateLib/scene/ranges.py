@@ -59,7 +59,7 @@ def mark_percent(node: Any) -> None:
 
 
 def show_volume_map(scene: Any, node: Any, bound: float, percent: NDArray[np.floating]) -> None:
-    """Show a volume map in % between ``-bound`` and ``bound``, with a legend that says how far the values reach."""
+    """Show a volume map in % between ``-bound`` and ``bound``, with a legend of the range of the values."""
     bound = max(bound, SMALLEST_EXPANSION)
     display.show_map(scene, node, colours.VOLUME, -bound, bound)
     reach = display.reach(percent, bound, 0)

@@ -24,7 +24,7 @@ from SITTranslateLib.scene.transforms import field_of_node
 from SITTranslateLib.scene.volumes import image_from_array, volume_from_node
 from SITTranslateLib.translation import Translation
 
-#: What a node says of itself when the slider stands at 100 % with both parts.
+#: A node's attribute when the slider is at 100 % with both parts.
 _FULL = {"Strength": ("1", None), "Parts": ("anatomy+intensity", None)}
 
 
@@ -112,6 +112,6 @@ def _extras(made: list[Any]) -> dict[str, Any]:
 
 
 def _record_node(nodes: Mapping[str, Any]) -> Any:
-    """A node that says how the result was made: the second scan of a pair from elsewhere does not."""
+    """A node with the provenance of the result; the second scan of a traced pair has none."""
     made = (node for role, node in nodes.items() if role != "source" and node is not None)
     return next((node for node in made if node.GetAttribute(PREFIX + "Provenance")), None)

@@ -72,7 +72,7 @@ def add_translation(
     rows: Sequence[Mapping[str, Any]] = (),
     sampling_mm: float | None = None,
 ) -> SceneResult:
-    """Add everything a translation says about itself to the scene, in one folder beside the input.
+    """Add a translation with its provenance to the scene, in one folder beside the input.
 
     Args:
         translation: the result to show.
@@ -167,7 +167,7 @@ class _Builder:
         self.attributes = provenance_attributes(translation, origin)
         self.nodes: list[Any] = []
         self._references: dict[str, Any] = {}
-        # What a model does to air says nothing; shown, it would hide what it does to the head.
+        # Changes in air are meaningless; shown, they would hide those of the head.
         self.hull = display.head_hull(translation.source.array)
 
     def inside(self, field: VectorField) -> VectorField:
@@ -281,7 +281,7 @@ class _Builder:
         )
 
     def extras(self, ranges: Ranges) -> dict[str, Any]:
-        """Nodes of what the model said besides, by its names."""
+        """Nodes of the model's additional maps, by name."""
         said, names = self.translation.extras, self.translation.steps
         nodes = add_extras(self.scene, said, names, self.name, self.hull, self.keep)
         title = f"{self.name} {self.attributes['Package']}"
@@ -303,7 +303,7 @@ class _Builder:
 
 
 def provenance_attributes(translation: Translation, origin: str) -> dict[str, str]:
-    """Node attributes that say how a result was made; all text."""
+    """Node attributes with the provenance of a result; all text."""
     record = translation.provenance.to_dict()
     return {
         "Synthetic": "1",
@@ -316,7 +316,7 @@ def provenance_attributes(translation: Translation, origin: str) -> dict[str, st
 
 
 def request_text(translation: Translation) -> str:
-    """What was asked for, as a person would say it: ``age +20``, ``target FLAIR``."""
+    """The request in words: ``age +20``, ``target FLAIR``."""
     made = translation.provenance
     # Steps change nothing, and what the scan is is not what it shall be.
     asked = {key: value for key, value in made.attributes.items() if not key.startswith(("intermediate", "source"))}

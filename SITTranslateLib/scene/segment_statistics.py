@@ -20,7 +20,7 @@ from SITTranslateLib.scene.volumes import matrix_to_array, world_affine
 PLUGIN_NAME = "SITTranslateSegmentStatisticsPlugin"
 #: Segment Statistics measures a copy of a segmentation under a transform; since Slicer 5.12 it is called so.
 _COPY = ("_tmp_", "_transformedForSegmentStatistics")
-#: Key of a measure: its name, unit and what it says.
+#: Key of a measure: its name, unit and description.
 MEASURES: dict[str, tuple[str, str, str]] = {
     "motion_mean_mm": ("Mean motion", "mm", "Mean length of the motion |w| in the segment"),
     "motion_p95_mm": ("95 % of the motion", "mm", "95 % of the segment's voxels moved less far than this"),

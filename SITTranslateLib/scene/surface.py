@@ -89,7 +89,7 @@ def colour_outline(node: Any, percent: Volume, bound: float) -> None:
     surface = node.GetPolyData()
     points = vtk_to_numpy(surface.GetPoints().GetData())
     normals = vtk_to_numpy(surface.GetPointData().GetNormals())
-    # On the surface itself there is half air; the mean of a few depths says what happened below.
+    # On the surface itself there is half air; the mean of a few depths shows the change below.
     values = np.mean([_nearest(percent, points - depth * normals) for depth in DEPTHS_MM], axis=0)
     scalars = numpy_to_vtk(values.astype(np.float32), deep=True)
     scalars.SetName(EXPANSION)

@@ -20,7 +20,7 @@ class TissueNetwork(nn.Module):
 
     Args:
         widths: channels of each level; each level halves the resolution.
-        classes: how many are told apart.
+        classes: number of classes.
     """
 
     def __init__(self, widths: Sequence[int] = (16, 32, 64, 96), classes: int = len(CLASSES)) -> None:

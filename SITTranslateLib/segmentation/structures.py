@@ -63,7 +63,7 @@ STRUCTURES: tuple[Structure, ...] = (
     Structure("brain stem", "Brain-Stem", 16, 16),
     Structure("CSF", "CSF", 24, 24),
 )
-"""What is told apart inside the skull, in the order of the parcellation network's classes (after ``outside``)."""
+"""Structures distinguished inside the skull, in the order of the parcellation network's classes (after ``outside``)."""
 BONE, SOFT_TISSUE = 515, 507
 OUTSIDE_CLASS, BONE_CLASS, SOFT_CLASS = 0, len(STRUCTURES) + 1, len(STRUCTURES) + 2
 CLASS_COUNT = len(STRUCTURES) + 3

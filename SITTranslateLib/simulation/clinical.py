@@ -23,7 +23,7 @@ from SITTranslateLib.volume import Grid, Volume
 
 Array = NDArray[np.float32]
 
-#: Kinds of scans that are told apart.
+#: Kinds of scans to distinguish.
 KINDS = ("T1w", "T2w", "FLAIR", "PD", "DWI", "ADC", "CT")
 #: Field of view (K, J, I) and voxels of a placed head: brain, face and the upper neck.
 SHAPE, SPACING_MM = (104, 114, 94), 2.0
@@ -39,7 +39,7 @@ _GROWTH = TABLE_SIZE - 1
 
 @dataclass(frozen=True, eq=False)
 class ClinicalHead:
-    """A head of somebody, at 2 mm, and what two ways of skull stripping leave of it."""
+    """A head at 2 mm, and its masks by two methods of skull stripping."""
 
     labels: LabelMap
     texture: Array

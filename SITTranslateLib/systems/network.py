@@ -53,7 +53,7 @@ class NetworkOutput:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Names of the parts besides the image that the network itself gave."""
+        """Names of the network's own outputs other than the image."""
         named = ("velocity", "displacement", "intensity_change")
         return tuple(name for name in named if getattr(self, name) is not None)
 

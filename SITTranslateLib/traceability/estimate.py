@@ -66,7 +66,7 @@ def estimate(
         contrasts: names of both contrasts, for the floor measured on just these; found out roughly by default.
         smoothness: price of bending; by default what the kind of pair needs.
         device: ``cpu`` or ``cuda``.
-        progress: told what is done and the fraction of it.
+        progress: called with the current work and the fraction done.
 
     Raises:
         InputError: a scan is constant or a label map, or the two share no space.

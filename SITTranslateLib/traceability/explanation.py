@@ -1,7 +1,7 @@
 """Explanation for every model: ``translated = h(source o phi) + r``, exact because ``r`` is defined by it.
 
 ``phi`` is the geometry, ``h`` a smooth map of low capacity from a voxel's intensity and the mean and spread around it
-to the translated intensity, and ``r`` what neither explains: that is where a model may have invented or lost
+to the translated intensity, and ``r`` what neither explains: that is where a model may have hallucinated or lost
 something. Within one contrast ``h`` is the identity and ``r`` follows from the intensity change alone.
 """
 
@@ -180,7 +180,7 @@ def smoothed(stack: FloatArray, spacing: tuple[float, float, float], sigma_mm: f
 
 
 def _surroundings(scan: Volume) -> list[FloatArray]:
-    """What the contrast map sees besides the intensity: offset of the local mean, and local spread, at each scale."""
+    """Further inputs of the contrast map: offset of the local mean, and local spread, at each scale."""
     seen = []
     for sigma_mm in NEIGHBOURHOODS_MM:
         mean, spread = _local(scan, sigma_mm)
@@ -290,7 +290,7 @@ def _unexplained(
     usual = np.full(BINS * BINS, overall)
     for index in range(BINS * BINS):
         chosen = size[order[bounds[index] : bounds[index + 1]]]
-        # Shrunk towards the whole: a bin of few voxels must not take an invention for its own noise.
+        # Shrunk towards the whole: a bin of few voxels must not take a hallucination for noise.
         if len(chosen):
             median = float(np.median(chosen)) / 0.6745
             usual[index] = (len(chosen) * median + FEW * overall) / (len(chosen) + FEW)

@@ -52,7 +52,7 @@ def register(
         target: ``(1, 1, K, J, I)`` on the same isotropic grid, each size a multiple of 4.
         spacing: of that grid, mm.
         settings: how.
-        progress: told the fraction done.
+        progress: called with the fraction done.
 
     Returns:
         Velocity in mm per unit time along (i, j, k), ``(1, 3, K / 2, J / 2, I / 2)``: ``exp(-v)`` is the sampling

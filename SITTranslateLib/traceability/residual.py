@@ -1,6 +1,6 @@
 """Expected residual from the source's surroundings: blur, partial volume, tissues of equal brightness.
 
-The contrast map is kept simple so that it can be understood; its misfit at edges is no invention. A small network
+The contrast map is kept simple so that it can be understood; its misfit at edges is no hallucination. A small network
 learns the residual from the moved source around each voxel, half of the scan at a time, and predicts it in the other
 half, so that no voxel is explained by itself. It sees no position: something new at one place cannot be learnt as
 belonging there.

@@ -109,7 +109,7 @@ def whole_measures(translation: Translation, geometry: Geometry | None, unexplai
 
 @dataclass(frozen=True, eq=False)
 class _Patch:
-    """The labelled part of a label map with room for the motion around it; ``labels`` index into the values."""
+    """The labelled part of a label map with a margin for the motion; ``labels`` index into the values."""
 
     labels: NDArray[np.int32]
     grid: Grid

@@ -17,7 +17,7 @@ SIGNIFICANT_DIGITS = 6
 
 @dataclass(frozen=True)
 class SegmentRow:
-    """One segment before and after a translation; ``None`` where there is no figure, and ``note`` says why.
+    """One segment before and after a translation; ``None`` where there is no figure, and ``note`` has the reason.
 
     Attributes:
         label: value of the segment in the label map.

@@ -43,7 +43,7 @@ class Rules:
     no_field: str
 
     def judge(self, measures: dict[str, float | None]) -> tuple[str, tuple[str, ...]]:
-        """Verdict and reasons for measures by name; a measure that is missing or ``None`` says nothing."""
+        """Verdict and reasons for measures by name; a missing measure or ``None`` is ignored."""
         level, reasons = 0, []
         for rule in self.rules:
             value = measures.get(rule.measure)

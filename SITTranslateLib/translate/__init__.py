@@ -1,8 +1,8 @@
 """The pipeline from a scan to a :class:`Translation`; ``pipeline`` runs it, ``saving`` writes its result.
 
-The room can be called: ``sit.translate(volume, model=...)`` is :func:`SITTranslateLib.translate.pipeline.translate`.
-Python puts a room that was imported under its own name, so a function of that name beside it would come and go with
-the order of imports.
+The package is callable: ``sit.translate(volume, model=...)`` is :func:`SITTranslateLib.translate.pipeline.translate`.
+Python binds an imported package under its own name, so that a function of the same name would depend on the order of
+imports.
 """
 
 from __future__ import annotations

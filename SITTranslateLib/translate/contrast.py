@@ -87,7 +87,7 @@ def combined(histogram: dict[str, float] | None, picture: dict[str, float] | Non
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Probability of a model's own modality below which the gate warns, and below which it refuses.
+    """Probability of a model's own contrast below which the suitability check warns, and below which it refuses.
 
     It also warns where the histogram alone finds it less likely than ``doubted_below``, and it refuses only where the
     histogram, too, finds it less likely than ``agreed_below``.

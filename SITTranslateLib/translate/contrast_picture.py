@@ -23,7 +23,7 @@ from SITTranslateLib.translate.head import Anatomy, resample_itk
 from SITTranslateLib.volume import Grid
 
 NETWORK_FILE = Path(__file__).with_name("contrast_picture.json")
-#: What is looked at (K, J, I) and its voxels, mm: the whole head about the middle of the brain.
+#: Input size (K, J, I) and its voxels, mm: the whole head about the middle of the brain.
 SHAPE, SPACING_MM = (56, 72, 60), 3.0
 #: Half axes (R, A, S) of the ellipsoid whose grey values are ranked, mm.
 RANKED_MM = (58.0, 72.0, 58.0)
@@ -53,7 +53,7 @@ def opinion(anatomy: Anatomy) -> dict[str, float] | None:
 
 
 def view(anatomy: Anatomy) -> Array | None:
-    """What is looked at ``(K, J, I)``: ranks of the grey values from 0 to 1, and 0 outside the head."""
+    """The input ``(K, J, I)``: ranks of the grey values from 0 to 1, and 0 outside the head."""
     grid = Grid.centred(anatomy.centre, SHAPE, SPACING_MM)
     image = resample_itk(anatomy.coarse, grid, float(anatomy.coarse.array.min())).array
     mask = resample_itk(anatomy.coarse.with_array(anatomy.mask.astype(np.float32)), grid, 0.0).array > 0.5

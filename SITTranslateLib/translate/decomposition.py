@@ -54,7 +54,7 @@ class Flow:
 
 @dataclass(frozen=True, eq=False)
 class Maps:
-    """What an answer says besides.
+    """Further contents of an output.
 
     Attributes:
         extras, labels: further maps by name; labels are read without interpolation.

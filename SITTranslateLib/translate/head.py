@@ -28,7 +28,7 @@ class Anatomy:
         coarse: the scan on axes along +R, +A, +S, 3 mm.
         mask: head or brain on that grid, holes filled slice by slice.
         skull: whether the head is there and not only the brain.
-        centre: RAS mm of the middle of the brain, as well as can be told.
+        centre: RAS mm of the middle of the brain, estimated.
         object_ml: volume of the mask.
         extent_mm: of the mask along R, A, S.
     """

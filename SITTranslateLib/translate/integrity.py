@@ -102,7 +102,7 @@ def changes(sidecar_file: Path) -> tuple[str, ...] | None:
 
 
 def _keys(sidecar: dict[str, Any]) -> dict[str, Any]:
-    """Every value of a sidecar by a name that says which it is; ours one level further down."""
+    """Every value of a sidecar by its full name; ours one level further down."""
     values = {key: value for key, value in sidecar.items() if key != "SITTranslate"}
     for key, value in sidecar["SITTranslate"].items():
         if key in ("provenance", "files") and isinstance(value, dict):

@@ -171,7 +171,7 @@ def run_network(
 
 
 def hash_of(volume: Volume) -> str:
-    """sha256 of a scan's voxels and position; says which scan a result was made from, without naming anyone."""
+    """sha256 of a scan's voxels and position; identifies the scan of a result without naming a person."""
     digest = hashlib.sha256(np.array(volume.shape, dtype="<i8").tobytes())
     digest.update(np.round(volume.affine, 4).astype("<f8").tobytes())
     digest.update(volume.array.astype("<f4", copy=False).tobytes())

@@ -90,7 +90,7 @@ def with_fluid(array: NDArray[np.float32], fluid: float, spacing_mm: float) -> N
         spacing_mm: of the array's grid.
     """
     reach = max(1, round(SULCUS_MM / spacing_mm))
-    # Room for the closing: what touches the edge would grow into it otherwise.
+    # Margin for the closing: what touches the edge would grow into it otherwise.
     tissue = np.pad(array > TISSUE, reach).astype(np.uint8)
     closed = sitk.BinaryMorphologicalClosing(sitk.GetImageFromArray(tissue), [reach] * 3, sitk.sitkBall)
     inside = sitk.GetArrayViewFromImage(sitk.BinaryFillhole(closed))[(slice(reach, -reach),) * 3] > 0

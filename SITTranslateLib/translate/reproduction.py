@@ -53,7 +53,7 @@ class Reproduction:
 
     @property
     def verdict(self) -> str:
-        """One line, ``PASS: ...`` or ``FAIL: ...``, as :attr:`passed` says."""
+        """One line, ``PASS: ...`` or ``FAIL: ...``, by :attr:`passed`."""
         moved = "" if self.shift_mm is None else f", motion to {self.shift_mm:.2g} mm"
         text = f"made again to {100 * self.difference:.2g} % of the intensity range{moved}"
         if self.passed:
@@ -70,7 +70,7 @@ def reproduce(
     device: str = "auto",
     progress: Progress | None = None,
 ) -> Reproduction:
-    """Run the model again on the scan of a result's folder, as its sidecar says, and compare.
+    """Run the model again on the scan of a result's folder, by its sidecar, and compare.
 
     Args:
         folder: what ``save_translation`` wrote, the sidecar in it, or that of a batch.
@@ -132,7 +132,7 @@ def _apart(a: Volume | VectorField, b: Volume | VectorField) -> float:
 
 
 def _not_again(before: Translation, again: Translation, span: float, without_fields: bool) -> list[str]:
-    """What of a result did not come out again, besides the translated scan and the motion."""
+    """Differing parts of a result other than the translated scan and the motion."""
     failures = []
     if before.field_origin is not again.field_origin:
         failures.append(f"the field is said to be {before.field_origin.value}, and is {again.field_origin.value}")

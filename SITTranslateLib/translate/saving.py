@@ -192,7 +192,7 @@ def exact_source(before: Translation, sidecar_file: Path) -> Volume:
 
 
 def fields_left_out(sidecar_file: Path) -> bool:
-    """Whether a batch wrote a result without its fields, as its settings then say."""
+    """Whether a batch wrote a result without its fields, as its settings record."""
     about = read_sidecar(sidecar_file, sidecar_file.name).get("SITTranslate")
     batch = about.get("batch") if isinstance(about, dict) else None
     settings = batch.get("settings") if isinstance(batch, dict) else None
@@ -239,7 +239,7 @@ def sidecar(translation: Translation) -> dict[str, Any]:
 
 
 def note_on(translation: Translation) -> str:
-    """What every file of a result says of itself: no synthetic image goes without its mark."""
+    """The description in every file of a result, with the mark of synthetic images."""
     made = translation.provenance
     asked = ", ".join(
         f"{name} {value:+g}" for name, value in made.attributes.items() if isinstance(value, (int, float))

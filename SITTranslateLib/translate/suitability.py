@@ -66,7 +66,7 @@ def check_suitability(volume: Volume, anatomy: Anatomy, card: ModelCard, contras
 
 
 def contrast_in(request: Mapping[str, float], card: ModelCard) -> str:
-    """The contrast that a request says the scan has; empty where it says none."""
+    """The scan's contrast in a request; empty without one."""
     attribute = card.attribute("source")
     number = int(request.get("source", 0))
     return attribute.choices[number] if attribute is not None and 0 < number < len(attribute.choices) else ""
@@ -106,7 +106,7 @@ def by_tissue(volume: Volume, anatomy: Anatomy) -> tuple[str, ...]:
 
 
 def _doubt(seen: Modality, card: ModelCard) -> Finding | None:
-    """What histogram and picture say against the card's contrasts."""
+    """Findings of histogram and image against the card's contrasts."""
     names = " or ".join(card.sources)
     # Kinds that the guess does not know (T1w after contrast) are compared with the nearest one it knows.
     likely = [seen.probabilities[name] for name in card.sources if name in seen.probabilities]

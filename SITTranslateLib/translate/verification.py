@@ -39,7 +39,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Verification:
-    """What was found; ``failures`` says what is not right, in plain words.
+    """Findings; ``failures`` lists the differences in sentences.
 
     Attributes:
         recomposition: largest ``|translated - (source + d)(y + u(y))|`` over the scan, native units; None where the
@@ -168,7 +168,7 @@ def verify(translation: Translation, *, without_fields: bool = False) -> Verific
 
 
 def can_be_recomposed(translation: Translation) -> bool:
-    """Whether its parts say more than its two images: a field, or an intensity change that the network itself gave.
+    """Whether its parts contain more than its two images: a field, or an intensity change that the network itself gave.
 
     Where the change is but the difference of the two images, source and change give the translated scan whatever it is.
     The parts of a scan that was only registered to another do not give that one at all.

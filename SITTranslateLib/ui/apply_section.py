@@ -40,7 +40,7 @@ class ApplySection(Section):
         self.clear_message()
 
     def set_ready(self, why_not: str) -> None:
-        """Enable Apply, or say in its tool tip and below it what is missing."""
+        """Enable Apply, or show in its tool tip and below it what is missing."""
         ready = not why_not and not self.session.running
         self.ui.applyButton.setEnabled(ready)
         self.ui.applyButton.setToolTip(_("Translate the scan.") if ready else why_not)

@@ -91,7 +91,7 @@ class AttributeSection(Section):
         self._lists[attribute.name] = choices
 
     def _say(self, attribute: Any, slider: Any) -> None:
-        """The value as what it asks: a change has its sign, years say in which direction."""
+        """The value as a request: a change has its sign, years their direction."""
         value = float(slider.value)
         slider.prefix = "+" if value > 0 and attribute.minimum < 0 else ""
         slider.suffix = " " + unit_words(attribute.name, attribute.unit, value)

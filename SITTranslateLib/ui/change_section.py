@@ -19,7 +19,7 @@ from SITTranslateLib.scene.sequences import browser_of, put_into_tool_bar
 from SITTranslateLib.ui.section import Resource, Section, show_text
 from SITTranslateLib.ui.session import Session
 
-#: Changes of volume that are told in one line, and the smallest structure that is (smaller ones vary by chance).
+#: Number of volume changes in one line, and the smallest structure listed (smaller ones vary by chance).
 MOST_VOLUMES, SMALLEST_MM3 = 4, 100.0
 #: Arrows in 3D stand this many times farther apart than in the slices.
 ARROWS_APART = 2.0
@@ -214,7 +214,7 @@ class ChangeSection(Section):
             self._on_map()
 
     def read_views(self) -> None:
-        """Have the switches say what the views show, whoever changed it."""
+        """Set the switches to the state of the views, whoever changed it."""
         nodes = self.nodes
         composite = layout.composite_node(slicer.mrmlScene, layout.CHANGE)
         if nodes is None or composite is None or self._updating:
@@ -300,11 +300,11 @@ class ChangeSection(Section):
 
 
 def volume_words(segments: Sequence[dict[str, Any]]) -> str:
-    """The largest changes of volume, as ``Ventricles +43 %, hippocampus -8 %``; what cannot be told is left out."""
-    told = [s for s in segments if s["change_percent"] is not None and (s["volume_before_mm3"] or 0.0) >= SMALLEST_MM3]
-    told = sorted(told, key=lambda s: -abs(s["change_percent"]))[:MOST_VOLUMES]
+    """The largest changes of volume, as ``Ventricles +43 %, hippocampus -8 %``; unknown changes are left out."""
+    known = [s for s in segments if s["change_percent"] is not None and (s["volume_before_mm3"] or 0.0) >= SMALLEST_MM3]
+    known = sorted(known, key=lambda s: -abs(s["change_percent"]))[:MOST_VOLUMES]
     return ", ".join(
-        f"{s['name']} {s['change_percent']:+.{0 if abs(s['change_percent']) >= 10 else 1}f} %" for s in told
+        f"{s['name']} {s['change_percent']:+.{0 if abs(s['change_percent']) >= 10 else 1}f} %" for s in known
     )
 
 

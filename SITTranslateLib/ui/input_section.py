@@ -174,6 +174,6 @@ def first_scan(scene: Any) -> Any:
 
 
 def says_synthetic(node: Any) -> bool:
-    """Whether a volume says that a model made it: by our mark, its name, or what came with its file."""
+    """Whether a volume is marked as made by a model: by our mark, its name, or what came with its file."""
     texts = [node.GetName() or "", node.GetDescription() or ""]
     return node.GetAttribute(f"{PREFIX}Synthetic") == "1" or any("synthetic" in text.lower() for text in texts)

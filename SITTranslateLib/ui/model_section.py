@@ -177,7 +177,7 @@ class ModelSection(Section):
         self.set_device(chosen)
 
     def _ignore(self, error: HostError) -> None:
-        """Without torch there are no devices to tell of; the panel says elsewhere what to install."""
+        """Without torch there are no devices to list; another section of the panel tells what to install."""
 
     def _on_search(self, *_text: Any) -> None:
         self._fill(self.package.name if self.package is not None else "")
@@ -243,13 +243,13 @@ class ModelSection(Section):
 
 
 def searchable(card: Any) -> str:
-    """Everything of a card that a search looks at, lower case."""
+    """Searchable text of a card, lower case."""
     words = [card.name, card.title, card.system.name, *card.sources, *card.targets, card.licence, card.intended_use]
     return " ".join([*words, *(f"{a.name} {a.title}" for a in card.attributes)]).lower()
 
 
 def shortly(contrasts: Sequence[str]) -> str:
-    """Contrasts by name, if a line of the list has room for them."""
+    """Contrasts by name, if they fit into a line of the list."""
     if len(contrasts) <= 2:
         return ", ".join(contrasts)
     return _("any of {count}").format(count=len(contrasts))
@@ -271,7 +271,7 @@ def details_of(package: Any) -> str:
             f"<td>&nbsp;{'' if f.baseline is None else f'({f.baseline:.3g})'}</td></tr>"
             for f in card.figures
         )
-        lines.append(f"<b>{_('Measured (in brackets: doing nothing)')}</b><table>{rows}</table>")
+        lines.append(f"<b>{_('Measured (in brackets: identity baseline)')}</b><table>{rows}</table>")
     lines.append(f"<b>{_('Training')}</b> {html.escape(str(card.training.get('data', '')))}<br>")
     lines.append(f"<b>{_('Licence')}</b> {html.escape(card.licence)}<br>")
     lines.append(f"<b>{_('Citation')}</b> {html.escape(card.citation)}<br>")

@@ -124,7 +124,7 @@ class Panel:
             section.let_go(node)
 
     def use(self, parameters: Parameters | None) -> None:
-        """Show what a scene's parameter node says; None between two scenes."""
+        """Show the values of a scene's parameter node; None between two scenes."""
         self.parameters = parameters
         if parameters is None:
             return
@@ -164,7 +164,7 @@ class Panel:
             self.model.ask_devices()
 
     def options(self) -> TranslationOptions:
-        """What the panel asks for besides the attributes."""
+        """The request of the panel in addition to the attributes."""
         return TranslationOptions(
             device=self.model.device, precision=self.model.precision, ensemble=self.model.ensemble,
             force=self.input.force, seed=self.model.seed,

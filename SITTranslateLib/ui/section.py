@@ -39,6 +39,6 @@ class Section:
 
 
 def show_text(label: Any, text: str) -> None:
-    """Put a text into a label; an empty one takes no room."""
+    """Put a text into a label; an empty one is hidden."""
     label.setText(text)
     label.setVisible(bool(text))

@@ -16,7 +16,7 @@ from SITTranslateLib.scene.transforms import grid_transform, thinned
 from SITTranslateLib.scene.volumes import image_from_array
 from SITTranslateLib.translation import Translation
 
-#: What is drawn is thinned to about this, as in the scene room.
+#: What is drawn is thinned to about this, as in the package ``scene``.
 DRAWN_MM = 3.0
 
 

@@ -25,7 +25,7 @@ from SITTranslateLib.ui.session import Session
 from SITTranslateLib.ui.tracing import centres, is_drawn_on, joined, labels_of_node
 from SITTranslateLib.volume import Volume
 
-#: Pixels: a longer name is cut, and told in full by its tool tip.
+#: Pixels: a longer name is cut; its tool tip has the full name.
 WIDEST_NAME = 120
 _TO_TRANSLATED, _TO_SOURCE = "to translated", "to source"
 

@@ -33,7 +33,7 @@ class Title:
 
 
 def titles_of(scene: Any, nodes: SceneResult) -> dict[str, Title]:
-    """The title of each of our views, from what its nodes say that it shows."""
+    """The title of each of our views, from the nodes that it shows."""
     titles = {name: _slice_title(scene, name, nodes) for name in layout.SLICES}
     arrows = transform_display(nodes.motion, "arrows") if nodes.motion is not None else None
     moved = arrows is not None and bool(arrows.GetVisibility())
@@ -65,7 +65,7 @@ def _scan_title(node: Any, nodes: SceneResult) -> str:
     if node is nodes.source:
         return _("Source")
     if node is nodes.translated:
-        # Whether the second scan of a pair is synthetic is not for us to say.
+        # Whether the second scan of a pair is synthetic is unknown.
         return _("Translated") if nodes.made_here else _("Second scan")
     return node.GetName() if node is not None else ""
 

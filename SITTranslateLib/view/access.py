@@ -26,7 +26,7 @@ TOKEN = "token"
 #: Seconds that a browser has to open the page.
 ONCE_SECONDS = 60.0
 #: Seconds that a connection has to send a whole request and show a token or cookie with it; then it is closed, so that
-#: connections that never say anything do not use up those that this program may have.
+#: connections that send nothing do not use up those that this program may have.
 REQUEST_SECONDS, SWEEP_SECONDS = 10.0, 2.0
 
 

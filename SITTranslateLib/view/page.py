@@ -20,7 +20,7 @@ POLL_SECONDS, REST_SECONDS = 0.03, 0.3
 _MOTION_WORDS = dict(zip(MOTIONS, ("Arrows", "Grid", "Lines", "None"), strict=True))
 _MAP_WORDS = {"change": "Intensity", "jacobian": "Jacobian", "": "None"}
 _PART_WORDS = {"both": "Both", "anatomy": "Anatomy", "intensity": "Intensity"}
-#: "" cannot be told from "nothing chosen" in a group of buttons.
+#: "" cannot be distinguished from "nothing chosen" in a group of buttons.
 _NONE = "none"
 
 

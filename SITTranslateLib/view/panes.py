@@ -15,7 +15,7 @@ from SITTranslateLib.scene.headless.application import Application
 LAYOUT = "SITTranslate"
 #: A mouse button that was moved farther than this (pixels) while it was down was a drag, not a click.
 CLICK_PIXELS = 4
-#: From where the 3D view looks at first: degrees from the front, upwards.
+#: First direction of the 3D view: degrees from the front, upwards.
 AZIMUTH, ELEVATION = 35.0, 20.0
 TITLE_POINTS, SIDE_POINTS = 15, 14
 

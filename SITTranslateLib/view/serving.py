@@ -21,7 +21,7 @@ _HOW = (
 
 
 def require_trame() -> None:
-    """Raise an :class:`InputError` that says how to get what the page needs, where it is missing.
+    """Raise an :class:`InputError` naming how to install what the page needs, where it is missing.
 
     An environment of its own, because trame-slicer is built for one version of Slicer's core only.
     """
@@ -71,7 +71,7 @@ def serve(translation: Translation, host: HostClient, *, port: int = 0, ready: C
 
 
 def _guard(web: Any, doors: access.Access) -> None:
-    """Let the server answer holders of a token alone, and close connections that say nothing."""
+    """Let the server answer holders of a token alone, and close connections that send nothing."""
     tasks: list[asyncio.Task[None]] = []
 
     async def begin(_app: Any) -> None:

@@ -141,7 +141,7 @@ class Shown:
             most = f"{ranges.motion_mm:.2g} mm, the rest at most {display.round_up(ranges.motion_most_mm):.2g} mm"
             sentences.append(f"99 % of the head moved less than {most}." if ranges.motion_most_mm else "Nothing moved.")
         if self.nodes.change is not None:
-            # The range of the map has a least bound; a fainter change must not be told as that.
+            # The range of the map has a least bound; a fainter change must not be reported as that.
             most = "1 %" if ranges.faint else f"{ranges.change:.3g} (scan units)"
             sentences.append(f"In 99 % of the head intensity changed by less than {most}.")
         return [*sentences, *(f"Warning: {words}" for words in record.warnings)]

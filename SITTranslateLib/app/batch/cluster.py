@@ -11,7 +11,7 @@ from SITTranslateLib.errors import InputError
 
 #: Seconds within which a scheduler answers.
 PATIENCE = 30
-#: What a job is told that loses as many workers as the scheduler allows.
+#: Error of a job that loses as many workers as the scheduler allows.
 LOST_WORKERS = "Every worker that took it was lost (too little memory?); the others went on."
 #: What has no record when the scheduler goes away.
 LOST_SCHEDULER = "The scheduler went away before it was done; start the same command again to go on."
@@ -38,10 +38,10 @@ def run_on_cluster(jobs: Iterable[Job], work: Work, address: str, report: Report
     with client:
         # The name is this batch's own: what a stopped one left with the scheduler is not taken for this one's.
         jobs_of = {client.submit(work, job, key=f"sittranslate-{job.id}-{job.ticket}", pure=False): job for job in jobs}
-        # With its loop: the client is nobody's default, and as_completed would look for one.
+        # With its loop: the client is not the default one that as_completed would use.
         for future in as_completed(list(jobs_of), loop=client.loop):
             report(_record_of(future, jobs_of.pop(future)))
-            # A result that nobody holds is not computed again when the worker that made it is lost.
+            # A result without a reference is not computed again when the worker that made it is lost.
             future.release()
 
 

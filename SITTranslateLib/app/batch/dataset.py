@@ -73,7 +73,7 @@ def end(out: Path, ticket: str) -> None:
 
 
 def _is_over(left: Path) -> bool:
-    """Whether the batch that a folder belongs to has ended; of another machine's, nobody knows before a week."""
+    """Whether the batch that a folder belongs to has ended; on another machine this is assumed after a week."""
     host, process, _ = left.name.rsplit("-", 2)
     if host == socket.gethostname() and process.isdigit() and sys.platform != "win32":
         try:

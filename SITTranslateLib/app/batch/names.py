@@ -30,7 +30,7 @@ class ScanName:
 
     @classmethod
     def parse(cls, stem: str) -> ScanName | None:
-        """The name that a file's stem says, or None if it is no BIDS name with a subject."""
+        """The name in a file's stem, or None if it is no BIDS name with a subject."""
         match = _NAME.fullmatch(stem)
         if match is None:
             return None

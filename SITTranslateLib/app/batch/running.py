@@ -122,7 +122,7 @@ def run(
 
 
 def _suffix(card: ModelCard, request: dict[str, float]) -> str:
-    """The BIDS suffix of what a model makes; nothing where that is not said, or is the modality of the scan."""
+    """The BIDS suffix of what a model makes; empty where it is unknown, or the contrast of the scan."""
     target = card.attribute("target")
-    told = len(card.targets) == 1 or (target is not None and bool(target.choices))
-    return bids_suffix(card.target_of(request)) if told and card.target_of(request) != card.source else ""
+    known = len(card.targets) == 1 or (target is not None and bool(target.choices))
+    return bids_suffix(card.target_of(request)) if known and card.target_of(request) != card.source else ""

@@ -1,7 +1,7 @@
 """DICOM by pydicom: classic series and multi-frame files as one volume.
 
-``series`` finds the files that belong together, ``slices`` says where every frame lies and how its values are
-scaled, ``stack`` checks that they are one volume without gaps, and ``pixels`` reads the values.
+``series`` finds the files that belong together, ``slices`` reads position and scaling of every
+frame, ``stack`` checks that they are one volume without gaps, and ``pixels`` reads the values.
 """
 
 from __future__ import annotations

@@ -110,5 +110,5 @@ def _count(header: Any) -> int:
     try:
         return int(header.NumberOfFrames)
     except (TypeError, ValueError):
-        # The sentence comes when the frames are looked at.
+        # The error is raised when the frames are read.
         return 2

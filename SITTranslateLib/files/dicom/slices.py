@@ -88,7 +88,7 @@ def open_header(path: Path, *, with_pixels: bool = False) -> Any | None:
                 if "Image Storage" in header.file_meta.get("MediaStorageSOPClassUID", UID("")).name:
                     raise InputError(f"'{path.name}' is truncated: it ends before its image begins.")
                 return None
-            # Every element is looked at once, so that damage shows here.
+            # Every element is read once, so that damage is detected here.
             for element in header:
                 element.value  # noqa: B018 - lazy
     except (InputError, MemoryError):
@@ -181,7 +181,7 @@ def _slice(header: Any, path: Path, frame: int, pixels: Pixels, groups: list[Any
 
 
 def _evenly_spaced(header: Any, path: Path, pixels: Pixels, name: str) -> list[Slice]:
-    """Frames of a file without functional groups that says how far they lie apart."""
+    """Frames of a file without functional groups that has their distance."""
     first = _slice(header, path, 0, pixels, [header], name)
     offsets = _numbers(header.get("GridFrameOffsetVector"), pixels.frames)
     step = _numbers(header.get("SpacingBetweenSlices"), 1)

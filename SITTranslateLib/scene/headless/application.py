@@ -115,7 +115,7 @@ class Application:
         remote.SetMRMLApplicationLogic(self.logic)
         cache_folder = self.folder / "cache"
         cache_folder.mkdir(exist_ok=True)
-        # Slicer empties a cache folder only where this file says that it is one.
+        # Slicer empties a cache folder only where this file marks it as one.
         (cache_folder / ".slicer-cache").touch()
         remote.GetCacheManager().SetRemoteCacheDirectory(str(cache_folder))
         manager = slicer.vtkDataIOManagerLogic()

@@ -42,6 +42,6 @@ def opengl_missing() -> str:
 
 
 def require_opengl() -> None:
-    """Raise an :class:`InputError` that says what to install where pictures cannot be drawn."""
+    """Raise an :class:`InputError` naming what to install where pictures cannot be drawn."""
     if sentence := opengl_missing():
         raise InputError(sentence)

@@ -27,9 +27,9 @@ from SITTranslateLib.translation import Translation
 from SITTranslateLib.volume import Volume
 
 VIEW_SIZE = (800, 680)
-#: Millimetres shown around the segment that is looked at closely.
+#: Millimetres shown around the enlarged segment.
 CLOSE_MARGIN = 14.0
-#: Maps that a model gives besides the translation: so many are drawn.
+#: Number of additional maps of a model that are drawn.
 MOST_BESIDES, LABEL_MAP = 4, "vtkMRMLLabelMapVolumeNode"
 #: Steps of a sampling: so many are drawn, the first and the last among them.
 MOST_STEPS = 6
@@ -61,7 +61,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Outlines:
-    """Segments of the source to draw, and the one to look at closely.
+    """Segments of the source to draw, and the one to enlarge.
 
     Attributes:
         labels: label map on the source's grid.
@@ -220,8 +220,8 @@ class Studio:
         ]
         left = len(maps) - len(chosen)
         more = f" {left} more are in the scene." if left else ""
-        caption = f"What the model gives besides the translation, over the source.{more}"
-        return "besides", "What the model gives besides", caption, [shots[n : n + 2] for n in range(0, len(shots), 2)]
+        caption = f"Additional maps of the model, over the source.{more}"
+        return "besides", "Additional maps of the model", caption, [shots[n : n + 2] for n in range(0, len(shots), 2)]
 
     def _steps(self) -> Panels:
         node, count = self.result.extras[STEPS], len(self.translation.steps)

@@ -202,7 +202,7 @@ class ThreeDView(View):
         return self.renderer.GetActiveCamera()
 
     def look(self, azimuth: float, elevation: float, zoom: float = 1.0) -> None:
-        """Look at everything from the front (anterior), turned by degrees; ``zoom`` > 1 comes nearer."""
+        """View from the front (anterior), turned by degrees; ``zoom`` > 1 enlarges."""
         import slicer
 
         box, letters = self.node.GetBoxVisible(), self.node.GetAxisLabelsVisible()

@@ -77,7 +77,7 @@ class Detail(nn.Module):
     Args:
         widths: of the U-Net.
         targets: how many.
-        shown: images that it looks at beside the decoded one: the source, or the source, the painted scan and what
+        shown: input images in addition to the decoded one: the source, or the source, the mapped scan and what
             the codec lost of that.
     """
 

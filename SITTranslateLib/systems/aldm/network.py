@@ -34,8 +34,8 @@ class View(NamedTuple):
 
     Attributes:
         image, latent: of the source ``(1, 1, K, J, I)``, ``(1, latent, K/4, J/4, I/4)``.
-        painted, painted_latent: the source in the target's brightness (:class:`TissuePainter`); None without painter.
-        empty: where there is air, or nothing was left by stripping ``(1, 1, K, J, I)``; None without painter.
+        painted, painted_latent: the source in the target's intensities (:class:`TissuePainter`); None without mapping.
+        empty: air, or removed by skull stripping ``(1, 1, K, J, I)``; None without tissue intensity mapping.
     """
 
     image: Tensor
@@ -162,7 +162,7 @@ class ALDMNetwork(nn.Module):
     def detailed(
         self, decoded: Tensor, image: Tensor, painted: Tensor | None, lost: Tensor | None, target: int
     ) -> Tensor:
-        """A decoded image with what the codec ``lost`` of the painted scan, and the detail that is learned."""
+        """A decoded image with what the codec ``lost`` of the mapped scan, and the detail that is learned."""
         assert self.detail is not None
         code = one_hot(target, len(self.contrasts), decoded)
         if painted is None or lost is None:
@@ -170,17 +170,17 @@ class ALDMNetwork(nn.Module):
         return self.detail(decoded + lost, torch.cat((image, painted, lost), dim=1), code)
 
     def lost(self, view: View) -> Tensor | None:
-        """What the codec loses of the painted scan; it is the same whatever is drawn."""
+        """What the codec loses of the mapped scan; it does not depend on the sample."""
         if self.detail is None or view.painted is None or view.painted_latent is None:
             return None
         return view.painted - self.codec.decode_in_slabs(view.painted_latent, SLAB)
 
     def image_of(self, latent: Tensor, view: View, target: int, lost: Tensor | None = None) -> Tensor:
-        """The image of a target's latent with the source's detail, network units; ``lost`` as :meth:`lost` says."""
+        """The image of a target's latent with the source's detail, network units; ``lost`` as in :meth:`lost`."""
         image = self.codec.decode_in_slabs(latent, SLAB)
         if self.detail is not None:
             image = self.detailed(image, view.image, view.painted, lost, target)
-        # In air there is nothing to paint: no grey box about a head.
+        # Air stays 0: no grey box about a head.
         return (image if view.empty is None else image.masked_fill(view.empty, LEAST)).clamp(LEAST, MOST)
 
     # ------------------------------------------------------------------ the whole
@@ -235,7 +235,7 @@ class ALDMNetwork(nn.Module):
         return self.targets[index]
 
     def _source(self, request: Mapping[str, float], image: Tensor) -> Tensor | None:
-        """What the image is said to be, as the painter takes it; None if nothing is said."""
+        """The requested source contrast for the tissue intensity mapping; None without a request."""
         said = _whole(request, "source", 0, 0)
         if said == 0:
             return None

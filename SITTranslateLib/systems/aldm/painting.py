@@ -22,11 +22,11 @@ from SITTranslateLib.systems.plasticine.structure_map import tissue_probabilitie
 REACH, KNOTS = 4.0, 17
 #: Least spread of a tissue, network units.
 NARROWEST = 0.02
-#: Voxels that a class needs for its brightness to say anything about the contrast.
+#: Least number of voxels of a class for its intensity to be used for the contrast.
 ENOUGH = 40.0
 #: Classes that any head has, and those that skull stripping takes away; the first is *outside*.
 INNER, OUTER = slice(1, 5), slice(5, 7)
-#: Numbers that say how a head's brain looks in a scan, and those by which contrasts are told apart.
+#: Number of intensity features of a brain, and of those that classify the contrast.
 LOOKS, FEATURES = 8, 15
 #: Standard deviations from the usual look that are believed.
 UNUSUAL = 3.0

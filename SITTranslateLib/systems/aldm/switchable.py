@@ -52,14 +52,14 @@ class SwitchableBlock(nn.Module):
 
 
 class SwitchableGenerator(nn.Module):
-    """A source's latent as the target's would be, in one go: ALDM's preview, and what its diffusion is told.
+    """Prediction of the target's latent from the source's: ALDM's preview, and the condition of its diffusion.
 
     Args:
         latent: channels.
         widths: channels between the blocks; there is one block more than widths.
         hidden: channels of the branches.
         targets: how many.
-        painted: what is looked at is the source's latent and that of the painted scan, and what comes out is added
+        painted: the inputs are the source's latent and that of the mapped scan, and the output is added
             to the latter; nothing before it is trained.
     """
 
@@ -73,7 +73,7 @@ class SwitchableGenerator(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, latent: Tensor, target: int, painted: Tensor | None = None) -> Tensor:
-        """Target-like latents of latents ``(B, latent, k, j, i)``, and of those of the painted scan."""
+        """Target-like latents of latents ``(B, latent, k, j, i)``, and of those of the mapped scan."""
         features = seen = latent if painted is None else torch.cat((latent, painted), dim=1)
         for block in self.blocks:
             features = block(features, seen, target)

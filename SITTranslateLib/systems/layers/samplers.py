@@ -3,7 +3,7 @@
 A *level* runs from 0 (the clean image) to 1 (noise alone): ``noisy = signal(level) clean + sigma(level) noise``.
 A *denoiser* says what the clean image is for a noisy one at a level; every sampler here hands the network the very
 level that its image has. (MONAI 1.6.1's ``DDIMScheduler`` does not when steps are few: for 2 steps the image has the
-noise of timestep 499 and the network is told 0.)
+noise of timestep 499 and the network gets 0.)
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def noised(clean: Tensor, noise: Tensor, level: float | Tensor, schedule: str = 
 
 
 def wanted(kind: str, clean: Tensor, noise: Tensor, level: float | Tensor, schedule: str = "cosine") -> Tensor:
-    """What a network that predicts ``kind`` should say; see :data:`PREDICTIONS`."""
+    """Target of a network that predicts ``kind``; see :data:`PREDICTIONS`."""
     if kind == "clean":
         return clean
     if kind == "noise":

@@ -15,7 +15,7 @@ from SITTranslateLib.errors import PackageError
 from SITTranslateLib.systems.image_layout import ForeignImages
 from SITTranslateLib.systems.network import NetworkOutput, Progress
 
-#: Classes of ``monai.networks.nets`` that map an image to an image and run nobody else's code.
+#: Classes of ``monai.networks.nets`` that map an image to an image and run no other code.
 ALLOWED = (
     "AttentionUnet", "AutoEncoder", "BasicUNet", "BasicUNetPlusPlus", "DynUNet", "SegResNet", "SegResNetVAE",
     "SwinUNETR", "UNETR", "UNet", "VNet",
@@ -52,7 +52,7 @@ class MonaiNetwork(nn.Module):
     def translate(
         self, image: Tensor, request: Mapping[str, float], affine: NDArray[np.float64], progress: Progress | None = None
     ) -> NetworkOutput:
-        """As :class:`TranslationNetwork` says; a network of MONAI knows no attributes and no field."""
+        """See :class:`TranslationNetwork`; a network of MONAI has no attributes and no field."""
 
         def run(batch: Tensor) -> Tensor:
             answer = self.network(batch)

@@ -77,7 +77,7 @@ def _session(request: dict[str, Any], content: bytes) -> Any:
 
 
 def _address_space() -> int:
-    """Bytes of addresses that this process has by now, most of them of libraries; 0 where it cannot be told."""
+    """Bytes of addresses that this process has by now, most of them of libraries; 0 where it is unknown."""
     try:
         with open("/proc/self/statm", encoding="ascii") as stream:  # noqa: PTH123 - pathlib costs 10 ms here
             return int(stream.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")

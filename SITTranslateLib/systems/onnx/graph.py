@@ -110,7 +110,7 @@ def _check_operator(model: Any, node: Any) -> None:
 
 
 def _is_false(model: Any, name: str) -> bool:
-    """Whether a value is a constant of the graph that says no."""
+    """Whether a value is a constant false of the graph."""
     constants = [t for t in model.graph.initializer if t.name == name]
     constants += [a.t for n in model.graph.node if n.op_type == "Constant" and name in n.output for a in n.attribute]
     return len(constants) == 1 and not any(constants[0].int32_data) and not any(constants[0].raw_data)

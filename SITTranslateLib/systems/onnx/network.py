@@ -17,12 +17,12 @@ from SITTranslateLib.systems.network import NetworkOutput, Progress
 from SITTranslateLib.systems.onnx.graph import NOT_INSTALLED, Graph, read_graph
 from SITTranslateLib.systems.onnx.process import OnnxProcess
 
-#: Maps that a 3D network may give besides the image, by parameter of the card: channels.
+#: Maps that a 3D network may give in addition to the image, by parameter of the card: channels.
 _MAPS = {"velocity": 3, "displacement": 3, "intensity_change": 1}
 
 
 class OnnxNetwork(nn.Module):
-    """Runs one ONNX file; the arguments besides ``content`` and ``device`` are the card's system parameters.
+    """Runs one ONNX file; the arguments other than ``content`` and ``device`` are the card's system parameters.
 
     Args:
         content: the file, verified against the card.
@@ -77,7 +77,7 @@ class OnnxNetwork(nn.Module):
     def translate(
         self, image: Tensor, request: Mapping[str, float], affine: NDArray[np.float64], progress: Progress | None = None
     ) -> NetworkOutput:
-        """As :class:`TranslationNetwork` says."""
+        """See :class:`TranslationNetwork`."""
         wanted = [self._output, *(name for name in self._maps.values() if name)]
         found: dict[str, Tensor] = {}
 
@@ -130,7 +130,7 @@ class OnnxNetwork(nn.Module):
             raise PackageError("The card has not one scale, other than 0, for each attribute.")
         if len(others) > 1 or bool(others) != bool(self._attributes):
             raise PackageError(
-                f"The ONNX file has {len(others)} inputs besides the image, and the card names "
+                f"The ONNX file has {len(others)} inputs in addition to the image, and the card names "
                 f"{len(self._attributes)} attributes for one."
             )
         if self._attribute_input:

@@ -26,7 +26,7 @@ from SITTranslateLib.systems.sit.layer import holds_data, to_full_resolution_smo
 
 #: What a renderer may be guided by: the structure map, or (a regression, for the tables) the source scan itself.
 GUIDES = ("structure", "source")
-#: Corrections of the image that the motion turns into the painted one; each halves what interpolation blurs.
+#: Corrections of the image that the motion turns into the rendered one; each halves what interpolation blurs.
 CORRECTIONS = 4
 
 
@@ -43,7 +43,7 @@ class PlasticineNetwork(nn.Module):
         guide: of :data:`GUIDES`.
         steps, sampler: see :mod:`SITTranslateLib.systems.layers.samplers`.
         samples: images drawn and averaged; two or more give an uncertainty map.
-        start: noise level that the source is brought to before it is painted over; 1 is noise alone.
+        start: noise level that the source is brought to before rendering; 1 is noise alone.
         switch: with the training's branch that sees the target.
         most: largest value of an image in network units, the end of the target's scale.
     """
@@ -110,7 +110,7 @@ class PlasticineNetwork(nn.Module):
         the first sample, where the moved anatomy lies).
 
         ``image + intensity_change`` is the translation where the source's anatomy lies, and ``translated`` is that,
-        moved: the same contract as SIT's, though the anatomy was moved before it was painted.
+        moved: the same contract as SIT's, though the anatomy was moved before it was rendered.
         """
         report = progress or (lambda fraction: None)
         image = image.float()
@@ -128,7 +128,7 @@ class PlasticineNetwork(nn.Module):
         report(0.2)
         between: list[Tensor] | None = [] if request.get("intermediate", 0.0) >= 0.5 else None
         drawn = self.paint(image, moved, lambda done: report(0.2 + 0.7 * done), between)
-        # In air, and where stripping took all away, there is nothing to paint: no grey box about a head.
+        # Air, and what skull stripping removed, stays 0: no grey box about a head.
         empty = moved[:, :1] > maps.NOTHING
         painted = torch.stack(drawn).mean(dim=0).masked_fill(empty, 0.0)
         # Where nothing is asked for, nothing is interpolated either.

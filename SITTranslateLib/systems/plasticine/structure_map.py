@@ -17,7 +17,7 @@ from SITTranslateLib.segmentation.refinement import refined
 
 #: Gaussian scales of the edges, voxels, and of the neighbourhood that they are compared with.
 EDGE_SCALES, EDGE_NEIGHBOURHOOD = (0.7, 1.5), 4.0
-#: Probability of *outside* above which there is nothing to paint.
+#: Probability of *outside* above which nothing is rendered.
 NOTHING = 0.99
 CHANNELS = len(CLASSES) + len(EDGE_SCALES)
 

@@ -31,7 +31,7 @@ class Surroundings(StrEnum):
     STRIPPED = "stripped"
 
 
-#: Percentage points by which a region may miss what was prescribed before it is said.
+#: Percentage points by which a region may miss its prescribed change before it is reported.
 SAID_ABOVE = 0.5
 _ABOUT_SURROUNDINGS = {
     Surroundings.STRIPPED: "The skull was taken off: the background stands in for the fluid around the brain.",

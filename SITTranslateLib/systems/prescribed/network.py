@@ -24,7 +24,7 @@ STRUCTURES_MAP = "structures"
 
 
 class PrescribedNetwork(nn.Module):
-    """Finds the structures by the library's parcellation network and moves them as a preset says.
+    """Finds the structures by the library's parcellation network and moves them by a preset.
 
     Args:
         presets: names in the order of the card's choices.
@@ -44,7 +44,7 @@ class PrescribedNetwork(nn.Module):
     def translate(
         self, image: Tensor, request: Mapping[str, float], affine: NDArray[np.float64], progress: Progress | None = None
     ) -> NetworkOutput:
-        """As :class:`TranslationNetwork` says; the request holds ``preset``, ``years`` and, where it matters, ``age``.
+        """See :class:`TranslationNetwork`; the request holds ``preset``, ``years`` and, where it matters, ``age``.
 
         Raises:
             InputError: no years, no age where the preset depends on it, an age that is no adult's, or no brain.

@@ -13,7 +13,7 @@ from SITTranslateLib.segmentation.structures import STRUCTURES
 from SITTranslateLib.volume import Grid, Volume
 
 SPACING_MM = 2.0
-#: Room about the brain for the velocity to fade out in.
+#: Margin about the brain in which the velocity fades out.
 MARGIN_MM = 16.0
 #: A label map with less fluid around the brain than this share of it shows no outer CSF.
 LEAST_OUTER_CSF = 0.04

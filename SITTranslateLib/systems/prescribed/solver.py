@@ -31,7 +31,7 @@ KERNEL = ((4.0, 1.0), (8.0, 2.0), (16.0, 4.0))
 TOLERANCE = 0.001
 """Largest error of a volume ratio at which the steps end."""
 MOST_STEPS = 12
-#: Room for the kernel beyond the grid, mm, so that opposite sides do not meet.
+#: Margin for the kernel beyond the grid, mm, so that opposite sides do not overlap.
 PADDING_MM = 20.0
 #: Of the diagonal, added to it: keeps nearly parallel constraints apart.
 RIDGE = 1e-4

@@ -90,7 +90,7 @@ class SynthesisModule(nn.Module):
         self.last = convolution(axes, max(full // 2, 8), inputs)
 
     def encode(self, image: Tensor) -> Tensor:
-        """The code at a quarter of the resolution, which latent discriminators look at."""
+        """The code at a quarter of the resolution, the input of latent discriminators."""
         return self.encoder(standardised(image))
 
     def decode(self, code: Tensor, maps: Tensor) -> Tensor:

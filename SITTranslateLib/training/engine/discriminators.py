@@ -17,7 +17,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from SITTranslateLib.systems.layers.blocks import normalisation
 
-#: MONAI puts a leaky ReLU on the scores unless it is told not to.
+#: MONAI puts a leaky ReLU on the scores by default.
 _LEAST_SQUARES = PatchAdversarialLoss(criterion="least_squares", no_activation_leastsq=True)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from SITTranslateLib.volume import Grid
 
-#: The network's grid: 2 mm, the whole brain with room to move.
+#: The network's grid: 2 mm, the whole brain with a margin for shifts.
 SHAPE = (88, 104, 88)
 SPACING_MM = 2.0
 

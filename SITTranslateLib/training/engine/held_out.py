@@ -16,7 +16,7 @@ GROUPS = {
     "scanner as in training": PhantomSet(MAPS, heads=2, seed=2026),
     "unseen scanner (gamma, bias, noise, resolution)": PhantomSet(MAPS, heads=2, seed=2027, scanner="unseen"),
 }
-#: Slices of the grid that the tables look at: the 48 mm about the middle of the brain.
+#: Slices of the grid that the tables evaluate: the 48 mm about the middle of the brain.
 SLAB = slice(64, 112)
 
 

@@ -79,7 +79,7 @@ class RunOptions:
 
 
 class Trainer(ABC):
-    """Networks, optimiser and average of a run, and its loop; a recipe says what a step learns from and how.
+    """Networks, optimiser and average of a run, and its loop; a recipe defines the batches and losses of a step.
 
     A subclass sets, in its ``__init__`` or for each stage in :meth:`begin_stage`:
 

@@ -9,7 +9,7 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.training.engine.config import from_plain
 from SITTranslateLib.training.recipes.aldm.phantoms import CONTRASTS, ContrastPool
 
-#: ``any_regression``: a U-Net between the same contrasts that is told the answer, on the same heads.
+#: ``any_regression``: a U-Net between the same contrasts, trained on pairs of the same heads.
 SYSTEMS = ("aldm", "any_regression")
 STAGES = {"aldm": ("autoencoder", "ms_spade", "diffusion", "detail"), "any_regression": ("regression",)}
 

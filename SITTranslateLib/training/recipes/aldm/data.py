@@ -55,7 +55,7 @@ def batch_of(heads: Sequence[Head], config: ALDMConfig, step: int, tissues: Tiss
     """The batch of a step of the run, which depends on the config, its seed and the step alone.
 
     Args:
-        tissues: tissue_shares in the heads' scans, for a network that paints.
+        tissues: tissue_shares in the heads' scans, for a network with tissue intensity mapping.
     """
     rng = np.random.default_rng([config.seed, step])
     name, _ = config.at(step)

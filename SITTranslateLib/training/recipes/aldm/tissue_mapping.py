@@ -142,7 +142,7 @@ def _samples(heads: Sequence[Head], contrasts: Sequence[str], tissues: FoundTiss
 
 
 def _fit_curves(mapping: TissuePainter, source: int, contrasts: int, samples: Sequence[SampledScan]) -> None:
-    """Weighted least squares of all targets on what :func:`design` says of the voxels."""
+    """Weighted least squares of all targets on the features of :func:`design`."""
     size = len(CLASSES) * (KNOTS + 1 + LOOKS)
     normal, right = HELD * np.eye(size), np.zeros((size, contrasts))
     for scan in samples:

@@ -27,13 +27,13 @@ from SITTranslateLib.simulation.labels import read_label_map
 from SITTranslateLib.translate import contrast, contrast_picture
 from SITTranslateLib.translate.head import locate_head
 
-#: Of the label maps ``*_NN.nii.gz``: who is learned from, who says where the thresholds lie.
+#: Of the label maps ``*_NN.nii.gz``: those for training, those for the thresholds.
 LEARNED_FROM, CHOSEN_ON = tuple(range(1, 11)), (11, 12)
 #: How many for one of every other kind of scan: what most models ask for should be known best.
 DRAWS = {"T1w": 2}
 #: Penalty of the regression; hidden units, rounds, share of inputs left out and weight decay of the network.
 PENALTY, HIDDEN, ROUNDS, LEFT_OUT, DECAY = 3e-3, 24, 40, 0.3, 0.3
-#: Share of the scans of the kind asked for that the gate may warn of, refuse, and doubt by their histogram alone; and
+#: Share of the suitable scans that the check may warn of, refuse, and question by their histogram alone; and
 #: of those whose histogram may agree that it is another kind, without which nothing is refused.
 MAY_WARN, MAY_REFUSE, MAY_DOUBT, MAY_AGREE = 0.05, 0.005, 0.03, 0.10
 #: Times the strangest picture of the maps 11 and 12: what is stranger has no kind that is known.
@@ -148,7 +148,7 @@ def confusion(scores: NDArray[np.floating[Any]], truth: NDArray[np.int64]) -> di
 
 
 def write_models(found: Examples, config: dict[str, Any]) -> None:
-    """Fit both to the examples and write the files that the gate reads."""
+    """Fit both to the examples and write the files that the suitability check reads."""
     learned, chosen = found.of(LEARNED_FROM), found.of(CHOSEN_ON)
     histogram = fit_logistic(learned.histograms, learned.kinds)
     picture = fit_network(learned.pictures, learned.kinds, config["seed"])
@@ -184,7 +184,7 @@ def _below(own: NDArray[np.float64], kinds: NDArray[np.int64], share: float) -> 
 
 
 def _best_share(one: NDArray[np.float64], two: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
-    """How much of the second word against the first: the share that says the truth most clearly."""
+    """How much of the second word against the first: the share with the clearest separation."""
     rows = np.arange(len(truth))
     shares = np.linspace(0.0, 1.0, 21)
     losses = [-log_shares((1 - s) * one + s * two)[rows, truth].mean() for s in shares]

@@ -1,7 +1,7 @@
 """Table of the suitability check: ROC curves for scans that do not suit a model, and the cost of its thresholds.
 
 Three scores of one thing, "this is the kind of scan that the model translates": by the histogram alone, by the small
-network alone, and by both together, which is what the gate uses. Doing nothing lets every scan pass.
+network alone, and by both together, as the suitability check uses them. Without a check every scan passes.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from SITTranslateLib.translate.suitability import Severity, check_suitability
 from SITTranslateLib.volume import Volume
 
 SCORES = ("histogram", "network", "both")
-#: What a scan that cannot be scored gets: nothing says that it is what the model asks for.
+#: Score of a scan that cannot be scored: no evidence that it suits the model.
 UNKNOWN = 0.0
 HELD_OUT = (13, 14, 15, 16)
 
 
 @dataclass(frozen=True)
 class Checked:
-    """One scan and what the suitability check says of it.
+    """One scan and its result of the suitability check.
 
     Attributes:
         name, kind: what it is.
@@ -82,7 +82,7 @@ def simulated_scans(folder: Path, heads: int, draws: int, seed: int = 1) -> Iter
 
 
 def kind_of_file(name: str) -> str | None:
-    """What a file says that it is; None where it says nothing, or that it is a label map (reading refuses these)."""
+    """The kind of scan named in a file; None where there is none, or for a label map (reading refuses these)."""
     words = name.lower().replace("-", "_").replace(".", "_").split("_")
     labels = ("labels", "aseg", "aparc", "mask", "brainmask", "lesion", "lesions", "tumour", "seg", "change", "tissue")
     kinds = {"t1w": "T1w", "t1": "T1w", "t2w": "T2w", "t2": "T2w", "pdw": "PD", "pd": "PD"}
@@ -94,7 +94,7 @@ def kind_of_file(name: str) -> str | None:
 
 
 def real_scans(folder: Path) -> list[tuple[Path, str]]:
-    """Scans below a folder whose names say what they are, and DICOM series in folders that say CT.
+    """Scans below a folder with their kind in the name, and DICOM series in folders named CT.
 
     Raises:
         InputError: there are none.
@@ -141,7 +141,7 @@ def curve(good: Sequence[float], wrong: Sequence[float]) -> tuple[NDArray[np.flo
 
 
 def table(rows: Iterable[Checked]) -> list[dict[str, Any]]:
-    """For each kind: how many, AUC of each score against the good ones, and what the gate says."""
+    """For each kind: how many, AUC of each score against the suitable ones, and the results of the check."""
     everything = list(rows)
     good = [r for r in everything if r.good]
     kinds = list(dict.fromkeys(r.kind for r in sorted(everything, key=lambda r: (not r.good, r.good is None))))

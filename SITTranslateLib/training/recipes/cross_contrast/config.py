@@ -59,7 +59,7 @@ class Schedule:
         cycle_every: the cycle and the self reconstruction, which double a step's cost, are only gone round at every
             such step.
         usual_first, usual_last: steps over which the ``usual`` term falls, and the share of its weight that it falls
-            to; the critics wake up after it.
+            to; the discriminators are used after it.
         ramp: share of the steps over which the adversarial terms wake up.
         attention_first: steps in which only the attention module learns, from the labels.
         attention_rate: factor of its rate after that (0 freezes it, as the released trainer does).

@@ -101,7 +101,7 @@ class CrossContrastTrainer(Trainer):
 
 
 class CrossContrastRecipe(Recipe):
-    """On simulated heads, paired or unpaired; a package is one direction of the run, as its card says."""
+    """On simulated heads, paired or unpaired; a package is one direction of the run, that of its card."""
 
     def parse(self, raw: dict[str, Any], *, seed: int | None = None, steps: int | None = None) -> CrossContrastConfig:
         return config_from_dict(raw, seed=seed, steps=steps)

@@ -49,7 +49,7 @@ class Stage:
         together: share of the deformation's steps in which the switch lets the target in.
         years: smallest and largest change of age.
         strip: share of heads whose skull is taken off.
-        aged: share of the renderer's heads that are moved first, since it will paint on moved maps.
+        aged: share of the renderer's heads that are moved first, since it renders on moved maps in use.
         hardest: share of the renderer's steps at the noise level that sampling starts from.
         block: size of the renderer's training blocks ``(K, J, I)``, even; empty for whole heads.
         brain_weight: how much more a voxel of the brain counts.

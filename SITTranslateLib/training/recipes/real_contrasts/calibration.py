@@ -146,7 +146,7 @@ def factor_of(residuals: Sequence[Residuals], level: float) -> float:
 
 
 def covers(coverage: Coverage, tolerance: float = 0.05, least_correlation: float = 0.4) -> bool:
-    """Whether the map says what it promises: coverage within the tolerance, ranks related to the error."""
+    """Whether the map is calibrated: coverage within the tolerance, ranks related to the error."""
     near = all(abs(share - float(level)) <= tolerance for level, share in coverage.covered.items())
     return near and coverage.correlation >= least_correlation
 

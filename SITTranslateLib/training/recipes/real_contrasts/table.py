@@ -173,7 +173,7 @@ def rows_of_fold(
         network: trained without them.
         cases: that visits are taken from.
         bfloat16: of the network's convolutions.
-        named: whether the network is told the scan's contrast.
+        named: whether the network gets the scan's contrast.
         use: called with each answer, for calibration and pictures.
     """
     others = [cases.of(visit) for visit in training_visits(fold)]

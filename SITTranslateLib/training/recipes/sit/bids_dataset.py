@@ -1,7 +1,7 @@
 """A user's own scans as training data, for the unpaired host: a BIDS dataset, a table of files or torchio's subjects.
 
 Nobody knows how these people will look later, so there is no follow-up: a batch holds a scan, a change to ask for,
-and a scan of somebody else with that person's own values, which the critic learns from.
+and a scan of somebody else with that person's own values, which the discriminator learns from.
 """
 
 from __future__ import annotations

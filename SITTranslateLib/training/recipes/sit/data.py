@@ -126,7 +126,7 @@ def batches(
     rank: int = 0,
     ranks: int = 1,
 ) -> Iterator[dict[str, Tensor]]:
-    """Endless batches, the same at a given step in every run; with scans of other people for a critic.
+    """Endless batches, the same at a given step in every run; with scans of other people for a discriminator.
 
     ``other`` is the previous batch's follow-up scan, an unpaired real scan whose attributes are known; of one's own
     scans, the previous scan itself.

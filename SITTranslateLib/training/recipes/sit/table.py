@@ -52,7 +52,7 @@ def ventricle_volume(image: NDArray[np.float32], labels: NDArray[np.integer], sc
 
 
 def figures_of(pair: SimulatedPair, given: Prediction) -> dict[str, float]:
-    """The columns for one prediction on one pair; a method without a field says that nothing moved."""
+    """The columns for one prediction on one pair; a method without a field counts as no motion."""
     scale = percentile_range(pair.source.array)
     brain, change = pair.brain_mask > 0, pair.change_mask > 0
     error = (given.image - pair.target.array) / scale.width
