@@ -9,6 +9,7 @@ from dataclasses import fields as fields_of
 from numbers import Integral
 from typing import Any
 
+from SITTranslateLib.arguments import shown
 from SITTranslateLib.errors import InputError
 
 #: Precisions of a network's convolutions; fields are always float32.
@@ -44,19 +45,18 @@ class TranslationOptions:
     force: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.device, str) or not _DEVICE.fullmatch(self.device):
-            raise InputError(f"There is no device '{str(self.device)[:40]}'; use auto, cpu or cuda.")
+        check_device(self.device)
         if not _is_whole(self.seed) or not 0 <= self.seed < 2**63:
-            raise InputError(f"The seed {str(self.seed)[:40]} is not a whole number from 0 to 2^63.")
-        if self.precision not in PRECISIONS:
-            raise InputError(f"The precision '{str(self.precision)[:40]}' is not one of {', '.join(PRECISIONS)}.")
+            raise InputError(f"The seed {shown(self.seed)} is not a whole number from 0 to 2^63.")
+        if not isinstance(self.precision, str) or self.precision not in PRECISIONS:
+            raise InputError(f"The precision '{shown(self.precision)}' is not one of {', '.join(PRECISIONS)}.")
         if not _is_whole(self.ensemble) or not 1 <= self.ensemble <= LARGEST_ENSEMBLE:
             raise InputError(
-                f"An ensemble of {str(self.ensemble)[:40]} is not possible: ask for 2 to {LARGEST_ENSEMBLE} answers, "
+                f"An ensemble of {shown(self.ensemble)} is not possible: ask for 2 to {LARGEST_ENSEMBLE} answers, "
                 "or 1 for no map."
             )
         if not isinstance(self.force, bool):
-            raise InputError(f"Whether to force must be true or false, not '{str(self.force)[:40]}'.")
+            raise InputError(f"Whether to force must be true or false, not '{shown(self.force)}'.")
         # NumPy's whole numbers are none to JSON.
         for name in ("seed", "ensemble"):
             object.__setattr__(self, name, int(getattr(self, name)))
@@ -81,6 +81,16 @@ class TranslationOptions:
             InputError: a value makes no sense.
         """
         return replace(self, **{name: value for name, value in values.items() if value is not None})
+
+
+def check_device(name: object) -> None:
+    """Refuse what names no device of any machine.
+
+    Raises:
+        InputError: not ``auto``, ``cpu``, ``cuda`` or ``mps``, with or without a number.
+    """
+    if not isinstance(name, str) or not _DEVICE.fullmatch(name):
+        raise InputError(f"There is no device '{shown(name)}'; use auto, cpu or cuda.")
 
 
 def _is_whole(value: object) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from SITTranslateLib import fields, notebook
+from SITTranslateLib.arguments import number_of
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.fields.rounding import intensity_step, rounded_volume
 from SITTranslateLib.options import TranslationOptions
@@ -279,6 +280,7 @@ class Translation:
         change; beyond 1 is an extrapolation. ``spatial`` and ``intensity`` switch the two parts. Half of another
         contrast is no contrast: where the model also moves the anatomy, ``strength`` is that of the motion alone.
         """
+        strength = checked_strength(strength)
         name = f"{self.source.name} at {strength:g}"
         if self.intensity_change is None and self.sampling is None:
             # No decomposition to scale: blend towards the translation (marked by field_origin NONE).
@@ -306,6 +308,7 @@ class Translation:
 
     def sampling_at(self, strength: float) -> VectorField | None:
         """The sampling field for ``strength`` times the change, on the source's grid; None if nothing moves."""
+        strength = checked_strength(strength)
         if self.sampling is None or strength == 0:
             return None
         if strength == 1:
@@ -317,6 +320,7 @@ class Translation:
 
     def motion_at(self, strength: float) -> VectorField | None:
         """Where a source point goes for ``strength`` times the change, on the source's grid; None if not known."""
+        strength = checked_strength(strength)
         if self.motion is None:
             return None
         if strength == 0:
@@ -328,3 +332,12 @@ class Translation:
             return fields.resample_field(fields.exponential(self.velocity, strength), self.source.grid)
         sampling = self.sampling_at(strength)
         return None if sampling is None else fields.invert(sampling)
+
+
+def checked_strength(strength: object) -> float:
+    """A share of the change that can be asked for; beyond 100 times no field could be integrated.
+
+    Raises:
+        InputError: not a number, or out of range.
+    """
+    return number_of(strength, "The strength", -100.0, 100.0)

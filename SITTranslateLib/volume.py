@@ -6,6 +6,7 @@ Frames: ``affine`` maps voxel indices (i, j, k) to **RAS** millimetres. LPS exis
 
 from __future__ import annotations
 
+import operator
 import os
 from dataclasses import dataclass, field, replace
 from html import escape
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SITTranslateLib import interchange, notebook
+from SITTranslateLib.arguments import instance_of
 from SITTranslateLib.errors import InputError
 
 FloatArray = NDArray[np.float32]
@@ -38,12 +40,18 @@ class Grid:
     def __post_init__(self) -> None:
         try:
             affine = np.asarray(self.affine, dtype=np.float64)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise InputError("The voxel-to-space matrix is not made of numbers; give a 4 x 4 matrix.") from error
         if affine.shape != (4, 4):
             raise InputError(f"The voxel-to-space matrix must be 4 x 4, not {_size(affine.shape)}.")
         object.__setattr__(self, "affine", affine)
-        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        try:
+            shape = tuple(operator.index(n) for n in self.shape)
+        except TypeError as error:
+            raise InputError("The shape of a grid is three whole numbers (K, J, I).") from error
+        if len(shape) != 3 or min(shape) < 0:
+            raise InputError(f"The shape of a grid is three whole numbers (K, J, I), not {_size(shape)}.")
+        object.__setattr__(self, "shape", shape)
 
     @classmethod
     def centred(cls, centre: NDArray[np.floating], shape: tuple[int, int, int], spacing_mm: float) -> Grid:
@@ -113,6 +121,7 @@ class Volume:
     name: str = field(default="volume")
 
     def __post_init__(self) -> None:
+        instance_of(self.name, str, "The name of a volume")
         array = _real_numbers(self.array)
         if array.ndim != 3:
             raise InputError(f"A volume has three axes (K, J, I), and this array has {array.ndim}; give one 3D scan.")
@@ -244,7 +253,10 @@ class VectorField:
 
 def _real_numbers(values: object) -> FloatArray:
     """Any array of real numbers as contiguous float32; what does not fit becomes infinite, which a scan may not be."""
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError) as error:
+        raise InputError("The voxels must be one array of real numbers; its rows differ in length.") from error
     if array.dtype.kind not in "biuf":
         raise InputError(f"The voxels must be real numbers, not of the type '{array.dtype.name[:40]}'.")
     with np.errstate(over="ignore"):

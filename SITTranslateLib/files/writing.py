@@ -18,6 +18,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from SITTranslateLib.arguments import instance_of, path_of
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.files.checks import check_affine
 from SITTranslateLib.files.reading import LPS_RAS
@@ -49,11 +50,11 @@ def write_volume(volume: Volume, path: str | os.PathLike[str], note: str = "") -
     Raises:
         InputError: unknown ending, sheared affine, or a place that cannot be written.
     """
-    array: NDArray[Any] = volume.array
+    array: NDArray[Any] = instance_of(volume, Volume, "What is written").array
     if abs(float(volume.array.max())) < 32768 and abs(float(volume.array.min())) < 32768:
         whole = volume.array.astype(np.int16)
         array = whole if np.array_equal(whole, volume.array) else array
-    return _write(array[..., np.newaxis], volume.affine, Path(path), plain(note))
+    return _write(array[..., np.newaxis], volume.affine, path_of(path, "The file"), plain(note))
 
 
 def write_field(field: VectorField, path: str | os.PathLike[str], note: str = "") -> Path:
@@ -65,7 +66,8 @@ def write_field(field: VectorField, path: str | os.PathLike[str], note: str = ""
     Raises:
         InputError: as :func:`write_volume`.
     """
-    return _write(field.array * np.array([-1, -1, 1], np.float32), field.affine, Path(path), plain(note))
+    array = instance_of(field, VectorField, "What is written").array
+    return _write(array * np.array([-1, -1, 1], np.float32), field.affine, path_of(path, "The file"), plain(note))
 
 
 def place_image(image: sitk.Image, affine: NDArray[np.float64]) -> sitk.Image:
@@ -132,7 +134,7 @@ def reason_of(error: OSError) -> str:
 
 def plain(note: str) -> str:
     """A note as one line of ASCII, as headers take it."""
-    return " ".join(note.encode("ascii", "replace").decode("ascii").split())
+    return " ".join(instance_of(note, str, "The note").encode("ascii", "replace").decode("ascii").split())
 
 
 def _write(array: NDArray[Any], affine: NDArray[np.float64], path: Path, note: str) -> Path:

@@ -61,7 +61,7 @@ class Jobs:
     def _examine(self, request: dict[str, Any], tell: Teller) -> dict[str, Any]:
         volume = protocol.take_volume(self._folder, request["volume"], remove=True)
         card = find(request["model"]).card
-        contrast = contrast_in(checked_request(card, request.get("attributes") or {}), card)
+        contrast = contrast_in(checked_request(card, request.get("attributes")), card)
         anatomy = locate_head(volume)
         tell.check()
         findings = [{"severity": str(f.severity.value), "code": f.code, "sentence": f.sentence}

@@ -9,6 +9,7 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
+from SITTranslateLib.arguments import path_of
 from SITTranslateLib.errors import PackageError
 from SITTranslateLib.packages.card import CARD_FILE, ModelCard, read_card
 
@@ -88,6 +89,7 @@ def find(name: str | os.PathLike[str]) -> Package:
     Raises:
         PackageError: no such package, or its card is not in order.
     """
+    path_of(name, "The model")
     text = os.fspath(name)
     if os.sep in text or (os.altsep and os.altsep in text):
         return open_package(Path(text))
@@ -96,7 +98,7 @@ def find(name: str | os.PathLike[str]) -> Package:
         if package.name == text:
             return package
     # After the installed ones: a folder that happens to lie where a command is started must not hide a model.
-    if Path(text, CARD_FILE).is_file():
+    if os.path.isfile(os.path.join(text, CARD_FILE)):  # noqa: PTH113, PTH118
         return open_package(Path(text))
     about = next((p for p in problems if f"'{text}'" in p), None)
     if about is not None:
@@ -111,7 +113,8 @@ def open_package(folder: Path) -> Package:
     Raises:
         PackageError: no such folder, or its card is not in order.
     """
-    if not folder.is_dir():
+    # Unlike those of Path, these are false for names that are too long.
+    if not os.path.isdir(folder):  # noqa: PTH112
         raise PackageError(f"There is no model package '{folder.name}' at the place given.")
     return Package(folder, read_card(folder))
 

@@ -46,6 +46,8 @@ def volume_from_node(node: Any) -> Volume:
 def _refuse_what_is_no_scan(node: Any) -> None:
     if node is None:
         raise InputError("No scan is chosen: choose a volume of the scene.")
+    if not hasattr(node, "IsA"):
+        raise InputError(f"Something of the type '{type(node).__name__[:40]}' is no volume node: choose a scan.")
     name = node.GetName() or "the volume"
     for cls, what in _NOT_SCANS.items():
         if node.IsA(cls):

@@ -68,7 +68,10 @@ def trace_points(
     geometry = translation if isinstance(translation, Geometry) else Geometry.of(translation)
     if geometry is None:
         raise InputError("This translation has no field, so no point can be traced; ask for an estimated field first.")
-    start = np.asarray(points, dtype=np.float64)
+    try:
+        start = np.asarray(points, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError("Points must be rows of three finite numbers (R, A, S in mm).") from error
     if start.ndim != 2 or start.shape[1] != 3 or not np.isfinite(start).all():
         raise InputError(f"Points must be rows of three finite numbers (R, A, S in mm), got shape {start.shape}.")
     to_translated = direction is Direction.TO_TRANSLATED

@@ -7,13 +7,15 @@ segment's linearly read mask; summed over all segments, each voxel counts once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from numbers import Integral
 
 import numpy as np
 from numpy.typing import NDArray
 
 from SITTranslateLib import fields
+from SITTranslateLib.arguments import instance_of, shown
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.traceability.geometry import Geometry, box_of, field_on, inside, inverse_residual, volume_on
 from SITTranslateLib.traceability.overlap import agreement
@@ -57,6 +59,8 @@ def segment_table(
     Raises:
         InputError: the label map holds fractions or negative values, or lies entirely outside the scan.
     """
+    instance_of(translation, Translation, "What the segments are measured in")
+    check_labels(labels, names, translated_labels)
     geometry = Geometry.of(translation)
     values, dense, present = _dense_labels(labels)
     if floor_mm is None:
@@ -80,6 +84,21 @@ def segment_table(
         whole=whole_measures(translation, geometry, unexplained),
     )
     return judge_table(table, rules)
+
+
+def check_labels(labels: object, names: object = None, translated_labels: object = None) -> None:
+    """Refuse what is no label map, or no names of labels, before anything is computed.
+
+    Raises:
+        InputError: of the wrong type.
+    """
+    for volume, what in ((labels, "The label map"), (translated_labels, "The label map of the translated scan")):
+        if volume is not None or what == "The label map":
+            instance_of(volume, Volume, what)
+    if names is not None:
+        for label, name in instance_of(names, Mapping, "The table of names").items():  # type: ignore[type-abstract]
+            if not isinstance(label, Integral) or not isinstance(name, str):
+                raise InputError(f"The names of labels are a table of number to text, not of '{shown(label)}'.")
 
 
 def whole_measures(translation: Translation, geometry: Geometry | None, unexplained: Volume | None) -> dict[str, float]:

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from SITTranslateLib.arguments import check_progress, instance_of
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.options import check_device
 from SITTranslateLib.traceability.estimate import (
     Progress,
     check_scan,
@@ -23,7 +26,7 @@ from SITTranslateLib.traceability.explanation import Explanation, explain
 from SITTranslateLib.traceability.geometry import Geometry
 from SITTranslateLib.traceability.landmarks import write_markups, write_pairs_csv
 from SITTranslateLib.traceability.points import TracedPoint, trace_points
-from SITTranslateLib.traceability.segments import segment_table, whole_measures
+from SITTranslateLib.traceability.segments import check_labels, segment_table, whole_measures
 from SITTranslateLib.traceability.table import SegmentTable, rounded
 from SITTranslateLib.traceability.verdict import judge_table
 from SITTranslateLib.translation import NoiseFloor, Translation
@@ -119,6 +122,8 @@ def trace_pair(
     Raises:
         InputError: the scans do not overlap, are constant or label maps, or the segmentation lies elsewhere.
     """
+    _check_arguments(labels, names, translated_labels, landmarks, contrasts, sampling, device)
+    check_progress(progress)
     source, translated = Volume.of(source), Volume.of(translated)
 
     def part(stage: str, fraction: float) -> None:
@@ -153,3 +158,31 @@ def trace_pair(
         table = replace(table, reasons=(IDENTICAL,))
     points = () if landmarks is None else tuple(trace_points(pair, landmarks[1], labels=landmarks[0]))
     return PairTrace(pair, floor, kind, identity, table, points)
+
+
+def _check_arguments(
+    labels: object,
+    names: object,
+    translated_labels: object,
+    landmarks: object,
+    contrasts: object,
+    sampling: object,
+    device: object,
+) -> None:
+    """Refuse arguments of the wrong type before minutes are spent."""
+    if labels is not None:
+        check_labels(labels, names, translated_labels)
+    if sampling is not None:
+        instance_of(sampling, VectorField, "The sampling field")
+    if contrasts is not None and not _is_pair_of(contrasts, str):
+        raise InputError("The contrasts are the names of both, such as ('T1w', 'T2w').")
+    if landmarks is not None:
+        if not _is_pair_of(landmarks, object) or not isinstance(landmarks[0], (list, tuple)):  # type: ignore[index]
+            raise InputError("Landmarks are a list of names and an array (N, 3) of points in RAS mm.")
+        if not hasattr(landmarks[1], "__len__") or len(landmarks[0]) != len(landmarks[1]):  # type: ignore[index]
+            raise InputError("There must be as many names as landmarks.")
+    check_device(device)
+
+
+def _is_pair_of(value: object, kind: type) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) == 2 and all(isinstance(part, kind) for part in value)

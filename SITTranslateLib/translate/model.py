@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from SITTranslateLib import systems
 from SITTranslateLib.errors import InputError, PackageError
+from SITTranslateLib.options import check_device
 from SITTranslateLib.packages import ModelCard, Package, find, load
 from SITTranslateLib.packages.weights import onnx_bytes
 
@@ -103,6 +104,7 @@ def choose_device(name: str) -> torch.device:
     Raises:
         InputError: not on this machine.
     """
+    check_device(name)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

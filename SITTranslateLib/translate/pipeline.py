@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from SITTranslateLib import __version__
+from SITTranslateLib.arguments import check_progress, instance_of, named_values
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.files import check_volume
 from SITTranslateLib.options import TranslationOptions
@@ -77,6 +78,9 @@ def translate(
         PackageError: no such model, or it was altered.
     """
     started = time.perf_counter()
+    check_progress(progress)
+    if options is not None:
+        instance_of(options, TranslationOptions, "The options")
     options = (options or TranslationOptions()).changed(
         device=device, seed=seed, force=force, precision=precision, ensemble=ensemble
     )
@@ -86,7 +90,7 @@ def translate(
     check_volume(volume)
     report("loading the model", 0.05)
     loaded = load_model(model, options.device)
-    request = checked_request(loaded.card, {**(attributes or {}), **more_attributes})
+    request = checked_request(loaded.card, {**named_values(attributes, "The attributes"), **more_attributes})
 
     report("looking at the scan", 0.1)
     anatomy = locate_head(volume)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from SITTranslateLib import fields
+from SITTranslateLib.arguments import check_progress, instance_of, named_values, number_of
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.files import check_volume, read_labels, read_volume
 from SITTranslateLib.systems.prescribed.changes import ratios
@@ -60,21 +61,27 @@ def prescribe(
         InputError: the scan or the labels cannot be used, or a change that is not known or not possible.
     """
     started = time.perf_counter()
+    check_progress(progress)
     report = progress or (lambda stage, fraction: None)
     report("reading", 0.0)
+    if (changes is None) == (preset is None):
+        raise InputError("Give either a table of changes or a preset.")
+    table: Mapping[str, object] = named_values(changes, "The changes")
+    if preset is not None:
+        instance_of(preset, str, "The preset")
+    if age is not None:
+        age = number_of(age, "The age", 0.0, 120.0)
+    if years is not None:
+        years = number_of(years, "The number of years", -80.0, 80.0)
     scan = volume if isinstance(volume, Volume) else read_volume(volume)
     check_volume(scan)
     label_map = labels if isinstance(labels, Volume) else _label_map(labels)
     report("finding the structures", 0.1)
     shares = shares_of_labels(label_map)
-    if (changes is None) == (preset is None):
-        raise InputError("Give either a table of changes or a preset.")
     if preset is not None:
         if years is None:
             raise InputError(f"The preset '{preset[:40]}' needs years: how much later, or (negative) earlier.")
-        table: Mapping[str, object] = _shown(preset_changes(preset, age, years), shares.volumes_ml)
-    else:
-        table = changes or {}
+        table = _shown(preset_changes(preset, age, years), shares.volumes_ml)
     asked = ratios(table, shares.volumes_ml, years)
     report("finding the motion", 0.2)
     motion = prescribed_motion(shares, asked, stripped=not locate_head(scan).skull)

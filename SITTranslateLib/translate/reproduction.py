@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from SITTranslateLib.arguments import check_progress, path_of
 from SITTranslateLib.errors import PackageError
 from SITTranslateLib.packages import Package, find
 from SITTranslateLib.translate.integrity import changes
@@ -80,7 +80,8 @@ def reproduce(
         InputError: not the folder of a translation, or the model gave nothing this time.
         PackageError: the package is not here, or it is another version or has other weights.
     """
-    place = Path(folder)
+    check_progress(progress)
+    place = path_of(folder, "A result")
     before = read_translation(place)
     sidecar_file = place if place.is_file() else place / PROVENANCE_FILE
     source = exact_source(before, sidecar_file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
+from SITTranslateLib.arguments import named_values, shown
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.packages import Attribute, ModelCard
 
@@ -26,12 +27,13 @@ def parse_settings(settings: Iterable[str]) -> dict[str, str]:
     return request
 
 
-def checked_request(card: ModelCard, attributes: Mapping[str, object]) -> dict[str, float]:
+def checked_request(card: ModelCard, attributes: Mapping[str, object] | None) -> dict[str, float]:
     """Attribute values as numbers within the card's ranges; nothing asked for means the card's defaults.
 
     Raises:
         InputError: an attribute the model does not know, not a number, or out of range.
     """
+    attributes = named_values(attributes, "The attributes")
     if not attributes:
         return {a.name: float(a.default) for a in card.attributes}
     request: dict[str, float] = {}
@@ -45,10 +47,10 @@ def checked_request(card: ModelCard, attributes: Mapping[str, object]) -> dict[s
             continue
         try:
             number = float(value)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
         if not math.isfinite(number):
-            raise InputError(f"The value of '{name}' must be a number in {attribute.unit}, not '{str(value)[:40]}'.")
+            raise InputError(f"The value of '{name}' must be a number in {attribute.unit}, not '{shown(value)}'.")
         if not attribute.minimum <= number <= attribute.maximum:
             raise InputError(
                 f"{name}={number:g} is out of range: the model '{card.name}' knows {name} from "
@@ -61,7 +63,7 @@ def checked_request(card: ModelCard, attributes: Mapping[str, object]) -> dict[s
 def _chosen(attribute: Attribute, value: object) -> float:
     """The number of a choice, given by its name or its number."""
     by_name = {choice.lower(): index for index, choice in enumerate(attribute.choices)}
-    text = str(value).strip().lower()
+    text = (value if isinstance(value, str) else shown(value)).strip().lower()
     if text in by_name:
         return float(by_name[text])
     try:
@@ -70,5 +72,5 @@ def _chosen(attribute: Attribute, value: object) -> float:
         number = math.nan
     if number not in range(len(attribute.choices)):
         known = ", ".join(attribute.choices)
-        raise InputError(f"The {attribute.name} '{str(value)[:40]}' is not one of {known}.")
+        raise InputError(f"The {attribute.name} '{shown(value)}' is not one of {known}.")
     return number

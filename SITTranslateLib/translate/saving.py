@@ -16,13 +16,22 @@ from typing import Any
 
 import numpy as np
 
+from SITTranslateLib.arguments import instance_of, path_of
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.files import read_field, read_volume, write_field, write_volume
 from SITTranslateLib.files.reading import read_image_as_volume
 from SITTranslateLib.files.result_folder import claimed
 from SITTranslateLib.files.writing import reason_of
 from SITTranslateLib.translate.integrity import add_hashes, read_sidecar
-from SITTranslateLib.translation import FIELD_PARTS, PARTS, VOLUME_PARTS, FieldOrigin, Provenance, Translation
+from SITTranslateLib.translation import (
+    FIELD_PARTS,
+    PARTS,
+    VOLUME_PARTS,
+    FieldOrigin,
+    Provenance,
+    Translation,
+    checked_strength,
+)
 from SITTranslateLib.volume import VectorField, Volume
 
 PROVENANCE_FILE = "provenance.json"
@@ -52,7 +61,10 @@ def save_translation(
     Raises:
         InputError: the folder is in use, or cannot be written.
     """
-    target = Path(folder)
+    instance_of(translation, Translation, "What is saved")
+    target = path_of(folder, "The folder for the result")
+    if strength is not None:
+        strength = checked_strength(strength)
     check_target(target, overwrite)
     with claimed(target) as place:
         try:
@@ -128,8 +140,9 @@ def read_translation(place: str | os.PathLike[str]) -> Translation:
     Raises:
         InputError: not a translation, or a file of it is missing, damaged, or (the source) another one by now.
     """
-    location = Path(place)
-    sidecar_file = location if location.is_file() else location / PROVENANCE_FILE
+    location = path_of(place, "A result")
+    # Unlike that of Path, false for names that are too long.
+    sidecar_file = location if os.path.isfile(location) else location / PROVENANCE_FILE  # noqa: PTH113
     folder = sidecar_file.parent
     raw = read_sidecar(sidecar_file, location.name)
     try:

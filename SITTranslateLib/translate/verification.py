@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from SITTranslateLib import fields
+from SITTranslateLib.arguments import instance_of
 from SITTranslateLib.traceability.verdict import limit
 from SITTranslateLib.translate.integrity import changes
 from SITTranslateLib.translate.pipeline import hash_of
@@ -118,8 +119,11 @@ def verify(translation: Translation, *, without_fields: bool = False) -> Verific
 
     Args:
         without_fields: the result was written without its fields on purpose, so that nothing can be recomposed.
+
+    Raises:
+        InputError: not a translation.
     """
-    source = translation.source
+    source = instance_of(translation, Translation, "What is verified").source
     low, high = np.percentile(source.array[:: max(1, source.shape[0] // 64)], (0.5, 99.5))
     span = float(high - low) or float(np.ptp(source.array)) or 1.0
     failures = []

@@ -15,7 +15,7 @@ LIBRARY = Path(__file__).resolve().parents[2] / "SITTranslateLib"
 ROOMS = [
     "ui", "app", "view", "report", "scene", "host", "training", "evaluation", "dicom", "translate", "traceability",
     "systems", "segmentation", "packages", "simulation", "translation", "fields", "files", "options", "volume",
-    "interchange", "notebook", "errors", "escaping",
+    "interchange", "notebook", "arguments", "errors", "escaping",
 ]  # fmt: skip
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "core", "misc", "util"}
 SOURCES = sorted(LIBRARY.rglob("*.py"))

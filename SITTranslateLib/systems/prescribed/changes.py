@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from SITTranslateLib.arguments import shown
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.systems.prescribed.regions import PARTS, REGIONS, parts_named
 
 #: Volume after over volume before that a smooth motion of a brain can be asked for.
 SMALLEST_RATIO, LARGEST_RATIO = 0.4, 3.5
+#: Largest number that a change may be given as, per cent; what is possible is far below.
+LARGEST_NUMBER = 1e9
 #: Largest table of changes, bytes.
 LARGEST_FILE = 1 << 16
 _CHANGE = re.compile(
@@ -42,7 +45,10 @@ class Change:
             total = self.value * years if self.per_year else self.value
             return 1.0 + total / max(volume_ml, 1e-6)
         factor = 1.0 + self.value / 100.0
-        return float(factor**years) if self.per_year and factor > 0 else factor
+        try:
+            return float(factor**years) if self.per_year and factor > 0 else factor
+        except OverflowError:
+            return math.inf
 
 
 def parsed(name: str, value: object) -> Change:
@@ -53,12 +59,12 @@ def parsed(name: str, value: object) -> Change:
     """
     if isinstance(value, Change):
         return value
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= LARGEST_NUMBER:
         return Change(float(value))
-    found = _CHANGE.match(str(value).strip())
+    found = _CHANGE.match(shown(value).strip())
     if found is None:
         raise InputError(
-            f"The change of '{name[:60]}' is '{str(value)[:40]}'; write it as -8 (per cent), \"-8 %\", \"+6 mL\" or "
+            f"The change of '{name[:60]}' is '{shown(value)}'; write it as -8 (per cent), \"-8 %\", \"+6 mL\" or "
             '"-1.4 %/y".'
         )
     number = float(found[1].replace("\u2212", "-").replace(" ", ""))

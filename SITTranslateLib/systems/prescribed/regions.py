@@ -147,8 +147,9 @@ def shares_of_labels(labels: Volume, spacing_mm: float = SPACING_MM) -> Shares:
     whole = np.rint(labels.array)
     if not np.array_equal(whole, labels.array) or whole.min(initial=0) < 0:
         raise InputError(f"'{labels.name}' is no label map: its voxels must be whole numbers from 0 up.")
-    integers = whole.astype(np.int32)
-    table = np.zeros(max(int(integers.max(initial=0)) + 1, 3000), np.uint8)
+    # FreeSurfer's numbers end below 3,000 where volumes can be prescribed; atlases go up to billions.
+    integers = np.where(whole < 3000, whole, 0).astype(np.int32)
+    table = np.zeros(3000, np.uint8)
     names = list(PARTS)
     for index, name in enumerate(names, start=1):
         table[list(PARTS[name])] = index
