@@ -96,7 +96,7 @@ def segmentation_object(
 
 
 def structure_code(name: str) -> Any:
-    """What a segment is by its name, *anatomical structure* where the name is unknown."""
+    """Code of a segment by its name, *anatomical structure* where the name is unknown."""
     from pydicom.sr.codedict import codes
     from pydicom.sr.coding import Code
 

@@ -30,7 +30,7 @@ SMALLEST_LESIONS = 50
 
 @dataclass(frozen=True)
 class ContrastScores:
-    """How close a translation is, after the gain and offset that fit best.
+    """Metrics of a translation after the best fit of gain and offset.
 
     Attributes:
         ssim, psnr: inside the mask, dB.

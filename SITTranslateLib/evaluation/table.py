@@ -30,7 +30,7 @@ Summary = dict[str, dict[str, dict[str, float]]]
 
 
 class Unit(Enum):
-    """What the values of an image are."""
+    """Unit of an image's values."""
 
     NETWORK = "network units"
     HU = "HU"
@@ -39,7 +39,7 @@ class Unit(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a method gives for a case.
+    """Output of a method for a case.
 
     Attributes:
         image: ``(K, J, I)``, in ``unit``.

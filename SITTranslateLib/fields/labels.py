@@ -44,7 +44,7 @@ def sums_by_label(
 def carried_sums(
     labels: NDArray[np.int32], grid: Grid, sampling: VectorField, image: Volume, count: int
 ) -> NDArray[np.float64]:
-    """What a sampling field carries of every label onto its grid, in one pass over that grid.
+    """Sums of every label moved by a sampling field onto its grid, in one pass over that grid.
 
     A voxel ``y`` is shared among the labels of the eight voxels around ``y + u(y)`` with their linear weights, as if
     every segment's mask had been warped; summed over all labels, each voxel counts once.

@@ -13,7 +13,7 @@ from SITTranslateLib.errors import InputError
 
 @dataclass(frozen=True, eq=False)
 class StoredImage:
-    """What a file holds, and where.
+    """Contents of a file and their position.
 
     Attributes:
         values: as stored, ``(T, K, J, I, C)``: frames, voxels, components.

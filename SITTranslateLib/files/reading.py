@@ -105,7 +105,7 @@ def read_field(path: str | os.PathLike[str]) -> VectorField:
 
 
 def _read(location: Path, *, labels: bool = False) -> StoredImage:
-    """What the file named holds, by the one parser of its format."""
+    """Contents of the named file, by the parser of its format."""
     lower = location.name.lower()
     if location.is_dir() or dicom.is_dicom(location):
         return dicom.read_series(location)

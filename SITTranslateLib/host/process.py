@@ -25,7 +25,7 @@ LONGEST_WORDS = 1 << 14
 
 
 class Worker(Protocol):
-    """What the client needs of a worker process; tests give it others."""
+    """Interface of a worker process to the client; tests use others."""
 
     @property
     def lines(self) -> queue.SimpleQueue[str | None]:

@@ -33,7 +33,7 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,80}\.npy")
 
 
 class Request(StrEnum):
-    """What the worker can be asked."""
+    """A request to the worker."""
 
     TRANSLATE = "translate"
     RECOMPOSE = "recompose"
@@ -51,7 +51,7 @@ class Request(StrEnum):
 
 
 class Event(StrEnum):
-    """What the worker tells."""
+    """An event from the worker."""
 
     READY = "ready"
     STAGE = "stage"

@@ -48,7 +48,7 @@ def describe_translation(folder: Path, key: str, translation: Translation) -> di
 
 
 def described_translation(folder: Path, about: dict[str, Any]) -> Translation:
-    """What :func:`describe_translation` wrote, read back; the files stay for the worker.
+    """A translation written by :func:`describe_translation`, read back; the files stay for the worker.
 
     Raises:
         ProtocolError: a part, the origin of the field or the record of how it was made cannot be read.

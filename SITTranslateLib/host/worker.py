@@ -77,7 +77,7 @@ class Teller:
 
 
 class Handler(Protocol):
-    """What runs requests; :class:`SITTranslateLib.host.jobs.Jobs`."""
+    """Interface for running requests; :class:`SITTranslateLib.host.jobs.Jobs`."""
 
     def run(self, kind: Request, request: dict[str, Any], tell: Teller) -> dict[str, Any]: ...
 

@@ -87,7 +87,7 @@ class Normalisation:
 
 @dataclass(frozen=True)
 class TargetScale:
-    """What the network's values mean in the target's units, for models that translate to another contrast.
+    """Conversion of the network's values to the target's units, for models that translate to another contrast.
 
     Piecewise linear: value ``network[n]`` is ``native[n]`` in ``unit``; beyond the ends the last value holds.
     """
@@ -272,7 +272,7 @@ def _validator() -> Any:
 
 
 def depth_of(value: Any, most: int) -> int:
-    """How many objects and lists lie within one another, counted to one above ``most``; without recursion."""
+    """Nesting depth of objects and lists, counted to one above ``most``; without recursion."""
     depth, level = 0, [value]
     while level and depth <= most:
         level = [

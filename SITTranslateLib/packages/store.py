@@ -35,7 +35,7 @@ class Package:
 
     @cached_property
     def sha256(self) -> str:
-        """What identifies the weights: the file's hash, or the hash of all files' hashes in order of name."""
+        """Hash that identifies the weights: that of the file, or the hash of all files' hashes in order of name."""
         hashes = [f.sha256 for f in sorted(self.card.files, key=lambda f: f.path)]
         return hashes[0] if len(hashes) == 1 else sha256("\n".join(hashes).encode()).hexdigest()
 

@@ -77,7 +77,7 @@ def figures(translation: Translation, found: Verification) -> list[Figure]:
 
 
 def field_words(origin: FieldOrigin) -> str:
-    """Where the motion is from, in a sentence."""
+    """Origin of the motion, in a sentence."""
     return {
         FieldOrigin.MODEL: "The motion is the model's own: it made the translated scan with it.",
         FieldOrigin.IDENTITY: "The model promises not to move the anatomy: the motion is zero everywhere.",

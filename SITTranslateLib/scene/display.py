@@ -229,7 +229,7 @@ def _display_node(node: Any, kind: str, region: Any, peak_mm: float, view_ids: S
 
 
 def arrow_words(node: Any) -> str:
-    """How much longer than the motion its arrows are drawn, for the title of a view; empty where none are shown."""
+    """Scale of the arrows relative to the motion, for the title of a view; empty where none are shown."""
     display = transform_display(node, "glyphs") if node is not None else None
     if display is None or not display.GetVisibility():
         return ""

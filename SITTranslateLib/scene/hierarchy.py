@@ -59,7 +59,7 @@ def remove_folder(scene: Any, folder: int) -> None:
 
 
 def _owned(node: Any) -> list[Any]:
-    """What goes with a node: its display nodes, and the colours that each transform display makes for itself."""
+    """Nodes that belong to a node: its display nodes, and the colours that each transform display makes for itself."""
     if not hasattr(node, "GetNumberOfDisplayNodes"):
         return []
     displays = [node.GetNthDisplayNode(index) for index in range(node.GetNumberOfDisplayNodes())]

@@ -20,7 +20,7 @@ SMALLEST_EXPANSION, SMALLEST_CHANGE = 5.0, 0.02
 
 @dataclass(frozen=True)
 class Ranges:
-    """What the maps are scaled to, the same in every view.
+    """Display ranges of the maps, the same in every view.
 
     Attributes:
         grey: lowest and highest grey level of the scans, native units.

@@ -29,7 +29,7 @@ _FULL = {"Strength": ("1", None), "Parts": ("anatomy+intensity", None)}
 
 
 def saved_parts(nodes: Mapping[str, Any]) -> dict[str, Any]:
-    """What is needed to put a translation together again, read from its nodes.
+    """Parts of a translation, read from its nodes.
 
     Args:
         nodes: by role, as ``SITTranslateLib.ui.parameters`` keeps them; None where there is none.

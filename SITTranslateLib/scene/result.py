@@ -239,7 +239,7 @@ class _Builder:
         return self.keep(node, "distance", "How far each point of the source moved (mm).")
 
     def velocity(self) -> Any:
-        """What every strength of the motion follows from; with it a saved scene can be worked with again."""
+        """Velocity from which each strength of the motion is computed, also in a saved scene."""
         if self.translation.velocity is None:
             return None
         node = transforms.add_velocity_node(

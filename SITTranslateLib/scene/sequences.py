@@ -13,7 +13,7 @@ FRAMES_PER_SECOND = 4.0
 
 @dataclass(frozen=True)
 class Axis:
-    """What the frames differ in: a name, and the unit of its numbers (empty for none)."""
+    """Quantity that differs between frames: a name, and the unit of its numbers (empty for none)."""
 
     name: str
     unit: str = ""
@@ -27,7 +27,7 @@ def available() -> bool:
 
 
 def add_browser(scene: Any, name: str) -> Any:
-    """What plays sequences together; it stands at its first frame as soon as it has one."""
+    """Browser that plays sequences together, at its first frame as soon as it has one."""
     browser = scene.AddNewNodeByClass(_BROWSER, scene.GenerateUniqueName(name))
     browser.SetPlaybackRateFps(FRAMES_PER_SECOND)
     return browser
@@ -78,7 +78,7 @@ def frame_like(node: Any) -> Any:
 
 
 def browser_of(node: Any) -> Any:
-    """What plays frames in a node, so that what it holds changes; None if nothing does."""
+    """Browser that plays frames in a node; None if there is none."""
     scene = node.GetScene()
     if scene is None:
         return None

@@ -118,7 +118,7 @@ def field_of_node(node: Any) -> VectorField:
 
 
 def moved_points(node: Any, points: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Where Slicer itself moves RAS points ``(N, 3)`` that lie under a transform node (its to-world direction)."""
+    """RAS points ``(N, 3)`` as moved by Slicer under a transform node (its to-world direction)."""
     import vtk
 
     transform = vtk.vtkGeneralTransform()

@@ -181,7 +181,7 @@ def ageing(labels: LabelMap, rates: dict[str, Rate] | None = None, corrections: 
 
 
 def _error(realised: dict[str, float], targets: dict[str, float]) -> float:
-    """How far the structures are from their targets; the lateral ventricles count as much as all others together."""
+    """Error of the structures against their targets; the lateral ventricles count as much as all others together."""
     errors = {name: abs(realised[name] - target) for name, target in targets.items()}
     return float(np.mean(list(errors.values()))) + errors.get("lateral ventricles", 0.0)
 

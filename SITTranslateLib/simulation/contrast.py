@@ -23,7 +23,7 @@ RELAXIVITY = 5.0e-3
 
 @dataclass(frozen=True)
 class Sequence:
-    """How a contrast is made.
+    """Sequence parameters of a contrast.
 
     Attributes:
         kind: ``gradient_echo`` (spoiled, with inversion preparation if ``inversion`` > 0), ``spin_echo``,

@@ -22,7 +22,7 @@ from SITTranslateLib.volume import Grid, VectorField
 
 @dataclass(frozen=True)
 class DeformationRange:
-    """How strongly subjects are varied.
+    """Ranges of the random deformation.
 
     Attributes:
         rotation_degrees, shift_mm: each axis within plus or minus this.
@@ -44,7 +44,7 @@ class DeformationRange:
 
 @dataclass(frozen=True, eq=False)
 class Deformation:
-    """Where the points of a coarse grid lie in the subject, and the velocity of ageing there.
+    """Positions of a coarse grid in the subject, and the velocity of ageing there.
 
     Attributes:
         displacement: ``psi(p) - p`` in mm on the coarse grid.

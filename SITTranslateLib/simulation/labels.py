@@ -108,7 +108,7 @@ class LabelMap:
         return Grid(self.array.shape, self.affine)  # type: ignore[arg-type]
 
     def mask(self, *labels: int) -> NDArray[np.bool_]:
-        """Where any of the labels is, ``(K, J, I)``."""
+        """Mask of the labels, ``(K, J, I)``."""
         return lookup(dict.fromkeys(labels, True), np.bool_)[self.array]
 
     def millilitres(self, *labels: int) -> float:

@@ -82,7 +82,7 @@ class SimulatedPair:
 
     @cached_property
     def change_mask(self) -> NDArray[np.bool_]:
-        """Where the clean images differ by more than 2 % of the white-matter signal (2 HU)."""
+        """Mask where the noise-free images differ by more than 2 % of the white-matter signal (2 HU)."""
         difference = np.abs(self.clean_target.array - self.clean_source.array)
         return np.asarray(difference > CHANGE_SHARE * self.reference)
 

@@ -22,7 +22,7 @@ _LESION_TO_WHITE = {25: 2, 57: 41}
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """Everything about a head that does not depend on the pair.
+    """The properties of a head that do not depend on the pair.
 
     Attributes:
         labels: the head without its own lesions (they become white matter with a high lesion potential).

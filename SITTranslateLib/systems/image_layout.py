@@ -26,7 +26,7 @@ SLICES_AT_A_TIME = 8
 
 @dataclass(frozen=True)
 class ForeignImages:
-    """What a network wants.
+    """Image layout of a network.
 
     Attributes:
         dimensions: ``3d``; ``2d``, a slice at a time; ``2.5d``, a slice with its neighbours as channels.

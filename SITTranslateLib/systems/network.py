@@ -17,7 +17,7 @@ _AFTER_STEP = re.compile(r"after step \d+ of \d+")
 
 
 def after_step(number: int, count: int) -> str:
-    """What the image after a step of the sampling is called among the extras; ``number`` from 1."""
+    """Name of the image after a step of the sampling, in the extras; ``number`` from 1."""
     return f"after step {number} of {count}"
 
 

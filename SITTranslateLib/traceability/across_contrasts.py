@@ -44,14 +44,14 @@ def register_across(
     Args:
         source, target, spacing, settings, progress: as there.
         tissues: probabilities of the source's tissues ``(1, classes, K, J, I)``, if they are known: the source then has
-            the target's contrast from the start as well (:func:`painted_alike`).
+            the target's contrast from the start as well (:func:`mapped_to_contrast`).
     """
 
     def half(start: float) -> Callable[[float], None] | None:
         return None if progress is None else lambda fraction: progress(start + fraction / 2)
 
-    painted = None if tissues is None else painted_alike(source, tissues, target)
-    looks = source if painted is None else torch.cat((source, painted), dim=1)
+    mapped = None if tissues is None else mapped_to_contrast(source, tissues, target)
+    looks = source if mapped is None else torch.cat((source, mapped), dim=1)
     first = register(looks, target, spacing, settings, half(0.0))
     axes = np.eye(3) * spacing
     coarse = axes * VELOCITY_COARSENING
@@ -63,9 +63,9 @@ def register_across(
     if moved_mm <= MUCH_MM:
         return first
     softer = replace(settings, smoothness=min(settings.smoothness, max(SOFTEST, settings.smoothness / moved_mm**2)))
-    if tissues is not None and painted is not None:
-        again = painted_alike(source, tissues, target, sampling, axes)
-        return register(painted if again is None else again, target, spacing, softer, half(0.5))
+    if tissues is not None and mapped is not None:
+        again = mapped_to_contrast(source, tissues, target, sampling, axes)
+        return register(mapped if again is None else again, target, spacing, softer, half(0.5))
     moved = _volume(tensors.warp(source, sampling, axes), spacing)
     try:
         arrays = contrast_between(still, moved, wanted)
@@ -75,7 +75,7 @@ def register_across(
     return register(alike, even, spacing, softer, half(0.5))
 
 
-def painted_alike(
+def mapped_to_contrast(
     source: Tensor,
     tissues: Tensor,
     target: Tensor,

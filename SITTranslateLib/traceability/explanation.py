@@ -61,7 +61,7 @@ class ContrastMap:
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """What explains a translated scan.
+    """Explanation of a translated scan.
 
     Attributes:
         contrast_map: h, apart from the shading.
@@ -321,7 +321,7 @@ def _shares(
     tissue: NDArray[np.bool_],
     total: float,
 ) -> dict[str, float]:
-    """What each step adds to the explained variance: the unmoved source, the contrast map, the geometry."""
+    """Contribution of each step to the explained variance: the unmoved source, the contrast map, the geometry."""
     y, x = translated.array[tissue].astype(np.float64), source.array[tissue].astype(np.float64)
     if same_contrast:
         as_it_is = 1.0 - float(np.mean((y - x) ** 2)) / total

@@ -24,7 +24,7 @@ VELOCITY_COARSENING = 2
 
 @dataclass(frozen=True)
 class Settings:
-    """How to register.
+    """Settings of the registration.
 
     Attributes:
         smoothness: price of bending, mm^2.
@@ -109,7 +109,7 @@ def _standardised(scan: Tensor) -> Tensor:
 
 
 def _at_level(noise: float, level: int) -> float:
-    """What is left of a variance of noise after blur and pooling."""
+    """Variance of noise after blur and pooling."""
     return 0.3 * noise / level**2 + 1e-4
 
 

@@ -22,7 +22,7 @@ from SITTranslateLib.fields import tensors
 
 @dataclass(frozen=True)
 class Pull:
-    """What the images ask of a displacement d that is added before reading: minimise ``d.H d / 2 - d.force``.
+    """Quadratic model of the similarity for a displacement d before sampling: minimise ``d.H d / 2 - d.force``.
 
     ``force`` is ``(1, 3, K, J, I)``; ``hessian`` ``(1, 6, K, J, I)`` holds xx, xy, xz, yy, yz, zz.
     """
@@ -38,7 +38,7 @@ class Pull:
 
 
 def mean_pull(pulls: Sequence[Pull]) -> Pull:
-    """What several images ask together, each counting alike."""
+    """Mean over several images with equal weight."""
     return Pull(sum(p.force for p in pulls) / len(pulls), sum(p.hessian for p in pulls) / len(pulls))  # type: ignore[arg-type]
 
 

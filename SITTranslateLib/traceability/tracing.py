@@ -38,7 +38,7 @@ IDENTICAL = "both images hold the same values, voxel by voxel: nothing was chang
 
 @dataclass(frozen=True, eq=False)
 class PairTrace:
-    """What was found out about a pair of scans.
+    """Results of tracing a pair of scans.
 
     Attributes:
         translation: the pair with its estimated field; ``extras`` hold what the source explains and what it does not.
@@ -57,7 +57,7 @@ class PairTrace:
     points: tuple[TracedPoint, ...] = ()
 
     def floor_sentence(self) -> str:
-        """How far the motion can be trusted, for every label and page that shows it."""
+        """Sentence on the noise floor of the motion, for every label and page that shows it."""
         return GIVEN if self.floor is None else self.floor.sentence()
 
     def to_dict(self) -> dict[str, Any]:

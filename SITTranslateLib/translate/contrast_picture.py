@@ -103,7 +103,7 @@ def answer(values: Array, model: dict[str, Any]) -> Array:
 
 
 def strangeness(values: Array, model: dict[str, Any]) -> NDArray[np.float64]:
-    """How far descriptors ``(N,)`` or ``(M, N)`` lie from those that were learned: root of their mean squared scores.
+    """Distance of descriptors ``(N,)`` or ``(M, N)`` from the training data: root of their mean squared scores.
 
     A network is sure of itself also where it has never been, so that it is not asked there.
     """

@@ -29,7 +29,7 @@ from SITTranslateLib.volume import VectorField, Volume
 
 @dataclass(frozen=True, eq=False)
 class Flow:
-    """How the anatomy moves; mm RAS. The velocity is None where the network gives a displacement."""
+    """Motion of the anatomy; mm RAS. The velocity is None where the network gives a displacement."""
 
     velocity: VectorField | None
     sampling: VectorField
@@ -92,7 +92,7 @@ class Maps:
 
 @dataclass(frozen=True, eq=False)
 class Decomposition(ABC):
-    """What is common to the three states."""
+    """Base of the three states."""
 
     flow: Flow | None
     maps: Maps
@@ -100,7 +100,7 @@ class Decomposition(ABC):
     @property
     @abstractmethod
     def origin(self) -> FieldOrigin:
-        """Where the field comes from."""
+        """Origin of the field."""
 
     @abstractmethod
     def recomposed(self, prepared: Prepared) -> Volume:

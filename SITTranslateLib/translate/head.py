@@ -22,7 +22,7 @@ BRAIN_BELOW_TOP_MM = 83.0
 
 @dataclass(frozen=True, eq=False)
 class Anatomy:
-    """What is seen in a scan at a glance.
+    """Head or brain of a scan: mask, centre, and whether the skull is present.
 
     Attributes:
         coarse: the scan on axes along +R, +A, +S, 3 mm.

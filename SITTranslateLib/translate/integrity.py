@@ -62,7 +62,7 @@ def read_sidecar(file: Path, name: str) -> dict[str, Any]:
 
 
 def changes(sidecar_file: Path) -> tuple[str, ...] | None:
-    """What is no longer as it was written, a sentence each; None for a result of before there were hashes.
+    """Differences from the written files, a sentence each; None for a result without hashes.
 
     Raises:
         InputError: the sidecar cannot be read.

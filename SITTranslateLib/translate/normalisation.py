@@ -32,7 +32,7 @@ def in_own_units(array: NDArray[np.float32], contrast: str) -> NDArray[np.float3
 
 
 def from_own_units(array: NDArray[np.float32], contrast: str) -> NDArray[np.float32]:
-    """What :func:`in_own_units` gives, as network units."""
+    """Values of :func:`in_own_units`, as network units."""
     return to_network(array, HOUNSFIELD) if contrast == "CT" else array
 
 

@@ -228,7 +228,7 @@ def _blend(stretched: Image, layer: np.float32, row: np.float32, steps: Image) -
 
 @kernel
 def _place_row(places: Places, k: int, j: int, scratch: Image) -> None:
-    """Where the voxels of a row lie, in voxels of what is read."""
+    """Positions of the voxels of a row, in voxels of the input."""
     for n in range(3):
         start, step = F(places[n, 1] * j + places[n, 2] * k + places[n, 3]), F(places[n, 0])
         for i in range(scratch.shape[1]):

@@ -34,7 +34,7 @@ _DEFLATED = "1.2.840.10008.1.2.1.99"
 
 @dataclass(frozen=True)
 class Pixels:
-    """How the pixels of a file are stored."""
+    """Storage format of a file's pixels."""
 
     rows: int
     columns: int

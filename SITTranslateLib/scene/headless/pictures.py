@@ -330,7 +330,7 @@ class Studio:
             presentation.put_with(scene, self.result, node)
 
     def _closely(self) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
-        """Where to look, the RAS box to show, and the caption."""
+        """Centre of the view, the RAS box to show, and the caption."""
         if self.outlines is None:
             half = np.array([40.0, 40.0, 34.0])
             box = np.stack([self.result.focus - half, self.result.focus + half])
@@ -373,7 +373,7 @@ def compress(nodes: Sequence[Any]) -> None:
 
 
 def motion_title(result: SceneResult) -> str:
-    """What the motion view shows, and where the field is from."""
+    """Title of the motion view, with the origin of the field."""
     if result.field_origin == "none":
         return "Motion not known (no field)"
     if result.motion is None or result.ranges.motion_mm == 0:
@@ -383,7 +383,7 @@ def motion_title(result: SceneResult) -> str:
 
 
 def change_title(result: SceneResult) -> str:
-    """What the change view shows."""
+    """Title of the change view."""
     if result.change is None:
         return "Intensity change not known"
     if result.ranges.faint:

@@ -84,7 +84,7 @@ class View:
         return int(width), int(height)
 
     def grab(self) -> Pixels:
-        """What the view shows, ``(height, width, 3)``, first row on top."""
+        """Image of the view, ``(height, width, 3)``, first row on top."""
         import vtk
         from vtk.util.numpy_support import vtk_to_numpy
 

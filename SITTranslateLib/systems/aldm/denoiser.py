@@ -48,7 +48,7 @@ class SwitchedUNet(nn.Module):
 
 
 class LatentDenoiser(nn.Module):
-    """What the clean latent (or its velocity) is, of ``[noisy | source | target-like]``, the level and the target.
+    """The clean latent (or its velocity), predicted from ``[noisy | source | target-like]``, level and target.
 
     It starts as the preview: a network that predicts the clean latent gives what it adds to the target-like one.
     """
@@ -70,7 +70,7 @@ class LatentDenoiser(nn.Module):
 
 
 class Detail(nn.Module):
-    """What the codec has lost and the source still knows, added to the decoded image; nothing before it is trained.
+    """Detail of the source that the codec loses, added to the decoded image; untrained, zero.
 
     It works on blocks of 2 x 2 x 2 voxels as channels, at an eighth of the places.
 

@@ -30,7 +30,7 @@ LEAST, MOST = 0.0, 4.0
 
 
 class View(NamedTuple):
-    """What is known of a source when it is to become one target.
+    """Features of a source for one target.
 
     Attributes:
         image, latent: of the source ``(1, 1, K, J, I)``, ``(1, latent, K/4, J/4, I/4)``.
@@ -100,7 +100,7 @@ class ALDMNetwork(nn.Module):
 
     # ------------------------------------------------------------------ parts
     def view(self, image: Tensor, target: int, shares: Tensor | None = None, source: Tensor | None = None) -> View:
-        """What is known of a source ``(1, 1, K, J, I)``, sizes multiples of 4, for a target.
+        """Features of a source ``(1, 1, K, J, I)``, sizes multiples of 4, for a target.
 
         Args:
             target: index of a contrast.
@@ -170,7 +170,7 @@ class ALDMNetwork(nn.Module):
         return self.detail(decoded + lost, torch.cat((image, painted, lost), dim=1), code)
 
     def lost(self, view: View) -> Tensor | None:
-        """What the codec loses of the mapped scan; it does not depend on the sample."""
+        """Detail of the mapped scan that the codec loses; it does not depend on the sample."""
         if self.detail is None or view.painted is None or view.painted_latent is None:
             return None
         return view.painted - self.codec.decode_in_slabs(view.painted_latent, SLAB)

@@ -41,7 +41,7 @@ class Statistics(NamedTuple):
 
 
 class TissuePainter(nn.Module):
-    """What a scan would be as in another contrast if its tissues looked as they usually do there.
+    """Tissue intensity mapping of a scan to another contrast, with the usual intensities of its tissues there.
 
     ``sum_c p_c (h_c((x - m_c) / s_c) + a_c (x - m_c) + b_c . g)``: shares p of the tissues, their means m and spreads
     s, curves h, slopes a, and lifts b by how this head's brain looks (g), all of a source and a target.
@@ -129,7 +129,7 @@ class TissuePainter(nn.Module):
 
 
 def statistics(image: Tensor, shares: Tensor) -> Statistics:
-    """How bright each tissue is in scans ``(B, 1, K, J, I)`` with shares ``(B, classes, K, J, I)``."""
+    """Intensity of each tissue in scans ``(B, 1, K, J, I)`` with shares ``(B, classes, K, J, I)``."""
     weight, bright = shares.flatten(2), image[:, 0].flatten(1)
     total = weight.sum(dim=2)
     mean = torch.einsum("bcn,bn->bc", weight, bright) / total.clamp(min=1.0)
@@ -145,13 +145,13 @@ def knots_of(off: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def looks_of(seen: Statistics) -> Tensor:
-    """How a brain looks in a scan ``(B, LOOKS)``: means of its tissues, and their spreads beside what parts them."""
+    """Intensity features of a brain ``(B, LOOKS)``: means and relative spreads of its tissues."""
     inner = seen.mean[:, INNER]
     return torch.cat((inner, seen.spread[:, INNER] / _apart(inner)), dim=1)
 
 
 def features_of(seen: Statistics) -> Tensor:
-    """What tells contrasts apart ``(B, FEATURES)``: tissues' brightness beside each other, and if there is a skull."""
+    """Features that classify contrasts ``(B, FEATURES)``: relative intensities of tissues, and if there is a skull."""
     inner, there = seen.mean[:, INNER], (seen.total[:, OUTER] > ENOUGH).float()
     middle, apart = inner.mean(dim=1, keepdim=True), _apart(inner)
     parts = (
@@ -167,5 +167,5 @@ def features_of(seen: Statistics) -> Tensor:
 
 
 def _apart(inner: Tensor) -> Tensor:
-    """How far the brain's tissues are from each other in brightness ``(B, 1)``."""
+    """Distance of the brain's tissues in intensity ``(B, 1)``."""
     return inner.std(dim=1, correction=0, keepdim=True).clamp(min=NARROWEST)

@@ -52,7 +52,7 @@ class OnnxProcess:
         self._start()
 
     def run(self, outputs: Sequence[str], feeds: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-        """What the network makes of its inputs, output by output.
+        """Outputs of the network for its inputs.
 
         Raises:
             PackageError: it cannot be run on them, takes too long or too much memory, or crashes.

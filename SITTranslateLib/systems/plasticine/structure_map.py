@@ -33,7 +33,7 @@ def tissue_probabilities(network: TissueNetwork, image: Tensor) -> Tensor:
 
 
 def edges(image: Tensor) -> Tensor:
-    """How steep the scan is at each place compared with its neighbourhood, 0 to 1, at each of the scales.
+    """Edge strength of the scan relative to its neighbourhood, 0 to 1, at each of the scales.
 
     Neither gain nor offset nor the order of brightness matters.
     """

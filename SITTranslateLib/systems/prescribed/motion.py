@@ -24,7 +24,7 @@ CORRECTIONS = 2
 
 
 class Surroundings(StrEnum):
-    """What lies around the brain."""
+    """Surroundings of the brain."""
 
     LABELLED = "labelled"
     SHELL = "shell"
@@ -149,7 +149,7 @@ def _window(shares: Shares, surroundings: Surroundings, *, hold_stem: bool) -> N
 
 
 def warnings_of(motion: PrescribedMotion) -> tuple[str, ...]:
-    """What the user must know: what lies around the brain, regions that were missed, folds."""
+    """Warnings for the user: surroundings of the brain, regions that were missed, folds."""
     sentences = []
     if motion.solution.steps and motion.surroundings in _ABOUT_SURROUNDINGS:
         sentences.append(_ABOUT_SURROUNDINGS[motion.surroundings])

@@ -110,7 +110,7 @@ def parts_named(name: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Shares:
-    """How much of each part a voxel holds, on a grid along +R, +A, +S about the brain.
+    """Fraction of each part in a voxel, on a grid along +R, +A, +S about the brain.
 
     Attributes:
         parts: name to share ``(K, J, I)`` in [0, 1]; empty parts are left out.

@@ -22,7 +22,7 @@ from SITTranslateLib.systems.sasan.synthesis import SynthesisModule
 
 
 class Synthesised(NamedTuple):
-    """What one direction gives for a batch: image ``(B, slices, J, I)``, the source's attention, the source's code."""
+    """Outputs of one direction for a batch: image ``(B, slices, J, I)``, the source's attention, the source's code."""
 
     image: Tensor
     attended: Attended

@@ -20,7 +20,7 @@ VARIANTS = ("raw", "it", "st", "dt", "sit", "dit")
 
 
 class SITParts(NamedTuple):
-    """What one forward pass gives; shapes as in :mod:`SITTranslateLib.fields.tensors`, fields in mm RAS.
+    """Outputs of a forward pass; shapes as in :mod:`SITTranslateLib.fields.tensors`, fields in mm RAS.
 
     ``velocity`` lies on the half-resolution grid, everything else on the image's.
     """

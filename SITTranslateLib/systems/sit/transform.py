@@ -25,7 +25,7 @@ VARIANTS = {
 
 
 class SpatialIntensityParts(NamedTuple):
-    """What one pass gives; fields ``(B, D, ...)`` in the module's unit, channels along the image's axes in order.
+    """Outputs of a forward pass; fields ``(B, D, ...)`` in the module's unit, channels along the image's axes in order.
 
     Attributes:
         translated: ``(B, C, ...)``.
@@ -89,7 +89,7 @@ class SpatialIntensityTransform(nn.Module):
 
     @staticmethod
     def channels(variant: str, dimensions: int, image_channels: int = 1) -> int:
-        """How many channels the generator must give: image or intensity change first, then the field.
+        """Number of channels of the generator's output: image or intensity change first, then the field.
 
         Raises:
             ValueError: a variant or dimensions that there are not.

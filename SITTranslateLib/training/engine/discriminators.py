@@ -90,7 +90,7 @@ class Discriminators:
             self.modules[name], self.adams[name] = fabric.setup(module, adam)
 
     def generator_loss(self, name: str, fake: Tensor) -> Tensor:
-        """What the generator loses to a discriminator."""
+        """Generator loss against a discriminator."""
         return generator_loss(self.modules[name](fake))
 
     def update(self, judged: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, float]:
@@ -106,6 +106,6 @@ class Discriminators:
         return logged
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint holds of them."""
+        """Their state for a checkpoint."""
         adams = {f"critic_adam_{name}": adam for name, adam in self.adams.items()}
         return {f"critic_{name}": module for name, module in self.modules.items()} | adams

@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass
 class Outcome:
-    """What a step learns from.
+    """Result of an objective.
 
     Attributes:
         terms: by name, unweighted.

@@ -63,7 +63,7 @@ class Phantoms:
     seed: int = 1
 
     def identity(self) -> dict[str, Any]:
-        """What the phantoms depend on: phantom ``n`` is the same in a smaller and a larger set."""
+        """Parameters of the phantoms: phantom ``n`` is the same in a smaller and a larger set."""
         return {name: value for name, value in asdict(self).items() if name != "heads"}
 
     @property

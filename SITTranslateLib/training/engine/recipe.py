@@ -17,7 +17,7 @@ from SITTranslateLib.training.engine.trainer import RunOptions, Trainer, finishe
 
 
 class Config(Protocol):
-    """What every training config has."""
+    """Fields of every training config."""
 
     @property
     def name(self) -> str: ...
@@ -34,7 +34,7 @@ class Config(Protocol):
 
 @dataclass(frozen=True)
 class EvaluationRequest:
-    """What ``sittranslate evaluate`` was asked for.
+    """Arguments of ``sittranslate evaluate``.
 
     Attributes:
         system: as it was typed, without hyphens.

@@ -40,7 +40,7 @@ NEW_SHARE = 0.05
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run uses the machine; the weights depend on the config alone (up to the rounding of the device).
+    """Use of the machine by a run; the weights depend on the config alone (up to the rounding of the device).
 
     Attributes:
         cache: where prepared maps and simulated phantoms are kept; the run's folder if None.
@@ -116,7 +116,7 @@ class Trainer(ABC):
         return 1.0
 
     def networks(self) -> dict[str, Any]:
-        """What a checkpoint holds beside optimiser, schedule, average and step."""
+        """Networks of a checkpoint, in addition to optimiser, schedule, average and step."""
         return {"network": self.network}
 
     def discriminate(self, outcome: Outcome) -> dict[str, float]:
@@ -183,7 +183,7 @@ class Trainer(ABC):
 
     # ---------------------------------------------------------------- resuming
     def state(self) -> dict[str, Any]:
-        """Everything that a checkpoint holds."""
+        """Contents of a checkpoint."""
         own = {"adam": self.adam, "rates": self.rates, "average": self.average, "step": self.step}
         return self.networks() | own
 

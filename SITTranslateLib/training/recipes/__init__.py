@@ -90,7 +90,7 @@ def finished(folder: Path) -> tuple[Recipe, Any, Any]:
 
 
 def table_of(name: str) -> Callable[[EvaluationRequest], None]:
-    """What makes the tables of a system, or those of a name in :data:`TABLES`; hyphens are as good as underscores.
+    """Maker of the tables of a system, or of a name in :data:`TABLES`; hyphens are as good as underscores.
 
     Raises:
         InputError: there are none.

@@ -11,7 +11,7 @@ from test_estimate import brain_of, head
 from SITTranslateLib import fields
 from SITTranslateLib.fields import tensors
 from SITTranslateLib.traceability import estimate as estimation
-from SITTranslateLib.traceability.across_contrasts import painted_alike, register_across
+from SITTranslateLib.traceability.across_contrasts import mapped_to_contrast, register_across
 from SITTranslateLib.traceability.estimate import WORKING_SPACING_MM, _in_ras
 from SITTranslateLib.traceability.registration import Settings
 from SITTranslateLib.volume import Grid
@@ -39,7 +39,7 @@ def tissues_of(grid: Grid) -> torch.Tensor:
 
 def test_the_source_gets_the_targets_contrast_and_stays_where_it_is(space: Grid) -> None:
     source, target = image_of(head(space, "T1w", 1)), image_of(head(space, "T2w", 2))
-    painted = painted_alike(source, tissues_of(space), target)
+    painted = mapped_to_contrast(source, tissues_of(space), target)
     assert painted is not None and painted.shape == source.shape
     brain = torch.from_numpy(brain_of(space))
 
@@ -56,8 +56,8 @@ def test_a_shift_that_is_known_is_taken_into_account(space: Grid) -> None:
     sampling[:, 0] = -3 * WORKING_SPACING_MM
     still = torch.from_numpy(brain_of(space))
     clean = image_of(head(space, "T2w", 3))[0, 0][still]
-    right = painted_alike(source, tissues, target, sampling, axes)
-    wrong = painted_alike(source, tissues, target)
+    right = mapped_to_contrast(source, tissues, target, sampling, axes)
+    wrong = mapped_to_contrast(source, tissues, target)
     assert right is not None and wrong is not None
     off = [float((image[0, 0][still] - clean).abs().mean()) for image in (right, wrong)]
     assert off[0] < 0.6 * off[1]
@@ -68,7 +68,7 @@ def test_without_enough_tissue_there_is_nothing_to_paint(space: Grid) -> None:
     source = image_of(head(space, "T1w", 1))
     nothing = torch.zeros_like(tissues_of(space))
     nothing[:, 0] = 1.0
-    assert painted_alike(source, nothing, source) is None
+    assert mapped_to_contrast(source, nothing, source) is None
     velocity = register_across(source, source, WORKING_SPACING_MM, Settings(500.0, iterations=2), None, nothing)
     assert float(velocity.abs().max()) < 0.5
 

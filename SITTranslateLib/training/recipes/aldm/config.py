@@ -58,7 +58,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class Schedule:
-    """What all stages have in common.
+    """Settings common to all stages.
 
     Attributes:
         average: of the weights that are kept.

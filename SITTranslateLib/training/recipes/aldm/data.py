@@ -19,7 +19,7 @@ Corner = tuple[int, int, int]
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """What a step learns from.
+    """Training data of a step.
 
     Attributes:
         source: a scan ``(1, 1, K, J, I)``; for the codec images to reconstruct ``(B, 1, k, j, i)``.

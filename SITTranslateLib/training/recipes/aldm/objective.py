@@ -62,7 +62,7 @@ class ALDMObjective(nn.Module):
         return self._stages[stage](batch)
 
     def trained(self, stage: str) -> list[nn.Parameter]:
-        """What a stage changes; everything else stays as it is."""
+        """Modules trained in a stage; all others are frozen."""
         net = self.network
         if isinstance(net, ALDMNetwork):
             parts = {
@@ -198,7 +198,7 @@ class ALDMObjective(nn.Module):
 
     @torch.no_grad()
     def _lost(self, views: list[View], batch: Batch, stage: str) -> Tensor:
-        """What the codec loses of the mapped scans, in the block of the batch; zero without a tissue mapping.
+        """Detail of the mapped scans that the codec loses, in the block of the batch; zero without a tissue mapping.
 
         It is added to all that is decoded. A generator that did not know would sharpen what is sharpened again.
         """

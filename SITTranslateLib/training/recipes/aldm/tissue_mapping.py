@@ -160,7 +160,7 @@ def _fit_curves(mapping: TissuePainter, source: int, contrasts: int, samples: Se
 
 
 def design(scan: SampledScan, looks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What the mapping's value is linear in ``(N, classes * (KNOTS + 1 + LOOKS))``; its formula is the class's."""
+    """Features in which the mapping is linear ``(N, classes * (KNOTS + 1 + LOOKS))``; its formula is the class's."""
     every = np.arange(len(scan.bright))
     columns = []
     for share, mean, spread in zip(scan.shares, scan.statistics.mean[0], scan.statistics.spread[0], strict=True):

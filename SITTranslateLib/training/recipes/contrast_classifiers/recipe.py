@@ -184,7 +184,7 @@ def _below(own: NDArray[np.float64], kinds: NDArray[np.int64], share: float) -> 
 
 
 def _best_share(one: NDArray[np.float64], two: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
-    """How much of the second word against the first: the share with the clearest separation."""
+    """Weight of the second classifier against the first: the share with the clearest separation."""
     rows = np.arange(len(truth))
     shares = np.linspace(0.0, 1.0, 21)
     losses = [-log_shares((1 - s) * one + s * two)[rows, truth].mean() for s in shares]

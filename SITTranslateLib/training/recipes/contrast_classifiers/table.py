@@ -107,7 +107,7 @@ def real_scans(folder: Path) -> list[tuple[Path, str]]:
 
 
 def strange_things(seed: int = 0) -> Iterator[tuple[Volume, str]]:
-    """What is no head at all: trunks in HU and in grey, a phantom, noise, a wedge."""
+    """Images that are not heads: trunks in HU and in grey, a phantom, noise, a wedge."""
     rng = np.random.default_rng(seed)
     for number in range(4):
         shape = (60, 90, 110)

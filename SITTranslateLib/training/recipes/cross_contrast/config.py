@@ -48,7 +48,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long, how fast, on what.
+    """Steps, learning rate and blocks.
 
     Attributes:
         batch: slice stacks (or blocks) a step.

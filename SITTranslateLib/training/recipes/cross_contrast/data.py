@@ -102,7 +102,7 @@ def _is_3d(config: CrossContrastConfig) -> bool:
 def _windows(
     head: Head, config: CrossContrastConfig, rng: np.random.Generator, paired: bool
 ) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Where source and target are cut out of their heads."""
+    """Windows of source and target in their heads."""
     shape = head.classes.shape
     if _is_3d(config):
         size = tuple(min(config.schedule.block, n) for n in shape)

@@ -121,7 +121,7 @@ def _averaged(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _stripping(labels: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """What skull stripping leaves: the brain alone, with its fluid, or the brain with a loose border."""
+    """Masks of skull stripping: the brain alone, with its fluid, or the brain with a loose border."""
     kind = rng.random()
     if kind < 0.3:
         return np.asarray(_BRAIN[labels])

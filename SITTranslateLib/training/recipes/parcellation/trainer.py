@@ -117,7 +117,7 @@ class ParcellationTrainer:
         return float(loss.detach())
 
     def state(self) -> dict[str, Any]:
-        """Everything a checkpoint holds."""
+        """Contents of a checkpoint."""
         parts = {"network": self.network, "average": self.average, "adam": self.adam}
         return {name: part.state_dict() for name, part in parts.items()} | {"step": self.step}
 

@@ -98,7 +98,7 @@ class Batches:
         return batch
 
     def _holds_data(self, number: int, strip: bool) -> Tensor:
-        """Where the source may move, on half the resolution."""
+        """Mask where the source may move, at half resolution."""
         if (number, strip) not in self._weights:
             scan = _tensor(self.heads[number].image(self.source, strip=strip))
             self._weights[number, strip] = nn.functional.avg_pool3d(holds_data(scan), 2)

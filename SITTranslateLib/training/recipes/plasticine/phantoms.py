@@ -91,7 +91,7 @@ class AgeingHead:
         return shares
 
     def sampling(self, years: float) -> VectorField:
-        """Where each voxel of the head ``years`` later comes from, mm."""
+        """Sampling field of the head ``years`` later, mm."""
         velocity = VectorField(self.velocity.array * np.float32(years / 10.0), self.velocity.affine)
         return fields.resample_field(fields.exponential(velocity, -1.0), self.grid)
 

@@ -134,7 +134,7 @@ def coverage_of(residuals: Sequence[Residuals], target: str) -> Coverage:
 
 
 def factor_of(residuals: Sequence[Residuals], level: float) -> float:
-    """What the scales are multiplied by so that they cover this share, each subject counting the same."""
+    """Factor of the scales for this coverage, with equal weight of each subject."""
     by_subject: dict[str, list[Residuals]] = {}
     for one in residuals:
         by_subject.setdefault(one.subject, []).append(one)

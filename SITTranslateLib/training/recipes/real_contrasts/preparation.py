@@ -132,7 +132,7 @@ def _prepare(visit: Visit, data: Path) -> PreparedVisit:
 
 
 def _covered(scans: list[Array]) -> Mask:
-    """Where every scan shows something: slabs end at different heights. Looked for in blocks of 4 mm."""
+    """Mask covered by every scan, since slabs end at different heights; computed in blocks of 4 mm."""
     coarse = np.ones([n // 4 for n in scans[0].shape], dtype=bool)
     for scan in scans:
         there = np.abs(scan - background_of(scan)) > 1e-3 * np.ptp(scan)

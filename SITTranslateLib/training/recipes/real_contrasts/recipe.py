@@ -23,7 +23,7 @@ from SITTranslateLib.training.recipes.real_contrasts.trainer import CHECKPOINT, 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a run ends with."""
+    """Result of a run."""
 
     step: int
     network: MultiContrastNetwork

@@ -67,7 +67,7 @@ class Batch:
 
 
 def training_visit(visit: PreparedVisit, stripped: bool) -> TrainingVisit:
-    """What is drawn from."""
+    """A prepared visit, ready for sampling."""
     scans, middles, rng = {}, {}, np.random.default_rng(0)
     for contrast, array in visit.scans.items():
         scaled = percentile_range(array).normalise(array)

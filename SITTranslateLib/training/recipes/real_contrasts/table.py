@@ -98,7 +98,7 @@ def translated_by(curve: TransferCurve, scan: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a network made of one scan: means and scales by target, standardised."""
+    """Prediction of a network for one scan: means and scales by target, standardised."""
 
     means: dict[str, Array]
     scales: dict[str, Array]

@@ -52,7 +52,7 @@ class Losses:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast; ``geometry_first`` is the share of the steps before the intensity branch wakes up."""
+    """Steps and learning rate; ``geometry_first`` is the share of the steps before the intensity branch is trained."""
 
     steps: int = 2000
     batch: int = 1

@@ -50,7 +50,7 @@ def scans_of_subjects(subjects: Any, attributes: Sequence[str], image: str) -> l
 
 
 def subjects_of_file(file: Path) -> Any:
-    """What a Python file of one's own names ``subjects``. The file is run: give only one that you trust.
+    """The ``subjects`` of a Python file. The file is executed: use only a trusted one.
 
     Raises:
         InputError: it cannot be run, or names none.
