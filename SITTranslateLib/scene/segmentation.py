@@ -15,6 +15,8 @@ from SITTranslateLib.scene.volumes import add_volume_node
 from SITTranslateLib.volume import Volume
 
 SOURCE_COLOUR, CARRIED_COLOUR = BEFORE, AFTER
+#: Tag of a segment: its number in the label map that it came from.
+LABEL_TAG = "SITTranslate.Label"
 
 
 def add_segmentation_node(
@@ -54,8 +56,8 @@ def add_segmentation_node(
     for index, value in enumerate(numbers):
         segment = segmentation.GetNthSegment(index)
         segment.SetName(names[value])
-        if value < 2**31:
-            segment.SetLabelValue(int(value))
+        # Not as the segment's label value, which must stay that of its voxels in the layer that segments share.
+        segment.SetTag(LABEL_TAG, str(value))
         if colour is not None:
             segment.SetColor(*colour)
     node.CreateClosedSurfaceRepresentation()

@@ -18,7 +18,7 @@ from SITTranslateLib.scene.result import add_translation
 from SITTranslateLib.scene.segmentation import add_segmentation_node
 from SITTranslateLib.scene.volumes import add_volume_node, array_to_matrix
 from SITTranslateLib.translation import Translation
-from SITTranslateLib.volume import VectorField, Volume
+from SITTranslateLib.volume import LabelMap, VectorField, Volume
 
 NAMES = {1: "Brain", 2: "Ball"}
 STRETCH = 1.08
@@ -136,3 +136,17 @@ def test_a_reload_does_not_double_it_and_without_the_module_it_is_left_out(logic
     assert [plugin.__name__ for plugin in logic.registeredPlugins] == [segment_statistics.PLUGIN_NAME]
     monkeypatch.setitem(__import__("sys").modules, "SegmentStatistics", None)
     assert not segment_statistics.register()
+
+
+def test_segments_hold_the_voxels_of_their_label_whatever_its_number(app: Application) -> None:
+    numbers = (3, 1001, 3_000_000_000)
+    array = np.zeros((8, 8, 8), np.int64)
+    for index, number in enumerate(numbers):
+        array[2 * index : 2 * index + 2, 2:6, 2:6] = number
+    node = add_segmentation_node(app.scene, LabelMap(array, np.eye(4)), dict(zip(numbers, "abc", strict=True)), "Odd")
+    segmentation = node.GetSegmentation()
+    ids = [segmentation.GetNthSegmentID(index) for index in range(3)]
+    assert [segmentation.GetSegment(one).GetName() for one in ids] == list("abc")
+    assert [len(segment_statistics.segment_points(node, one)) for one in ids] == [32, 32, 32]
+    surfaces = [segmentation.GetSegment(one).GetRepresentation("Closed surface") for one in ids]
+    assert all(surface.GetNumberOfPoints() > 0 for surface in surfaces)
