@@ -24,7 +24,7 @@ SOFT_EDGE = 0.06
 
 
 def lesion_potential(labels: LabelMap, seed: int) -> tuple[Volume, Volume]:
-    """Potential that orders the lesions, and the distance to the lateral ventricles in mm; both on the 2 mm solver grid.
+    """Potential that orders the lesions, and the distance to the lateral ventricles in mm; on the 2 mm solver grid.
 
     Args:
         labels: a head; its own lesions (labels 25 and 57) come first.

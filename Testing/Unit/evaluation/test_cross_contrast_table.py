@@ -1,4 +1,4 @@
-"""The tables between two contrasts: rulers are exact for the truth, fooled by nothing that is known to fool them."""
+"""Tables between two contrasts: metrics are exact for the truth and robust to known artefacts."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_ssim_is_that_of_its_formula() -> None:
 
 
 def test_air_around_the_head_does_not_raise_the_figures() -> None:
-    """The poster's 0.75 is reached by doing nothing in a large enough field of view; in a mask it is not."""
+    """The identity baseline reaches the poster's 0.75 in a large field of view, but not in a mask."""
     case = a_case()
     wide = [np.pad(v, ((4, 4), (20, 20), (20, 20))) for v in (case.source, case.truth, case.brain)]
     inside = metrics.ssim(case.source, case.truth, case.brain, 1.5)

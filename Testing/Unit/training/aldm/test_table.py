@@ -1,4 +1,4 @@
-"""ALDM's tables on tiny heads: every direction and row is there, and the rulers say what they should."""
+"""ALDM's tables on tiny heads: every direction and row is present, and the metrics are right."""
 
 from __future__ import annotations
 

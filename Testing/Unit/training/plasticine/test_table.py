@@ -1,4 +1,4 @@
-"""Plasticine's table on tiny heads: the truth wins every column, doing nothing shows the motion, rulers are right."""
+"""Plasticine's table on tiny heads: the truth is best in every column, identity shows motion, metrics are right."""
 
 from __future__ import annotations
 
