@@ -54,6 +54,41 @@ def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(target), f"{page.name} links to {link}"
 
 
+def names_of_tests() -> set[str]:
+    """Test files without their ending, and the functions in them."""
+    files = list((REPOSITORY / "Testing").rglob("test_*.py"))
+    functions = [re.findall(r"^def (test_\w+)", file.read_text(encoding="utf-8"), flags=re.MULTILINE) for file in files]
+    return {file.stem for file in files}.union(*functions)
+
+
+@pytest.mark.parametrize("page", ["threat-model.md", "reliability.md"])
+def test_the_tests_that_a_page_names_are_there(page: str) -> None:
+    text = (REPOSITORY / "docs" / page).read_text(encoding="utf-8")
+    named = set(re.findall(r"\b(test_\w+)", text))
+    assert len(named) > 8
+    assert named - names_of_tests() == set()
+
+
+def test_every_row_of_the_threat_model_names_its_test_and_its_figures_are_those_of_the_code() -> None:
+    text = (REPOSITORY / "docs" / "threat-model.md").read_text(encoding="utf-8")
+    rows = [row for row in text.splitlines() if row.startswith("|")][2:]
+    assert len(rows) > 15
+    assert [row for row in rows if not re.search(r"test_\w+", row.rstrip("| ").rpartition(" | ")[2])] == []
+    from SITTranslateLib.packages.card import LARGEST_GRID
+    from SITTranslateLib.systems.onnx import process
+    from SITTranslateLib.view import access
+
+    for words, value, in_code in (
+        ("2^25 voxels", 2**25, LARGEST_GRID),
+        ("ten minutes end", 600, process.LONGEST_SECONDS),
+        ("12 GB at most", 12 << 30, process.MOST_BYTES),
+        ("within a minute", 60, access.ONCE_SECONDS),
+        ("closed after ten seconds", 10, access.REQUEST_SECONDS),
+        ("192 bits", 192, 6 * len(access.new_token())),
+    ):
+        assert words in text and value == in_code, words
+
+
 def test_every_make_target_is_documented_and_every_documented_one_is_there() -> None:
     makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z]+):", makefile, flags=re.MULTILINE))

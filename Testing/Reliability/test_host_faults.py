@@ -283,10 +283,12 @@ def test_folders_of_the_dead_are_removed(private_place: Path) -> None:
     abandoned = private_place / f"{PREFIX}{int(ended.stdout)}-x"
     abandoned.mkdir()
     (abandoned / "scan.npy").write_bytes(b"voxels")
+    running = private_place / f"{PREFIX}{os.getpid()}-z"
+    running.mkdir()
     link = private_place / f"{PREFIX}{int(ended.stdout)}-y"
     link.symlink_to(Path.home())
     with HostClient() as client:
         client._private_folder()
-        assert not abandoned.exists()
+        assert not abandoned.exists() and running.is_dir()
         assert link.is_symlink() and Path.home().exists()
     link.unlink()
