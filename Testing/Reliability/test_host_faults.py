@@ -291,4 +291,5 @@ def test_folders_of_the_dead_are_removed(private_place: Path) -> None:
         client._private_folder()
         assert not abandoned.exists() and running.is_dir()
         assert link.is_symlink() and Path.home().exists()
+    running.rmdir()
     link.unlink()
