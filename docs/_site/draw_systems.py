@@ -87,7 +87,7 @@ class Drawing:
 
 def sa_unit() -> None:
     """Two contrasts about one latent space."""
-    d = Drawing(980, 520, "SA-UNIT: two encoders, one latent space, two generators, two critics")
+    d = Drawing(980, 520, "SA-UNIT: two encoders, one latent space, two generators, two discriminators")
     for y, name in ((70, "T1w"), (290, "T2w")):
         d.box(20, y, 100, 70, name, "3 slices", IMAGE)
         d.box(160, y, 190, 70, f"encoder of {name}", "halves once; residual|blocks; self-attention")
@@ -95,7 +95,7 @@ def sa_unit() -> None:
         d.box(620, y, 180, 70, f"generator of {name}", "residual blocks,|back to full size")
         d.box(850, y, 110, 70, f"{name}, made", "3 slices", IMAGE)
         d.arrow((800, y + 35), (850, y + 35))
-        d.box(840, y + 105 if name == "T2w" else y - 62, 130, 44, f"critic of {name}", "true or made?", JUDGE)
+        d.box(840, y + 105 if name == "T2w" else y - 62, 130, 44, "discriminator", f"{name}: true or not?", JUDGE)
     d.arrow((905, 70), (905, 52), dashed=True)
     d.arrow((905, 360), (905, 395), dashed=True)
     d.box(390, 168, 100, 94, "shared", "residual|block", SHARED)
@@ -166,11 +166,11 @@ def sasan() -> None:
     d.arrow((650, 208), (650, 250))
     d.box(810, 260, 150, 80, "CT, made", "3 slices", IMAGE)
     d.arrow((750, 300), (810, 300))
-    d.box(810, 385, 150, 46, "critic of CT", "true or made?", JUDGE)
+    d.box(810, 385, 150, 46, "discriminator", "CT: true or not?", JUDGE)
     d.arrow((885, 340), (885, 385), dashed=True)
-    d.box(370, 385, 150, 46, "critic of codes", "from T1w or from CT?", JUDGE)
+    d.box(370, 385, 150, 46, "discriminator", "code of T1w or of CT?", JUDGE)
     d.arrow((445, 330), (445, 385), dashed=True)
-    d.box(810, 135, 150, 46, "critic of classes", "of T1w or of CT?", JUDGE)
+    d.box(810, 135, 150, 46, "discriminator", "classes of T1w or CT?", JUDGE)
     d.arrow((885, 100), (885, 135), dashed=True)
     d.arrow((810, 320), (780, 345), (780, 478), (70, 478), (70, 284), dashed=True)
     d.text(
@@ -183,7 +183,7 @@ def sasan() -> None:
     d.text(
         425,
         505,
-        "paired, as trained here: distance to the true CT (Charbonnier), segmentation, orthogonality; no critics",
+        "paired, as trained here: distance to true CT (Charbonnier), segmentation, orthogonality, no discriminators",
         12,
         SOFT,
     )
@@ -192,9 +192,9 @@ def sasan() -> None:
 
 
 def plasticine() -> None:
-    """Structure, motion, paint: what is seen, what is moved, and what is drawn on it."""
-    d = Drawing(980, 500, "Plasticine: a structure map of no contrast is moved by a velocity and painted by diffusion")
-    d.text(20, 32, "Plasticine in 3D: what is where, moved; then painted as T2w", 16, bold=True, side="start")
+    """Plasticine: structure map, motion and renderer."""
+    d = Drawing(980, 500, "Plasticine: a structure map of no contrast is moved by a velocity and rendered by diffusion")
+    d.text(20, 32, "Plasticine in 3D: a structure map, moved; then rendered as T2w", 16, bold=True, side="start")
     d.box(20, 150, 110, 80, "T1w", "2 mm", IMAGE)
     d.box(175, 65, 150, 70, "tissue network", "any contrast;|7 tissues")
     d.box(175, 160, 150, 60, "edges", "normalised: no gain,|no order of brightness", IMAGE)
