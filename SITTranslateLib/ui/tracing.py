@@ -48,7 +48,7 @@ def labels_of_node(node: Any, reference: Any) -> list[tuple[Volume, dict[int, st
         raise InputError(
             _("The segmentation '{name}' has no segments: draw one, or choose another.").format(name=node.GetName())
         )
-    return [(Volume(array, grid.affine, node.GetName()), names) for array, names in layers]
+    return [(Volume(array, grid.affine, node.GetName() or "segmentation"), names) for array, names in layers]
 
 
 def is_drawn_on(node: Any, scan: Any) -> bool:
@@ -81,7 +81,7 @@ def _labels_of_label_map(node: Any) -> tuple[Volume, dict[int, str]]:
             names[int(value)] = name if name and name != "(none)" else f"label {int(value)}"
     if not names:
         raise InputError(_("The label map '{name}' is empty: choose another.").format(name=node.GetName()))
-    return Volume(array.astype(np.float32), grid_of_node(node).affine, node.GetName()), names
+    return Volume(array.astype(np.float32), grid_of_node(node).affine, node.GetName() or "label map"), names
 
 
 def centres(labels: Volume, values: Sequence[int]) -> dict[int, np.ndarray]:
