@@ -17,7 +17,7 @@ from SITTranslateLib.traceability.table import SegmentRow, SegmentTable
 TRACEABLE, CAUTION, NOT_TRACEABLE, NO_FIGURE = "traceable", "caution", "not traceable", "no figure"
 #: Said with every verdict on a pair, whose measures are of the whole scan; no rules file can leave it out.
 SMALL_CHANGES = (
-    "this verdict is on the whole scan and does not see changes of a few mm, such as a small lesion: look at the map "
+    "this verdict is on the whole scan and does not detect changes of a few mm, such as a small lesion: check the map "
     "of what the source does not explain (sittranslate trace makes it)"
 )
 SHIPPED_RULES = Path(__file__).with_name("rules.json")
