@@ -95,7 +95,7 @@ def texts(draw: st.DrawFn, original: str) -> bytes:
 @given(data=st.data())
 def test_a_card_of_any_bytes_is_valid_or_refused(package: Path, tmp_path_factory: Any, data: st.DataObject) -> None:
     folder = tmp_path_factory.mktemp("card")
-    content = data.draw(texts((package / "model.json").read_text()))
+    content = data.draw(texts((package / "model.json").read_text(encoding="utf-8")))
     (folder / "model.json").write_bytes(content)
     try:
         card = read_card(folder)
@@ -140,7 +140,7 @@ def weight_files(draw: st.DrawFn) -> bytes:
 @given(content=weight_files())
 def test_a_weight_file_of_any_bytes_is_read_or_refused(package: Path, tmp_path_factory: Any, content: bytes) -> None:
     folder = tmp_path_factory.mktemp("weights")
-    raw = json.loads((package / "model.json").read_text())
+    raw = json.loads((package / "model.json").read_text(encoding="utf-8"))
     # The card vouches for the bytes: what is tried here is the parser, not the hash.
     raw["files"] = [{"path": "w.safetensors", "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}]
     (folder / "model.json").write_text(json.dumps(raw))

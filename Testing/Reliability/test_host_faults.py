@@ -93,7 +93,7 @@ def children() -> list[int]:
     found = []
     for place in Path("/proc").glob("[0-9]*"):
         try:
-            fields = (place / "stat").read_text().rsplit(")", 1)[1].split()
+            fields = (place / "stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
             words = (place / "cmdline").read_bytes()
         except OSError:
             continue
@@ -214,7 +214,7 @@ def test_two_clients_do_not_meet(scan: Volume, model: str) -> None:
 
 
 def resident_bytes(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_memory_does_not_grow_and_no_file_stays(scan: Volume, model: str, record_property: Callable) -> None:

@@ -29,7 +29,7 @@ def run_corpus(first: int, last: int, results: Path) -> list[dict[str, object]]:
     environment = {**os.environ, "PYTHONPATH": search, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "hostile.run", str(first), str(last), str(results)]
     answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    entries = [json.loads(line) for line in results.read_text().splitlines()]
+    entries = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
     ended = [entry for entry in entries if "ended" in entry]
     if answer.returncode != 0:
         number = entries[-1]["number"] if entries else first

@@ -35,6 +35,6 @@ def test_a_CT_is_refused_with_its_reason_and_forced_on_request(
     assert "looks like a CT" in capfd.readouterr().err
     assert not (tmp_path / "out").exists()
     assert run([*command, "--force"]) == 0
-    made = json.loads((tmp_path / "out" / "provenance.json").read_text())["SITTranslate"]["provenance"]
+    made = json.loads((tmp_path / "out" / "provenance.json").read_text(encoding="utf-8"))["SITTranslate"]["provenance"]
     assert "looks like a CT" in made["forced"][0]
     assert "ustrialian" not in json.dumps(made)

@@ -113,7 +113,7 @@ def test_every_fact_of_the_card_is_shown(panel: Any) -> None:
 def test_a_package_is_added_and_removed_again(panel: Any, tmp_path: Path, models: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(models / "tiny-ageing", other)
-    card = json.loads((other / "model.json").read_text())
+    card = json.loads((other / "model.json").read_text(encoding="utf-8"))
     (other / "model.json").write_text(json.dumps(card | {"name": "other", "title": "Other"}))
     panel.model.add(other)
     assert panel.model.package.name == "other"
@@ -141,7 +141,7 @@ def test_a_restricting_licence_must_be_accepted_once(
 ) -> None:
     strict = tmp_path / "strict"
     shutil.copytree(models / "tiny-ageing", strict)
-    card = json.loads((strict / "model.json").read_text())
+    card = json.loads((strict / "model.json").read_text(encoding="utf-8"))
     (strict / "model.json").write_text(json.dumps(card | {"name": "strict", "licence": "CC BY-NC 4.0"}))
     from SITTranslateLib.ui.licences import needs_acceptance
 

@@ -30,7 +30,7 @@ def test_ui_files_name_only_what_exists(file: Path) -> None:
     ],
 )
 def test_a_slip_in_a_ui_file_is_an_error(old: str, new: str, words: str, tmp_path: Path, scene: Any) -> None:
-    text = (UI / "InputSection.ui").read_text()
+    text = (UI / "InputSection.ui").read_text(encoding="utf-8")
     assert old in text
     (tmp_path / "slip.ui").write_text(text.replace(old, new))
     with pytest.raises(UiFileError, match=words):
@@ -50,7 +50,7 @@ def test_a_slip_in_python_is_an_error(panel: Any) -> None:
 
 def test_every_control_is_wired(panel: Any) -> None:
     """A button, box, slider or list that no code touches is a forgotten one."""
-    code = "".join(p.read_text() for p in (UI.parents[1] / "SITTranslateLib" / "ui").glob("*.py"))
+    code = "".join(p.read_text(encoding="utf-8") for p in (UI.parents[1] / "SITTranslateLib" / "ui").glob("*.py"))
     kinds = {"QPushButton", "QCheckBox", "QComboBox", "QSpinBox", "QLineEdit", "QListWidget", "QTableWidget",
              "ctkSliderWidget", "qMRMLNodeComboBox"}  # fmt: skip
     controls = {
@@ -79,7 +79,7 @@ def test_every_control_says_what_it_does() -> None:
 @pytest.mark.parametrize("file", sorted((UI.parents[1] / "SITTranslateLib" / "ui").glob("*.py")), ids=lambda p: p.stem)
 def test_every_sentence_can_be_translated(file: Path) -> None:
     """Slicer's translators find only what stands literally in ``_(...)``."""
-    tree = ast.parse(file.read_text())
+    tree = ast.parse(file.read_text(encoding="utf-8"))
     passed: set[int] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):

@@ -107,7 +107,7 @@ def test_a_process_that_dies_takes_only_its_own_scan(tmp_path: Path) -> None:
     assert sum(begun.values()) <= 6 + 2, "only what was in work at that moment is done again"
     assert sum(count == 1 for count in begun.values()) >= 4
     assert "1 failed, 5 not" not in summary.counts() and summary.unfinished == 1
-    assert machine.DIED in (tmp_path / "out" / "summary.html").read_text()
+    assert machine.DIED in (tmp_path / "out" / "summary.html").read_text(encoding="utf-8")
     assert not (tmp_path / "out" / ".sittranslate").exists()
 
 
@@ -132,9 +132,9 @@ def test_the_command_translates_skips_repairs_and_gathers_frames(
     stem = "sub-One_desc-tinyAgePlus10_T1w"
     written = {file.name for file in (out / "sub-One" / "anat").iterdir()}
     assert {f"{stem}.nii.gz", f"{stem}.json", "sub-One_desc-tinyAgePlus10_jacobian.json"} <= written
-    description = json.loads((out / "dataset_description.json").read_text())
+    description = json.loads((out / "dataset_description.json").read_text(encoding="utf-8"))
     assert description["DatasetType"] == "derivative" and description["DatasetLinks"] == {"raw": "../scans"}
-    about = json.loads((out / "sub-One" / "anat" / f"{stem}.json").read_text())
+    about = json.loads((out / "sub-One" / "anat" / f"{stem}.json").read_text(encoding="utf-8"))
     assert about["Sources"] == ["bids:raw:one.nii.gz"] and str(tmp_path) not in json.dumps(about)
     assert command(["check", str(out / "sub-One" / "anat" / f"{stem}.json")]) == 0
     assert command(["reproduce", str(out / "sub-One" / "anat" / f"{stem}.json"), "--device", "cpu"]) == 0
@@ -218,7 +218,7 @@ def test_two_batches_into_one_dataset_leave_each_other_alone(tmp_path: Path) -> 
     assert (batch.out / ".sittranslate" / running).is_dir() and not ended.exists()
     dataset.end(batch.out, running)
     assert not (batch.out / ".sittranslate").exists()
-    made_by = json.loads((batch.out / "dataset_description.json").read_text())["GeneratedBy"]
+    made_by = json.loads((batch.out / "dataset_description.json").read_text(encoding="utf-8"))["GeneratedBy"]
     assert [entry["Name"] for entry in made_by] == ["SITTranslate", "tiny"]
 
 
@@ -258,4 +258,4 @@ def test_a_batch_that_is_killed_goes_on(tmp_path: Path) -> None:
 def _children(parent: int) -> list[str]:
     """Processes that a process started; none is known where there is no /proc."""
     listed = Path(f"/proc/{parent}/task/{parent}/children")
-    return listed.read_text().split() if listed.exists() else []
+    return listed.read_text(encoding="utf-8").split() if listed.exists() else []

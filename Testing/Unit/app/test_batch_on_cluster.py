@@ -48,7 +48,7 @@ def test_a_worker_killed_midway_loses_nothing_and_repeats_nothing(tmp_path: Path
     states = {record.source.split("/")[0]: record.status for record in summary.records}
     assert states.pop("sub-1") == "failed" and len(states) == SCANS - 1
     assert set(states.values()) <= {"done", "already done"}
-    sidecars = [json.loads(file.read_text()) for file in batch.out.rglob("sub-*_T1w.json")]
+    sidecars = [json.loads(file.read_text(encoding="utf-8")) for file in batch.out.rglob("sub-*_T1w.json")]
     assert len(sidecars) == SCANS - 1
     assert all(about["SITTranslate"]["batch"]["record"]["verdict"].startswith("PASS") for about in sidecars)
     begun = starts(tmp_path)

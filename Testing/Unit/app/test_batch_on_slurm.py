@@ -70,7 +70,7 @@ def test_the_documented_lines_start_workers_that_do_a_batch(
         summary = run(batch, scheduler=cluster.scheduler_address, work=slow_note)
         assert [record.status for record in summary.records] == ["done"] * 3
         assert {record.worker for record in summary.records} != {str(os.getpid())}
-        script = (queue / "script").read_text()
+        script = (queue / "script").read_text(encoding="utf-8")
         for line in ("#SBATCH --cpus-per-task=1", "#SBATCH --mem=8G", "#SBATCH -t 04:00:00", "--memory-limit 7.45GiB"):
             assert line in script, script
     finally:

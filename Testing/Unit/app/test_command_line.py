@@ -38,7 +38,7 @@ def test_translate_then_check(place: Path, capsys: pytest.CaptureFixture[str]) -
     assert "peak memory" in printed.err
     translated = read_volume(out / "translated.nii.gz")
     assert translated.grid.matches(read_volume(place / "scan.nii.gz").grid)
-    assert json.loads((out / "provenance.json").read_text())["SITTranslate"]["provenance"]["seed"] == 4
+    assert json.loads((out / "provenance.json").read_text(encoding="utf-8"))["SITTranslate"]["provenance"]["seed"] == 4
     assert run(["check", str(out)]) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("PASS: recomposed to ")
     write_volume(translated.with_array(translated.array[::-1]), out / "translated.nii.gz")

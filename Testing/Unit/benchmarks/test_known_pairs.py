@@ -92,7 +92,7 @@ def test_the_command_writes_its_table(
         "sys.argv", ["estimated_fields", str(tmp_path), "--pairs", "1", "--out", str(tmp_path / "t.json")]
     )
     estimated_fields.main()
-    rows = json.loads((tmp_path / "t.json").read_text())
+    rows = json.loads((tmp_path / "t.json").read_text(encoding="utf-8"))
     assert {"nothing", "SITTranslate", "SimpleITK B-spline"} <= {row["method"] for row in rows}
     assert "nothing" in capsys.readouterr().out
 
@@ -116,7 +116,7 @@ def test_floors_are_what_is_seen_where_nothing_moves(
     out = tmp_path / "floors.json"
     monkeypatch.setattr("sys.argv", ["calibration", str(tmp_path), "--cases", "2", "--out", str(out)])
     calibration.main()
-    table = json.loads(out.read_text())["pairs"]
+    table = json.loads(out.read_text(encoding="utf-8"))["pairs"]
     assert set(calibration.PAIRS.values()) | {">".join(c) for c in calibration.PAIRS} == set(table)
     for entry in table.values():
         assert entry["mean_mm"] == entry["p95_mm"] == pytest.approx(0.5, abs=1e-3)

@@ -79,7 +79,7 @@ def test_what_cannot_be_measured_is_refused(tmp_path) -> None:
 
 def test_the_command_writes_its_records(tmp_path, capsys) -> None:
     run_bench(only=["jacobian"], json_file=tmp_path / "b.json", threads="1", shape="32 32 32", repeats=1)
-    names = [r["name"] for r in json.loads((tmp_path / "b.json").read_text())]
+    names = [r["name"] for r in json.loads((tmp_path / "b.json").read_text(encoding="utf-8"))]
     assert names == ["jacobian", "jacobian"]
     assert "ratio (CPU)" in capsys.readouterr().out
 

@@ -99,8 +99,8 @@ def test_the_whole_report_for_ct_and_t2(tmp_path: Path) -> None:
         assert summary["best global transfer curve"]["mae"] < summary["identity"]["mae"]
         wanted = {"own_dice", "own_assd", "dice_bone"} if target == "CT" else {"dice_grey"}
         assert wanted <= set(summary["net"])
-        assert json.loads((tmp_path / f"{target}.json").read_text())["rows"]
-        assert "| identity |" in (tmp_path / f"{target}.md").read_text()
+        assert json.loads((tmp_path / f"{target}.json").read_text(encoding="utf-8"))["rows"]
+        assert "| identity |" in (tmp_path / f"{target}.md").read_text(encoding="utf-8")
         card = table.card_figures("net", {"mae": ("MAE", "")})
         assert card[0]["baseline"] == round(summary["identity"]["mae"], 3)
     assert behaviour.repeats_exactly(unit, cases[0].source)

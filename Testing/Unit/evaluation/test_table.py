@@ -74,10 +74,10 @@ def test_a_card_shows_the_run_that_is_shipped_beside_the_identity() -> None:
 
 def test_files_hold_summary_intervals_and_rows(tmp_path: Path) -> None:
     assert TABLE.write(tmp_path, "t") == TABLE.summary()
-    records = json.loads((tmp_path / "t.json").read_text())
+    records = json.loads((tmp_path / "t.json").read_text(encoding="utf-8"))
     assert records["summary"] == TABLE.summary() and len(records["rows"]) == 12
     assert records["intervals"]["phantoms"]["identity"]["error"] == [9.0, 9.0]
-    assert (tmp_path / "t.md").read_text() == TABLE.markdown()
+    assert (tmp_path / "t.md").read_text(encoding="utf-8") == TABLE.markdown()
 
 
 def test_a_prediction_is_measured_in_one_unit_and_native_values_are_refused() -> None:

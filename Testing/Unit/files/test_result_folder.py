@@ -32,7 +32,7 @@ def write(target: Path, text: str) -> None:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    return {entry.name: entry.read_text() for entry in folder.iterdir() if entry.is_file()}
+    return {entry.name: entry.read_text(encoding="utf-8") for entry in folder.iterdir() if entry.is_file()}
 
 
 def abandoned(part: Path, process: int = 2**22 - 3, host: str | None = None) -> None:

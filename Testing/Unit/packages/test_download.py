@@ -293,7 +293,7 @@ def test_a_stranger_s_or_broken_signature_is_refused(
         add_package(server.address, into=models, require_signature=True)
     signature.sign(server.folder, key)
     card = server.folder / "model.json"
-    card.write_text(card.read_text().replace("Tiny test model", "Other model"))
+    card.write_text(card.read_text(encoding="utf-8").replace("Tiny test model", "Other model"))
     with pytest.raises(PackageError, match="altered after it was signed"):
         add_package(server.address, into=models, require_signature=True)
     (server.folder / signature.SIGNATURE_FILE).write_text("no base64!")

@@ -41,7 +41,7 @@ def package(tmp_path: Path) -> Path:
 
 
 def card_of(folder: Path) -> dict[str, Any]:
-    raw: dict[str, Any] = json.loads((folder / "model.json").read_text())
+    raw: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     return raw
 
 
@@ -101,7 +101,7 @@ def nested(depth: int) -> dict[str, Any]:
 
 def with_text(folder: Path, old: str, new: str) -> None:
     path = folder / "model.json"
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     assert old in text
     path.write_text(text.replace(old, new, 1))
 
@@ -287,7 +287,7 @@ def test_schema_is_itself_valid_and_names_the_place_of_an_error() -> None:
 
     from SITTranslateLib.packages.card import SCHEMA_FILE
 
-    Draft202012Validator.check_schema(json.loads(SCHEMA_FILE.read_text()))
+    Draft202012Validator.check_schema(json.loads(SCHEMA_FILE.read_text(encoding="utf-8")))
     file = {"path": "weights.safetensors", "sha256": "0" * 64, "bytes": 10}
     raw = {**tiny_card().to_dict(), "files": [file]}
     raw["grid"]["spacing_mm"] = 400

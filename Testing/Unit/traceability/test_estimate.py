@@ -115,7 +115,7 @@ def test_kinds_of_pairs_are_told_apart(space):
 
 
 def test_the_table_of_floors_covers_every_kind():
-    pairs = json.loads(FLOORS.read_text())["pairs"]
+    pairs = json.loads(FLOORS.read_text(encoding="utf-8"))["pairs"]
     assert {SAME, CROSS, WITH_CT} <= set(pairs)
     assert all(0 < entry["mean_mm"] < entry["p95_mm"] for entry in pairs.values())
     assert floor_of(("never", "measured"), CROSS) == floor_of(None, CROSS)

@@ -83,7 +83,7 @@ def test_markups_are_written_in_lps_and_read_back(tmp_path):
     path = tmp_path / "points.mrk.json"
     points = np.array([[1.5, -2.0, 3.25], [4.0, 5.0, -6.0]])
     write_markups(path, ["left", "right"], points)
-    document = json.loads(path.read_text())
+    document = json.loads(path.read_text(encoding="utf-8"))
     assert document["markups"][0]["controlPoints"][0]["position"] == [-1.5, 2.0, 3.25]
     labels, read = read_landmarks(path)
     assert labels == ["left", "right"]

@@ -161,7 +161,7 @@ def test_same_inputs_give_the_same_bytes_and_a_readable_csv(grid, tmp_path):
     first, second = (segment_table(scaled(grid, 1.1), ball_labels(grid), NAMES) for _ in range(2))
     assert first.to_json() == second.to_json()
     assert json.loads(first.to_json())["segments"][0]["name"] == "ball"
-    assert first.to_csv(tmp_path / "table.csv") == (tmp_path / "table.csv").read_text()
+    assert first.to_csv(tmp_path / "table.csv") == (tmp_path / "table.csv").read_text(encoding="utf-8")
     rows = list(csv.DictReader(io.StringIO(first.to_csv())))
     assert float(rows[0]["change_percent"]) == pytest.approx(33.1, abs=0.2)
 

@@ -46,7 +46,7 @@ def test_a_pair_on_disk_is_traced(pair, tmp_path, capsys):
     assert code == 0, text
     assert "Field: estimated, across contrasts" in text
     assert text.splitlines()[-1].startswith("Verdict: ")
-    document = json.loads((out / "trace.json").read_text())
+    document = json.loads((out / "trace.json").read_text(encoding="utf-8"))
     assert document["field_origin"] == "estimated"
     assert document["floor"]["measured_on"] == "T1w>T2w"
     core, missing = document["segments"]
@@ -58,7 +58,7 @@ def test_a_pair_on_disk_is_traced(pair, tmp_path, capsys):
     assert labels == ["middle"]
     assert points[0, 0] == pytest.approx(3.0, abs=1.0)
     assert (out / "segments.csv").is_file()
-    assert "stimated" in (out / "report.html").read_text()
+    assert "stimated" in (out / "report.html").read_text(encoding="utf-8")
 
 
 def test_refusals_are_one_sentence(pair, tmp_path, capsys):
@@ -95,11 +95,11 @@ def test_a_motion_by_another_program_is_traced_and_written_for_others(pair, tmp_
     text = capsys.readouterr().out
     assert code == 0, text
     assert "Field: given by x1Warp.nii.gz" in text and "made by another program" in text
-    document = json.loads((out / "trace.json").read_text())
+    document = json.loads((out / "trace.json").read_text(encoding="utf-8"))
     assert document["floor"]["mean_mm"] is None and document["floor_mm"] is None
     wanted = np.linalg.norm(fields.invert(sampling).array, axis=-1)[np.linalg.norm(x, axis=-1) < 10].mean()
     assert document["segments"][0]["motion_mean_mm"] == pytest.approx(wanted, abs=0.02)
-    page = (out / "report.html").read_text()
+    page = (out / "report.html").read_text(encoding="utf-8")
     assert "Given motion" in page and "Where nothing moves, an estimate" not in page
     assert run(["export", str(out), str(tmp_path / "y.h5")]) == 0
     again = read_transform([tmp_path / "y.h5"], grid)

@@ -79,7 +79,7 @@ def test_a_fold_in_a_real_field_fails_its_segment(grid):
 
 
 def test_own_rules_are_read_and_broken_ones_refused(tmp_path):
-    document = json.loads(SHIPPED_RULES.read_text())
+    document = json.loads(SHIPPED_RULES.read_text(encoding="utf-8"))
     document["rules"][0]["caution_above"] = 1.0
     document["rules"][0]["fail_above"] = 2.0
     mild = tmp_path / "mild.json"

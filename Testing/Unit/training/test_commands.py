@@ -58,7 +58,7 @@ def test_from_ones_own_scans_to_a_model_that_translates(own: Path, capsys: pytes
     package = own / "tiny-model"
     told = ["--data", "Three tiny heads, for a test.", "--figures", str(figures), "--out", str(package)]
     assert run(["publish", str(made), "--card", "example-ten-minutes", *told]) == 0
-    card = json.loads((package / "model.json").read_text())
+    card = json.loads((package / "model.json").read_text(encoding="utf-8"))
     assert "Three tiny heads" in json.dumps(card) and "doing nothing" in json.dumps(card)
     assert run(["package", "check", str(package)]) == 0
     asked = ["--model", str(package), "--set", "age=+10", "--device", "cpu", "--force", "--out", str(own / "result")]
@@ -91,9 +91,9 @@ def test_a_table_between_contrasts_has_the_identity_row_and_figures_for_the_card
     told = capsys.readouterr().out
     for row in ("identity", "best global transfer curve", "mean image", "the target's own scan", "tiny"):
         assert re.search(rf"^\| {re.escape(row)} \|", told, flags=re.MULTILINE), row
-    figures = json.loads((out / "figures-tiny-t2w-t1w.json").read_text())
+    figures = json.loads((out / "figures-tiny-t2w-t1w.json").read_text(encoding="utf-8"))
     assert figures and all({"name", "value"} <= set(figure) for figure in figures)
-    behaviour = json.loads((out / "behaviour-t2w-t1w.json").read_text())["tiny"]
+    behaviour = json.loads((out / "behaviour-t2w-t1w.json").read_text(encoding="utf-8"))["tiny"]
     assert behaviour["repeats_exactly"] and behaviour["shift_8_voxels"] >= 0 and -1 <= behaviour["cycle_ssim"] <= 1
 
 

@@ -59,7 +59,7 @@ def test_it_is_trained_resumed_published_tabled_and_translates(
 
     package = folder / "toy-model"
     assert run(["publish", str(folder / "whole"), *told, str(package)]) == 0
-    card = json.loads((package / "model.json").read_text())
+    card = json.loads((package / "model.json").read_text(encoding="utf-8"))
     assert card["system"] == {"name": "toy", "parameters": {"start": 0.5}}
     assert card["training"]["config"]["steps"] == 120
 

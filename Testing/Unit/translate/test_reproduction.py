@@ -68,7 +68,7 @@ def test_another_scan_or_an_altered_result_fails(place: Path, capsys: pytest.Cap
 
 def test_other_attributes_in_the_sidecar_show(place: Path) -> None:
     sidecar = place / "result" / "provenance.json"
-    raw = json.loads(sidecar.read_text())
+    raw = json.loads(sidecar.read_text(encoding="utf-8"))
     raw["SITTranslate"]["provenance"]["attributes"]["age"] = -15.0
     sidecar.write_text(json.dumps(raw))
     assert not reproduce(sidecar).passed
@@ -76,7 +76,7 @@ def test_other_attributes_in_the_sidecar_show(place: Path) -> None:
 
 def test_other_software_is_told(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sidecar = place / "result" / "provenance.json"
-    sidecar.write_text(sidecar.read_text().replace('"device": "cpu"', '"device": "Old GPU"'))
+    sidecar.write_text(sidecar.read_text(encoding="utf-8").replace('"device": "cpu"', '"device": "Old GPU"'))
     seal(place / "result")
     assert run(["reproduce", str(sidecar)]) == 0
     assert "Not as it was: device Old GPU, now cpu" in capsys.readouterr().out

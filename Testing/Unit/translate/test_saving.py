@@ -59,7 +59,7 @@ def test_saved_sampling_field_gives_the_translated_scan_in_SimpleITK(result: Tra
 
 def test_sidecar_says_synthetic_and_names_no_path(result: Translation, tmp_path: Path) -> None:
     folder = sit.save_translation(result, tmp_path / "out")
-    text = (folder / "provenance.json").read_text()
+    text = (folder / "provenance.json").read_text(encoding="utf-8")
     raw = json.loads(text)
     assert "Synthetic" in raw["Description"]
     assert [g["Name"] for g in raw["GeneratedBy"]] == ["SITTranslate", "tiny"]

@@ -86,7 +86,7 @@ def test_the_command_writes_table_and_picture(
         str(package.folder),
     ]
     assert run(command) == 0
-    tables = json.loads((tmp_path / "out" / "gate.json").read_text())["tables"]
+    tables = json.loads((tmp_path / "out" / "gate.json").read_text(encoding="utf-8"))["tables"]
     assert {e["kind"]: e["refuse"] for e in tables["Real"]} == {"T1w": 0, "T2w": 1}
     assert "| T2w | 1 | 1.000 |" in capsys.readouterr().out
     assert (tmp_path / "out" / "gate_roc.png").stat().st_size > 10_000

@@ -58,16 +58,16 @@ def test_every_run_stands_beside_the_baselines(trained: None, tmp_path: Path, ca
     assert {"plasticine.md", "plasticine.json", "figures-ours.json", "steps-ours.json"} == {
         file.name for file in tmp_path.iterdir()
     }
-    summary = json.loads((tmp_path / "plasticine.json").read_text())["summary"]
+    summary = json.loads((tmp_path / "plasticine.json").read_text(encoding="utf-8"))["summary"]
     assert summary["tiny, aged"]["the truth itself"]["miss"] == 0 < summary["tiny, aged"]["identity"]["miss"]
     assert "kid" in summary["tiny, aged"]["ours"]
 
 
 def test_towards_ct_the_heads_are_asked_for_theirs_and_the_card_has_hu(trained: None, tmp_path: Path) -> None:
     evaluate(a_request(tmp_path, ["ours=ct"], tmp_path))
-    summary = json.loads((tmp_path / "plasticine.json").read_text())["summary"]
+    summary = json.loads((tmp_path / "plasticine.json").read_text(encoding="utf-8"))["summary"]
     assert summary["tiny, aged"]["identity"]["mae"] > 100 > summary["tiny, aged"]["the truth itself"]["mae"]
-    figures = json.loads((tmp_path / "figures-ours.json").read_text())
+    figures = json.loads((tmp_path / "figures-ours.json").read_text(encoding="utf-8"))
     assert ("MAE, tiny, as they are", "HU") in {(figure["name"], figure["unit"]) for figure in figures}
 
 

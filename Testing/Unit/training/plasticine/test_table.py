@@ -89,7 +89,7 @@ def test_a_network_is_measured_with_its_own_field(cases: list[AgeingCase], tmp_p
     assert moving["folded"] == 0 and moving["inverse"] < 0.05 and moving["motion_p99"] > 0.2
     assert moving["recomposition"] < 1e-4, "by another engine and another number of squarings"
     assert "inverse" not in still and moving["miss"] != still["miss"]
-    assert json.loads((tmp_path / "plasticine.json").read_text())["rows"]
+    assert json.loads((tmp_path / "plasticine.json").read_text(encoding="utf-8"))["rows"]
     figures = table.card_figures("moving", report.card_columns("T2w"))
     assert {figure["unit"] for figure in figures} == {"dB", "", "mm"} and figures[0]["baseline"] is not None
     steps = report.steps_table(network, cases[2:3], ((1, 1), (2, 1)))  # type: ignore[arg-type]
