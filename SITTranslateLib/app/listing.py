@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -19,27 +22,38 @@ def list_models(
     action: Annotated[
         str | None,
         typer.Argument(
-            metavar="[info|add|remove]", help="Nothing: list them. info, remove: one of them. add: another."
+            metavar="[info|add|remove|search]",
+            help="Nothing: list them. info, remove: one of them. add: another. search: those of an index.",
         ),
     ] = None,
     place: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Of a model; for add the folder or https address of one.")
+        str | None,
+        typer.Argument(
+            metavar="[NAME]",
+            help="Of a model. For add: its folder or https address, or with --index its name. For search: words.",
+        ),
+    ] = None,
+    index: Annotated[
+        str | None, typer.Option("--index", metavar="ADDRESS", help="An index of models: https address or folder.")
     ] = None,
     signed: Annotated[bool, typer.Option("--signed", help="Add only what a key that you trust has signed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As a JSON list, for programs.")] = False,
 ) -> None:
-    """List the installed models, a line each; show, add or remove one.
+    """List the installed models, a line each; show, add, remove or search one.
 
-    Nothing is ever looked up on a network unless an address is given to `add`.
+    Nothing is ever looked up on a network unless an address is given.
     """
+    if action == "search":
+        _search(place or "", index or "", as_json)
+        return
     if action is not None:
         if action not in ("info", "add", "remove") or place is None:
             raise InputError(
                 "Write 'sittranslate models' to list them, 'sittranslate models info NAME' about one, "
-                "'models add PATH_OR_URL' or 'models remove NAME'."
+                "'models add PATH_OR_URL', 'models remove NAME' or 'models search WORD --index ADDRESS'."
             )
         if action == "add":
-            _add(place, signed)
+            _add(place, signed, index)
         elif action == "remove":
             _remove(place)
         elif as_json:
@@ -61,13 +75,35 @@ def list_models(
     _print_table(packages)
 
 
-def _add(place: str, signed: bool) -> None:
+def _search(words: str, index: str, as_json: bool) -> None:
+    """List the packages of an index whose texts hold every word."""
+    from SITTranslateLib.packages.index import read_index
+
+    offered = read_index(index).search(words.split())
+    if as_json:
+        sys.stdout.write(json.dumps([asdict(entry) for entry in offered], indent=2) + "\n")
+        return
+    for entry in offered:
+        contrasts = f"{entry.source} to {', '.join(entry.targets)}"
+        say(f"{entry.name} {entry.version}  {entry.bytes / 1e6:.1f} MB  {entry.title} ({contrasts}; {entry.licence})")
+    say("To add one: sittranslate models add NAME --index ADDRESS" if offered else "No model of the index matches.")
+
+
+def _add(place: str, signed: bool, index: str | None) -> None:
     from SITTranslateLib.app.terminal import progress_bar
     from SITTranslateLib.packages.download import add_package
+    from SITTranslateLib.packages.index import ENVIRONMENT, read_index
 
+    sha256 = ""
+    by_name = "://" not in place and not Path(place).exists()
+    if index or (by_name and os.environ.get(ENVIRONMENT)):
+        place, sha256 = read_index(index or "").place(place)
     with progress_bar("Getting the package") as report:
         added = add_package(
-            place, require_signature=signed, progress=lambda name, there, whole: report(name, there / max(1, whole))
+            place,
+            require_signature=signed,
+            card_sha256=sha256,
+            progress=lambda name, there, whole: report(name, there / max(1, whole)),
         )
     card = added.package.card
     say(f"Added: {card.title} ({card.name} {card.version}, {added.package.bytes / 1e6:.1f} MB)")

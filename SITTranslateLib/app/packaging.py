@@ -18,9 +18,15 @@ if TYPE_CHECKING:
 
 def package_model(
     action: Annotated[
-        str, typer.Argument(help="template: print a card to fill in. new: make a package. check: try one. sign.")
+        str,
+        typer.Argument(
+            metavar="template|new|check|sign|index",
+            help="Print a card to fill in, make a package, try one, sign one, or list those of a folder in index.json.",
+        ),
     ],
-    folder: Annotated[Path | None, typer.Argument(help="For check and sign: the package.")] = None,
+    folder: Annotated[
+        Path | None, typer.Argument(help="For check and sign: the package. For index: the folder of packages.")
+    ] = None,
     onnx: Annotated[Path | None, typer.Option(help="An ONNX file (2D, 2.5D or 3D image to image).")] = None,
     monai: Annotated[Path | None, typer.Option(help="The folder of a MONAI bundle.")] = None,
     card: Annotated[Path | None, typer.Option(help="The card's text (TOML); 'package template' prints one.")] = None,
@@ -28,7 +34,13 @@ def package_model(
     key: Annotated[Path | None, typer.Option(help="For sign: file of the private key; made if there is none.")] = None,
 ) -> None:
     """Make a model package of an ONNX file or a MONAI bundle; nothing of it is run but its network."""
-    from SITTranslateLib.packages.making import TEMPLATE, package_of_onnx, package_of_weights, refuse_placeholders
+    from SITTranslateLib.packages.making import (
+        TEMPLATE,
+        package_of_onnx,
+        package_of_weights,
+        refuse_placeholders,
+        write_repository,
+    )
 
     if action == "template":
         say(TEMPLATE.read_text(encoding="utf-8").rstrip("\n"))
@@ -47,8 +59,16 @@ def package_model(
             )
         _sign(folder, key)
         return
+    if action == "index":
+        if folder is None:
+            raise InputError("Say which folder of packages: sittranslate package index FOLDER.")
+        from SITTranslateLib.packages.index import write_index
+
+        say(f"Written: {write_index(folder)}")
+        say("Next: put the folder on a web server with https; others write sittranslate models search --index ADDRESS")
+        return
     if action != "new":
-        raise InputError(f"'package {action[:40]}' is not known; use template, new, check or sign.")
+        raise InputError(f"'package {action[:40]}' is not known; use template, new, check, sign or index.")
     if (onnx is None) == (monai is None) or card is None or out is None:
         raise InputError("A new package needs --card, --out, and either --onnx or --monai.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -64,9 +84,12 @@ def package_model(
         bundle = read_bundle(monai)
         build(bundle.name, bundle.arguments)
         weights = {f"network.{name}": value for name, value in bundle.weights.items()}
-        made = package_of_weights("monai", {"network": bundle.name, **bundle.arguments}, weights, card, out)
+        made = package_of_weights(
+            "monai", {"network": bundle.name, **bundle.arguments, **bundle.images}, weights, card, out
+        )
     try:
         _report(made)
+        write_repository(made, card)
     except BaseException:
         # What does not run is no package.
         shutil.rmtree(out, ignore_errors=True)

@@ -49,6 +49,7 @@ def add_package(
     *,
     into: Path | None = None,
     require_signature: bool = False,
+    card_sha256: str = "",
     progress: Progress | None = None,
 ) -> Added:
     """Add the package at an address (of its folder, or of its ``model.json``) or in a folder of this machine.
@@ -57,6 +58,7 @@ def add_package(
         place: ``https://...`` or a folder; plain ``http`` only from this machine itself.
         into: folder of packages; without it the user's own.
         require_signature: refuse a package that no trusted key has signed.
+        card_sha256: that the card must have, as an index says; empty for any.
 
     Raises:
         PackageError: not reachable, not a package, altered, not signed as required, or no disk space; what was there
@@ -64,21 +66,31 @@ def add_package(
     """
     models = into or _own_folder()
     report = progress or (lambda name, there, whole: None)
-    text = os.fspath(place)
-    remote = "://" in text
-    source: _Remote | _Local = _Remote(text) if remote else _Local(Path(text))
+    source = source_at(os.fspath(place))
     try:
         models.mkdir(parents=True, exist_ok=True)
-        return _add(source, models, require_signature, report)
+        return _add(source, models, require_signature, card_sha256, report)
     except OSError as error:
         raise PackageError(f"The package cannot be added to the folder '{models.name}': {_why(error)}.") from error
 
 
-def _add(source: _Remote | _Local, models: Path, require_signature: bool, report: Progress) -> Added:
+def source_at(place: str) -> Remote | Local:
+    """What lies at an address or in a folder.
+
+    Raises:
+        PackageError: no such folder, or an address that is not asked.
+    """
+    return Remote(place) if "://" in place else Local(Path(place))
+
+
+def _add(source: Remote | Local, models: Path, require_signature: bool, card_sha256: str, report: Progress) -> Added:
     fresh = models / f".{secrets.token_hex(4)}.new"
     fresh.mkdir()
     try:
-        (fresh / CARD_FILE).write_bytes(source.small(CARD_FILE, LARGEST_CARD))
+        content = source.small(CARD_FILE, LARGEST_CARD)
+        if card_sha256 and hashlib.sha256(content).hexdigest() != card_sha256:
+            raise PackageError("The package is not the one that the index names (its card has another sha256).")
+        (fresh / CARD_FILE).write_bytes(content)
         card = read_card(fresh)
         signed = source.small(signature.SIGNATURE_FILE, signature.LARGEST, missing=True)
         signer = signature.signer_of((fresh / CARD_FILE).read_bytes(), signed, required=require_signature)
@@ -99,8 +111,8 @@ def _add(source: _Remote | _Local, models: Path, require_signature: bool, report
     return Added(open_package(target), signer)
 
 
-class _Local:
-    """A package in a folder of this machine."""
+class Local:
+    """A package or an index in a folder of this machine."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.parent if folder.name == CARD_FILE else folder
@@ -112,7 +124,7 @@ class _Local:
         if missing and not path.exists():
             return b""
         if path.is_symlink() or not path.is_file() or path.stat().st_size > largest:
-            raise PackageError(f"'{self._folder.name}' is not a model package: it has no proper {name}.")
+            raise PackageError(f"'{self._folder.name}' has no proper {name}; check the place given.")
         return path.read_bytes()
 
     def get(self, file: WeightFile, part: Path, report: Progress) -> None:
@@ -125,8 +137,8 @@ class _Local:
         report(file.path, file.bytes, file.bytes)
 
 
-class _Remote:
-    """A package at an address."""
+class Remote:
+    """A package or an index at an address."""
 
     def __init__(self, address: str) -> None:
         base = address[: -len(CARD_FILE)] if address.endswith("/" + CARD_FILE) else address.rstrip("/") + "/"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from SITTranslateLib.errors import PackageError
-from SITTranslateLib.packages.card import ModelCard
+from SITTranslateLib.packages.card import CARD_FILE, ModelCard
 from SITTranslateLib.packages.store import Package
 from SITTranslateLib.packages.weights import write_onnx_package, write_package
 
@@ -107,3 +107,33 @@ def package_of_weights(
         PackageError: the card cannot be used, or the place cannot be written.
     """
     return write_package(folder, read_card_text(card_file, system, parameters), weights)
+
+
+def write_repository(package: Package, card_file: Path) -> None:
+    """Make the folder of a package one that can be published as it is: a README of its card, and the card's text.
+
+    Neither is fetched by those who add the package; ``model.json`` is what counts.
+    """
+    card = package.card
+    lines = [
+        f"# {card.title}",
+        f"{', '.join(card.sources)} to {', '.join(card.targets)}, a model of SITTranslate, "
+        "an extension of 3D Slicer for traceable translation of medical images.",
+        f"```sh\nsittranslate models add PATH_OR_ADDRESS_OF_THIS_FOLDER\n"
+        f"sittranslate translate SCAN --model {card.name} --out RESULT\n```",
+        f"**Intended use.** {card.intended_use}",
+        "**Limits**\n\n" + "\n".join(f"- {limit}" for limit in card.limits),
+        f"**Trained on.** {card.training.get('data', 'not said')}",
+        f"**Licence.** {card.licence}",
+        f"**Cite.** {card.citation}",
+        "| file | what it is |\n|---|---|\n"
+        "| `card.toml` | the card as it was filled in |\n"
+        f"| `{CARD_FILE}` | the card that programs read, with size and sha256 of the next |\n"
+        + "".join(f"| `{file.path}` | the network, {file.bytes / 1e6:.1f} MB |\n" for file in card.files)
+        + "| `model.json.sig` | signature of the card, once `sittranslate package sign` made it |",
+    ]
+    try:
+        (package.folder / "README.md").write_text("\n\n".join(lines) + "\n", encoding="utf-8")
+        (package.folder / "card.toml").write_bytes(card_file.read_bytes())
+    except OSError as error:
+        raise PackageError(f"The folder '{package.folder.name}' cannot be written.") from error

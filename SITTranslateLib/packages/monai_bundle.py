@@ -17,16 +17,21 @@ CONFIGS = ("inference.json", "train.json")
 WEIGHTS = ("model.safetensors", "model.pt")
 #: Where a bundle's config keeps the network.
 NETWORK_KEYS = ("network_def", "network", "net")
+#: Inferers of MONAI that run a network on the whole image, and patch by patch; no others are taken.
+WHOLE, PATCHES = ("SimpleInferer",), ("SlidingWindowInferer", "SlidingWindowInfererAdapt")
+#: Arguments of an inferer that change how fast it is and not what it gives.
+SPEED_ONLY = ("sw_batch_size", "sw_device", "device", "progress", "cache_roi_weight_map", "cpu_thresh", "buffer_steps")
 _LARGEST_CONFIG = 4 << 20
 _REFERENCE = re.compile(r"@([A-Za-z_][A-Za-z0-9_]*)")
 
 
 @dataclass(frozen=True)
 class BundleNetwork:
-    """The network of a bundle: class name, plain arguments, weights by parameter name."""
+    """The network of a bundle: class name, plain arguments, image layout of its inferer, weights by parameter name."""
 
     name: str
     arguments: dict[str, Any]
+    images: dict[str, Any]
     weights: dict[str, Tensor]
 
 
@@ -50,7 +55,44 @@ def read_bundle(folder: Path) -> BundleNetwork:
         for key, value in definition.items()
         if not (key.startswith("_") and key.endswith("_"))
     }
-    return BundleNetwork(name, arguments, _weights(folder))
+    return BundleNetwork(name, arguments, _patches(folder, config, arguments), _weights(folder))
+
+
+def _patches(folder: Path, config: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
+    """Patch, overlap and weighting of the bundle's inferer as parameters of a card; none if it takes the whole image.
+
+    Raises:
+        PackageError: another inferer, or one that blends in another way: the network would give something else here.
+    """
+    definition = config.get("inferer")
+    if definition is None:
+        return {}
+    target = str(definition.get("_target_", "")) if isinstance(definition, dict) else ""
+    name = target.removeprefix("monai.inferers.")
+    if name in WHOLE:
+        return {}
+    if name not in PATCHES or not isinstance(definition, dict):
+        raise PackageError(
+            f"The inferer '{name[:60]}' of the bundle '{folder.name}' is not one that is taken: "
+            f"{', '.join(WHOLE + PATCHES)}."
+        )
+    given = {
+        key: _plain(value, config, key)
+        for key, value in definition.items()
+        if not key.startswith("_") and key not in SPEED_ONLY
+    }
+    size = given.pop("roi_size", None)
+    count = arguments.get("spatial_dims", 3)
+    images = {
+        "patch": [size] * count if isinstance(size, int) else size,
+        "overlap": given.pop("overlap", 0.25),
+        "weighting": given.pop("mode", "constant"),
+    }
+    defaults = {"sigma_scale": 0.125, "padding_mode": "constant", "cval": 0.0, "with_coord": False, "buffer_dim": -1}
+    other = [key for key, value in given.items() if key not in defaults or value != defaults[key]]
+    if other:
+        raise PackageError(f"The bundle's inferer blends its patches by '{other[0][:40]}', which is not taken over.")
+    return images
 
 
 def _own_file(folder: Path, *parts: str) -> Path | None:

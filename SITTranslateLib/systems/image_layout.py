@@ -6,7 +6,8 @@ on this project's grid (axes along +S, +A, +R for ``K, J, I``).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +23,8 @@ _AXIS = {"S": 0, "I": 0, "A": 1, "P": 1, "R": 2, "L": 2}
 DIMENSIONS = ("2d", "2.5d", "3d")
 #: Slices that a 2D network gets at a time, where it takes any number.
 SLICES_AT_A_TIME = 8
+#: Weights of overlapping patches, as MONAI's ``SlidingWindowInferer`` names them.
+WEIGHTINGS = ("gaussian", "constant")
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,11 @@ class ForeignImages:
         low, high: what the network wants for our 0 and 1.
         output_low, output_high: what it gives for our 0 and 1; as ``low`` and ``high`` if not given.
         clip: cut values beyond 0 and 1 first, as most were trained.
+        patch: size of the patches in voxels along ``axes`` (3D) or of rows and columns (slices); -1 for the whole
+            axis. Empty: the network takes the whole grid.
+        overlap: of neighbouring patches, as a part of their size, 0 to below 1.
+        weighting: of voxels that several patches cover: ``gaussian`` (less towards the edges of a patch) or
+            ``constant``.
     """
 
     dimensions: str = "3d"
@@ -46,6 +54,9 @@ class ForeignImages:
     output_low: float | None = None
     output_high: float | None = None
     clip: bool = True
+    patch: Sequence[int] = ()
+    overlap: float = 0.5
+    weighting: str = "gaussian"
 
     def __post_init__(self) -> None:
         if self.dimensions not in DIMENSIONS:
@@ -59,6 +70,18 @@ class ForeignImages:
         ends = (self.low, self.high, *self.output_ends)
         if not all(isinstance(e, (int, float)) for e in ends) or ends[0] >= ends[1] or ends[2] >= ends[3]:
             raise PackageError("The card's low ends of the value range are not below the high ends.")
+        self._check_patch()
+
+    def _check_patch(self) -> None:
+        count = 3 if self.dimensions == "3d" else 2
+        whole = isinstance(self.patch, (list, tuple)) and all(type(size) is int for size in self.patch)
+        if not whole or len(self.patch) not in (0, count) or any(size < 4 and size != -1 for size in self.patch):
+            raise PackageError(f"The card's patch is not a list of {count} sizes in voxels, 4 or more (-1: all).")
+        number = isinstance(self.overlap, (int, float)) and not isinstance(self.overlap, bool)
+        if not number or not 0.0 <= self.overlap <= 0.9:
+            raise PackageError("The card's overlap of patches is not a number from 0 to 0.9.")
+        if self.weighting not in WEIGHTINGS:
+            raise PackageError(f"The card's weighting of patches is not one of {', '.join(WEIGHTINGS)}.")
 
     @property
     def output_ends(self) -> tuple[float, float]:
@@ -72,7 +95,12 @@ class ForeignImages:
     def input_shape(self, grid: tuple[int, int, int]) -> tuple[int, ...]:
         """Channels and spatial sizes of the network's input for our grid ``(K, J, I)``."""
         sizes = tuple(grid[_AXIS[letter]] for letter in self.axes)
-        return (1, *sizes) if self.dimensions == "3d" else (self.channels, *sizes[1:])
+        seen = sizes if self.dimensions == "3d" else sizes[1:]
+        return (self.channels, *(self._window(seen) if self.patch else seen))
+
+    def _window(self, sizes: Sequence[int]) -> tuple[int, ...]:
+        """Sizes of a patch of an image of these sizes."""
+        return tuple(size if p < 0 else p for p, size in zip(self.patch, sizes, strict=True))
 
     def translate(self, image: Tensor, network: Callable[[Tensor], Tensor], progress: Progress | None = None) -> Tensor:
         """Our normalised image ``(1, 1, K, J, I)`` through the network, back on our grid and in our units.
@@ -85,11 +113,38 @@ class ForeignImages:
             turned = turned.clamp(0.0, 1.0)
         turned = turned * (self.high - self.low) + self.low
         if self.dimensions == "3d":
-            answer = _checked(network(turned[None, None]), turned[None, None])[0, 0]
+            answer = self._answer(turned[None, None], network, progress)[0, 0]
         else:
             answer = self._by_slices(turned, network, progress)
         low, high = self.output_ends
         return self._turned_back((answer - low) / (high - low))[None, None]
+
+    def _answer(self, images: Tensor, network: Callable[[Tensor], Tensor], progress: Progress | None = None) -> Tensor:
+        """The network's answer to images ``(n, channels, ...)``, patch by patch if the card asks for it."""
+        if not self.patch:
+            return _checked(network(images), images)
+        from monai.inferers.utils import sliding_window_inference
+
+        sizes = images.shape[2:]
+        window = self._window(sizes)
+        # As MONAI counts them; only for the progress.
+        steps = [max(1, int(w * (1 - self.overlap))) for w in window]
+        count = math.prod(max(0, math.ceil((n - w) / s)) + 1 for n, w, s in zip(sizes, window, steps, strict=True))
+        done = 0
+
+        def run(patches: Tensor) -> Tensor:
+            nonlocal done
+            answer = _checked(network(patches), patches)
+            done += 1
+            if progress is not None:
+                progress(min(1.0, done / count))
+            return answer
+
+        batch = 1 if self.dimensions == "3d" else SLICES_AT_A_TIME
+        answer: Tensor = sliding_window_inference(
+            images, window, batch, run, overlap=self.overlap, mode=self.weighting, cval=self.low
+        )  # type: ignore[assignment]
+        return answer
 
     def _by_slices(self, turned: Tensor, network: Callable[[Tensor], Tensor], progress: Progress | None) -> Tensor:
         half = self.neighbours // 2
@@ -98,7 +153,7 @@ class ForeignImages:
         answers = []
         for first in range(0, len(stacks), SLICES_AT_A_TIME):
             part = stacks[first : first + SLICES_AT_A_TIME].contiguous()
-            answers.append(_checked(network(part), part)[:, 0])
+            answers.append(self._answer(part, network)[:, 0])
             if progress is not None:
                 progress(min(1.0, (first + len(part)) / len(stacks)))
         return torch.cat(answers)

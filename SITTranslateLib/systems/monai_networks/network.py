@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from importlib import import_module
 from inspect import signature
 from typing import Any
@@ -20,7 +21,7 @@ ALLOWED = (
     "AttentionUnet", "AutoEncoder", "BasicUNet", "BasicUNetPlusPlus", "DynUNet", "SegResNet", "SegResNetVAE",
     "SwinUNETR", "UNETR", "UNet", "VNet",
 )  # fmt: skip
-_IMAGES = ("dimensions", "axes", "neighbours", "low", "high", "output_low", "output_high", "clip")
+_IMAGES = tuple(field.name for field in fields(ForeignImages))
 
 
 class MonaiNetwork(nn.Module):

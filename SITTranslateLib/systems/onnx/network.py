@@ -122,7 +122,8 @@ class OnnxNetwork(nn.Module):
         if len(given) != len(expected) or any(g and e and g != e for g, e in zip(given, expected, strict=True)):
             text = " x ".join("any" if size is None else str(size) for size in given)
             wanted = " x ".join("any" if size is None else str(size) for size in expected)
-            raise PackageError(f"The ONNX file takes images of {text}, and its card's grid makes {wanted}.")
+            way = "" if self.images.patch else "; for a network of patches give their size as 'patch'"
+            raise PackageError(f"The ONNX file takes images of {text}, and its card's grid makes {wanted}{way}.")
         if self.images.dimensions == "3d" and given[0] not in (None, 1):
             raise PackageError("The ONNX file takes several volumes at a time; export it for one.")
         graph.output(self._output)
@@ -139,8 +140,11 @@ class OnnxNetwork(nn.Module):
                 raise PackageError(
                     f"The ONNX file's input for attributes does not take {len(self._attributes)} values."
                 )
-        if any(self._maps.values()) and (self.images.dimensions, self.images.axes) != ("3d", "SAR"):
-            raise PackageError("Fields and intensity changes are taken from 3D networks with the axes SAR only.")
+        layout = (self.images.dimensions, self.images.axes, tuple(self.images.patch))
+        if any(self._maps.values()) and layout != ("3d", "SAR", ()):
+            raise PackageError(
+                "Fields and intensity changes are taken from 3D networks of the whole grid with the axes SAR only."
+            )
         for name in filter(None, self._maps.values()):
             graph.output(name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.server
 import io
 import json
@@ -25,6 +26,7 @@ from SITTranslateLib.errors import PackageError
 from SITTranslateLib.packages import download as downloading
 from SITTranslateLib.packages import load, open_package, signature
 from SITTranslateLib.packages.download import add_package
+from SITTranslateLib.packages.index import read_index, write_index
 
 WEIGHTS = "weights.safetensors"
 
@@ -317,6 +319,58 @@ def test_the_command_adds_and_then_lists(
     assert run(["models", "add"]) == 2
     assert run(["models", "add", "no-such-folder"]) == 2
     assert open_package(models / "tiny-0.1.0").card.name == "tiny"
+
+
+def test_an_index_is_written_searched_and_fetched_from(
+    server: Server, models: Path, offered: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the folder of a publisher to a model of another user, over a plain server."""
+    monkeypatch.setenv("SITTRANSLATE_MODELS", str(models))
+    write_tiny_package(offered / "second", name="second")
+    offered_files = {f.name for f in offered.iterdir() if f.is_file()}
+    (offered / "tiny-1").mkdir()
+    for name in offered_files:
+        shutil.copy(offered / name, offered / "tiny-1" / name)
+    assert run(["package", "index", str(offered)]) == 0
+    written = json.loads((offered / "index.json").read_text(encoding="utf-8"))
+    assert [(p["name"], p["version"], p["folder"]) for p in written["packages"]] == [
+        ("second", "0.1.0", "second"), ("tiny", "0.1.0", "tiny-1")
+    ]  # fmt: skip
+    assert written["packages"][1]["sha256"] == hashlib.sha256((offered / "model.json").read_bytes()).hexdigest()
+    capsys.readouterr()
+    assert run(["models", "search", "tiny T1w", "--index", server.address + "/index.json"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("second 0.1.0") and "tiny 0.1.0" in told and "models add NAME" in told
+    monkeypatch.setenv("SITTRANSLATE_INDEX", server.address)
+    assert run(["models", "search", "nothing-like-it"]) == 0 and "No model" in capsys.readouterr().out
+    # The server of the test serves every file of that name from one folder: 'tiny'.
+    assert run(["models", "add", "tiny"]) == 0
+    assert open_package(models / "tiny-0.1.0").name == "tiny"
+    assert run(["models", "add", "second"]) == 2
+    assert "not the one that the index names" in capsys.readouterr().err
+    assert run(["models", "add", "third"]) == 2 and "offers no model 'third'" in capsys.readouterr().err
+    assert run(["models", "add", "second", "--index", str(offered)]) == 0
+
+
+OUTSIDE = {"name": "x", "version": "1.0.0", "title": "", "system": "", "source": "", "licence": "", "targets": []}
+OUTSIDE |= {"bytes": 1, "sha256": "0" * 64, "folder": "../../x"}
+NO_INDEX: list[object] = [[], 5, {"packages": 5}, {"packages": [{"name": "x"}]}, {"packages": [OUTSIDE]}]
+
+
+@pytest.mark.parametrize("content", [b"<html>", b"[" * 100_000, *(json.dumps(raw).encode() for raw in NO_INDEX)])
+def test_what_is_no_index_is_refused_in_a_sentence(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "index.json").write_bytes(content)
+    with pytest.raises(PackageError, match="index of models is not understood") as caught:
+        read_index(str(tmp_path))
+    assert one_sentence(str(caught.value))
+
+
+def test_no_index_is_looked_for_without_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SITTRANSLATE_INDEX", raising=False)
+    with pytest.raises(PackageError, match="Give the address of an index"):
+        read_index()
+    with pytest.raises(PackageError, match="no model package in"):
+        write_index(tmp_path)
 
 
 def test_no_network_unless_asked(models: Path) -> None:

@@ -105,6 +105,52 @@ def test_attributes_go_in_and_fields_come_out(tmp_path: Path) -> None:
     assert torch.allclose(out.velocity[0, :, 3, 3, 3], torch.tensor([1.0, 2.0, -1.5]))
 
 
+# ------------------------------------------------------------------------------------------------ patches
+def blur(images: torch.Tensor) -> torch.Tensor:
+    """A network with borders, as every convolution has them: zeros around its image darken the edge."""
+    return torch.nn.functional.avg_pool3d(images, 5, stride=1, padding=2)
+
+
+@pytest.mark.parametrize("weighting", ["gaussian", "constant"])
+@pytest.mark.parametrize("axes", ["SAR", "LPI"])
+def test_patches_of_a_network_without_neighbours_make_the_whole(axes: str, weighting: str) -> None:
+    images = ForeignImages(axes=axes, patch=(6, -1, 5), overlap=0.4, weighting=weighting, low=-1.0)
+    sizes: set[tuple[int, ...]] = set()
+    seen: list[float] = []
+    out = images.translate(IMAGE, lambda x: sizes.add(tuple(x.shape)) or -x, seen.append)  # type: ignore[func-returns-value]
+    assert torch.allclose(out, 1.0 - IMAGE, atol=1e-5)
+    assert sizes == {(1, *images.input_shape(SHAPE))} and images.input_shape(SHAPE)[1] == 6
+    assert seen == sorted(seen) and len(seen) > 2 and seen[-1] == pytest.approx(1.0) and seen[-2] < 1.0
+
+
+def test_overlap_takes_the_seams_away() -> None:
+    """The largest error against the whole image, away from its own edge; without overlap every seam is dark."""
+    image = torch.full((1, 1, 24, 24, 24), 0.8)
+    inner = (slice(None), slice(None), *(slice(2, -2),) * 3)
+
+    def error(**how: Any) -> float:
+        out = ForeignImages(patch=(12, 12, 12), **how).translate(image, blur)
+        return float((out - blur(image))[inner].abs().max())
+
+    without, half = error(overlap=0.0, weighting="constant"), error(overlap=0.5)
+    assert without > 0.5 and half < 0.1
+    assert half < 0.5 * error(overlap=0.5, weighting="constant")
+
+
+def test_patches_of_slices(tmp_path: Path) -> None:
+    seen: set[tuple[int, ...]] = set()
+    images = ForeignImages(dimensions="2.5d", axes="SPL", neighbours=3, patch=(8, 8))
+    out = images.translate(IMAGE, lambda x: seen.add(tuple(x.shape[1:])) or x[:, 1:2])  # type: ignore[func-returns-value]
+    assert torch.allclose(out, IMAGE, atol=1e-5) and seen == {(3, 8, 8)}
+
+
+def test_an_ONNX_file_of_a_fixed_patch_is_run_over_the_grid(tmp_path: Path) -> None:
+    content = onnx_files.negative([1, 1, 4, 8, 8])
+    with pytest.raises(PackageError, match="for a network of patches give their size as 'patch'"):
+        answer(tmp_path / "without", content)
+    assert torch.allclose(answer(tmp_path, content, patch=[4, 8, 8], low=-1.0).translated, 1.0 - IMAGE, atol=1e-5)
+
+
 def test_the_whole_way_from_an_ONNX_file_to_a_checked_result(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -120,6 +166,9 @@ def test_the_whole_way_from_an_ONNX_file_to_a_checked_result(
     told = capsys.readouterr().out
     assert code == 0 and "Field: identity" in told
     assert told.splitlines()[-1].startswith("Next: sittranslate translate SCAN --model ")
+    assert sorted(f.name for f in Path(made).iterdir()) == ["README.md", "card.toml", "model.json", "model.onnx"]
+    readme = (Path(made) / "README.md").read_text(encoding="utf-8")
+    assert readme.startswith("# T2w of T1w by a lab\n") and "sittranslate models add" in readme and "Tests." in readme
     assert command(["package", "check", made]) == 0
     assert command(["translate", str(tmp_path / "scan.nii.gz"), "-m", made, "-o", str(tmp_path / "out")]) == 0
     result = read_translation(tmp_path / "out")
@@ -252,6 +301,14 @@ REFUSED: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "axes": (onnx_files.negative(ANY), {"axes": "SSA"}, "axes 'SSA'"),
     "an attribute that nothing takes": (onnx_files.negative(ANY), {"attributes": ["age"]}, "attributes for one"),
     "range": (onnx_files.negative(ANY), {"low": 2.0}, "low ends"),
+    "a patch of two sizes": (onnx_files.negative(ANY), {"patch": [8, 8]}, "list of 3 sizes"),
+    "a patch that is text": (onnx_files.negative(ANY), {"patch": "96"}, "list of 3 sizes"),
+    "overlap": (onnx_files.negative(ANY), {"patch": [8, 8, 8], "overlap": 1.0}, "0 to 0.9"),
+    "weighting": (onnx_files.negative(ANY), {"patch": [8, 8, 8], "weighting": "cosine"}, "gaussian, constant"),
+    "a field of patches": (
+        onnx_files.brighter_and_moved((8, 8, 8), (1.0, 0.0, 0.0)),
+        {"attributes": ["age", "lesions"], "scales": [1.0, 1.0], "velocity": "field", "patch": [8, 8, 8]}, "whole grid",
+    ),
 }  # fmt: skip
 
 
@@ -367,10 +424,14 @@ NETWORK = {
 }  # fmt: skip
 
 
-def bundle(folder: Path, network: object, weights: object = None, name: str = "model.pt") -> Path:
+def bundle(
+    folder: Path, network: object, weights: object = None, name: str = "model.pt", inferer: object = None
+) -> Path:
     (folder / "configs").mkdir(parents=True)
     (folder / "models").mkdir()
-    config = {"channels": 1, "network_def": network, "bundle_root": "$import os"}
+    config = {"channels": 1, "network_def": network, "bundle_root": "$import os", "size": 16}
+    if inferer is not None:
+        config["inferer"] = inferer
     (folder / "configs" / "inference.json").write_text(json.dumps(config))
     if weights is None:
         weights = build("UNet", {**{k: v for k, v in NETWORK.items() if k[0] != "_"}, "out_channels": 1}).state_dict()
@@ -398,6 +459,41 @@ def test_a_MONAI_bundle_becomes_a_package_with_the_same_answers(
             loaded.network.translate(image, {}, np.eye(4)).translated,  # type: ignore[operator]
             original.eval()(image),
         )
+
+
+def test_the_sliding_window_of_a_bundle_is_honoured(tmp_path: Path) -> None:
+    """The same as MONAI's own inferer with the bundle's arguments."""
+    from monai.inferers import SlidingWindowInferer
+
+    given = {"overlap": 0.5, "mode": "gaussian"}
+    inferer = {"_target_": "SlidingWindowInferer", "roi_size": "@size", "sw_batch_size": 4, **given}
+    text = FILLED.replace("[192, 224, 192]", "[16, 24, 24]").replace("spacing_mm = 1.0", "spacing_mm = 8.0")
+    (tmp_path / "card.toml").write_text(text)
+    place, made = bundle(tmp_path / "bundle", NETWORK, inferer=inferer), str(tmp_path / "made")
+    assert command(["package", "new", "--monai", str(place), "--card", str(tmp_path / "card.toml"), "-o", made]) == 0
+    loaded, found = load_model(made, "cpu"), read_bundle(place)
+    assert found.images == {"patch": [16, 16, 16], "overlap": 0.5, "weighting": "gaussian"}
+    original = build(found.name, found.arguments)
+    original.load_state_dict(found.weights)
+    image = torch.rand(1, 1, 16, 24, 24)
+    with torch.inference_mode():
+        expected = SlidingWindowInferer([16] * 3, 4, **given)(image, original.eval())
+        out = loaded.network.translate(image, {}, np.eye(4)).translated  # type: ignore[operator]
+    assert torch.allclose(out, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("inferer", "says"),
+    [
+        ({"_target_": "SliceInferer", "roi_size": [8, 8]}, "'SliceInferer' of the bundle 'b' is not one that is taken"),
+        ({"_target_": "SlidingWindowInferer", "roi_size": 8, "sigma_scale": 0.2}, "'sigma_scale', which is not taken"),
+        ("$import os", "is not one that is taken"),
+    ],
+)
+def test_another_inferer_is_refused(inferer: object, says: str, tmp_path: Path) -> None:
+    with pytest.raises(PackageError, match=says) as refused:
+        read_bundle(bundle(tmp_path / "b", NETWORK, inferer=inferer))
+    assert one_sentence(str(refused.value))
 
 
 class Harmful:
