@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.evaluation.cross_contrast_table import Case
+from SITTranslateLib.evaluation.cases import Case
 from SITTranslateLib.files import read_volume
 from SITTranslateLib.packages import NetworkGrid, Normalisation
 from SITTranslateLib.translate.head import background_of, locate_head, resample_itk

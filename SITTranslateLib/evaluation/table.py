@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from SITTranslateLib.evaluation.metrics import area_under_curve
 from SITTranslateLib.translate.normalisation import from_own_units, in_own_units
 from SITTranslateLib.volume import VectorField
 
@@ -84,7 +85,7 @@ class Column:
     Attributes:
         title: as documents show it.
         digits: after the point; None for three significant ones.
-        reduce: over cases: ``mean``, ``sum`` or ``max``.
+        reduce: over cases: ``mean``, ``sum``, ``max``, or ``area`` under the ROC curve against the table's reference.
     """
 
     title: str
@@ -110,10 +111,13 @@ class Row:
     figures: dict[str, float] = field(default_factory=dict)
 
 
-_REDUCE: dict[str, Callable[[NDArray[np.float64]], float]] = {
-    "mean": lambda values: float(np.nanmean(values)) if np.isfinite(values).any() else float("nan"),
-    "sum": lambda values: float(np.nansum(values)),
-    "max": lambda values: float(np.nanmax(values)),
+_Values = NDArray[np.float64]
+#: Of a method's values and the reference's.
+_REDUCE: dict[str, Callable[[_Values, _Values], float]] = {
+    "mean": lambda values, _: float(np.nanmean(values)) if np.isfinite(values).any() else float("nan"),
+    "sum": lambda values, _: float(np.nansum(values)),
+    "max": lambda values, _: float(np.nanmax(values)),
+    "area": lambda values, reference: area_under_curve(reference.tolist(), values.tolist()),
 }
 
 
@@ -134,10 +138,15 @@ def measure(
 
 @dataclass(frozen=True)
 class Table:
-    """The rows of one table and what its columns are."""
+    """The rows of one table and what its columns are.
+
+    Attributes:
+        reference: the method that columns of kind ``area`` compare the others with.
+    """
 
     columns: Mapping[str, Column]
     rows: Sequence[Row]
+    reference: str = ""
 
     def _values(self) -> dict[str, dict[str, dict[str, list[float]]]]:
         gathered: dict[str, dict[str, dict[str, list[float]]]] = {}
@@ -149,13 +158,16 @@ class Table:
 
     def summary(self) -> Summary:
         """Each column over the cases of a group and method."""
-        return {
-            group: {
-                method: {c: _REDUCE[self.columns[c].reduce](np.array(values)) for c, values in columns.items()}
-                for method, columns in methods.items()
-            }
-            for group, methods in self._values().items()
-        }
+        summary: Summary = {}
+        for group, methods in self._values().items():
+            reference = methods.get(self.reference, {})
+            for method, columns in methods.items():
+                figures = summary.setdefault(group, {}).setdefault(method, {})
+                for name, values in columns.items():
+                    kind = self.columns[name].reduce
+                    if kind != "area" or (name in reference and method != self.reference):
+                        figures[name] = _REDUCE[kind](np.array(values), np.array(reference.get(name, [])))
+        return summary
 
     def intervals(self) -> dict[str, dict[str, dict[str, tuple[float, float]]]]:
         """Ends of the interval of each mean over cases, seeds of a method averaged first; where two cases are known."""
@@ -180,35 +192,41 @@ class Table:
     def markdown(self, titles: Mapping[str, str] | None = None) -> str:
         """The table as documents show it: a section a group, a column if any row of it has one.
 
+        A cell is the mean over cases, of several seeds with their standard deviation (±), and the interval of the mean
+        over cases in brackets where there are several cases.
+
         Args:
             titles: of groups that are not shown by their name.
         """
         lines = []
+        intervals = self.intervals()
         for group, methods in self.summary().items():
             columns = [c for c in self.columns if any(c in figures for figures in methods.values())]
             titled = " | ".join(self.columns[c].title for c in columns)
             lines += [f"### {(titles or {}).get(group, group)}", "", f"| method | {titled} |"]
             lines.append("|---" * (len(columns) + 1) + "|")
             for name, runs in _by_method(methods).items():
-                cells = (self._cell(c, [run[c] for run in runs if c in run]) for c in columns)
+                ends = intervals[group][name]
+                cells = (self._cell(c, [run[c] for run in runs if c in run], ends.get(c)) for c in columns)
                 label = f"{name} ({len(runs)} seeds)" if len(runs) > 1 else name
                 lines.append(f"| {label} | {' | '.join(cells)} |")
             lines.append("")
         return "\n".join(lines)
 
-    def _cell(self, column: str, values: list[float]) -> str:
+    def _cell(self, column: str, values: list[float], ends: tuple[float, float] | None) -> str:
         if not values:
             return ""
         text = self.columns[column].text
-        mean = text(float(np.mean(values)))
-        return f"{mean} ± {text(float(np.std(values, ddof=1)))}" if len(values) > 1 else mean
+        spread = f" ± {text(float(np.std(values, ddof=1)))}" if len(values) > 1 else ""
+        interval = f" ({text(ends[0])} to {text(ends[1])})" if ends is not None and ends[0] < ends[1] else ""
+        return text(float(np.mean(values))) + spread + interval
 
-    def write(self, folder: Path, name: str, titles: Mapping[str, str] | None = None) -> Summary:
-        """Write ``NAME.md`` and ``NAME.json`` (summary, intervals, rows) and return the summary."""
+    def write(self, folder: Path, name: str, titles: Mapping[str, str] | None = None, **records: Any) -> Summary:
+        """Write ``NAME.md`` and ``NAME.json`` (summary, intervals, rows, further records) and return the summary."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.md").write_text(self.markdown(titles), encoding="utf-8")
         summary = self.summary()
-        records = {"summary": summary, "intervals": self.intervals(), "rows": [vars(row) for row in self.rows]}
+        records |= {"summary": summary, "intervals": self.intervals(), "rows": [vars(row) for row in self.rows]}
         (folder / f"{name}.json").write_text(json.dumps(records, indent=1), encoding="utf-8")
         return summary
 

@@ -49,7 +49,8 @@ def test_documents_show_the_mean_over_seeds_and_leave_unknown_cells_empty() -> N
     text = TABLE.markdown({"phantoms": "held-out phantoms"})
     assert "### held-out phantoms" in text and "| method | error (mm) | folded | worst |" in text
     assert "| identity | 9.00 |  |  |" in text
-    assert "| ours (2 seeds) | 3.00 ± 1.41 | 6 ± 3 | 0.003 ± 0.001 |" in text
+    low, high = TABLE.intervals()["phantoms"]["ours"]["error"]
+    assert f"| ours (2 seeds) | 3.00 ± 1.41 ({low:.2f} to {high:.2f}) | 6 ± 3 | 0.003 ± 0.001 |" in text
     assert Table(COLUMNS, []).markdown() == ""
 
 
@@ -62,6 +63,16 @@ def test_intervals_are_over_cases_and_not_over_seeds() -> None:
     low, high = interval(values.tolist())
     half = 1.96 * float(values.std()) / 10.0
     assert (low, high) == pytest.approx((float(values.mean()) - half, float(values.mean()) + half), abs=0.03)
+
+
+def test_areas_are_against_the_reference_of_the_same_group() -> None:
+    columns = {"score": Column("AUC", 2, "area"), "scans": Column("scans", 0, "sum")}
+    scores = {"suits": (0.9, 0.3), "wrong": (0.5, 0.1)}
+    rows = [Row(m, "g", str(n), {"score": v, "scans": 1}) for m, each in scores.items() for n, v in enumerate(each)]
+    table = Table(columns, [*rows, Row("wrong", "alone", "0", {"score": 0.5, "scans": 1})], "suits")
+    assert table.summary()["g"] == {"suits": {"scans": 2}, "wrong": {"score": 0.75, "scans": 2}}
+    assert table.summary()["alone"] == {"wrong": {"scans": 1}}
+    assert "| suits |  | 2 |" in table.markdown() and "| wrong | 0.75 | 2 |" in table.markdown()
 
 
 def test_a_card_shows_the_run_that_is_shipped_beside_the_identity() -> None:

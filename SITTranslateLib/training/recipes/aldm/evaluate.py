@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.evaluation.cross_contrast_report import baselines, identity, matched, own_curve
+from SITTranslateLib.evaluation.baselines import baselines, identity, matched, own_curve
 from SITTranslateLib.evaluation.real_pairs import by_person, case_of
 from SITTranslateLib.evaluation.table import IDENTITY, Table, measure
 from SITTranslateLib.packages import NetworkGrid
@@ -18,7 +18,7 @@ from SITTranslateLib.training.engine.held_out import MAPS, whole_cases_of
 from SITTranslateLib.training.engine.progress import say
 from SITTranslateLib.training.engine.recipe import EvaluationRequest
 from SITTranslateLib.training.recipes.aldm import table as tables
-from SITTranslateLib.training.recipes.aldm.phantoms import SHAPE, SPACING_MM, ContrastPool, phantoms_of
+from SITTranslateLib.training.recipes.aldm.phantoms import SHAPE, SPACING_MM, ContrastPhantomSet, phantoms_of
 
 #: Directions that the steps are tried on.
 TRIED = (("T1w", "T2w"), ("T2w", "FLAIR"))
@@ -48,7 +48,7 @@ def evaluate(request: EvaluationRequest) -> None:
 
 
 def _simulated(config: Any, network: Any, regression: Any, out: Path, labels: Path, cache: Path, heads: int) -> None:
-    held_out = partial(whole_cases_of, phantoms_of(ContrastPool(MAPS, heads=heads, seed=2026), labels, cache))
+    held_out = partial(whole_cases_of, phantoms_of(ContrastPhantomSet(MAPS, heads=heads, seed=2026), labels, cache))
     training = partial(whole_cases_of, phantoms_of(config.heads, labels, cache)[:12])
     ways = tables.directions(network.contrasts)
     made = tables.direction_table(training, held_out, ways, tables.methods_of(network, regression))

@@ -34,8 +34,8 @@ def evaluate(request: EvaluationRequest) -> None:
         files = track(table.real_scans(request.scans), "Real scans")
         parts["Real"] = [table.check(read_volume(path), kind, card, path.name) for path, kind in files]
     parts["No head at all"] = [table.check(volume, kind, card) for volume, kind in table.strange_things()]
-    table.write(parts, request.out)
+    text = table.write(parts, request.out)
     limits = thresholds()
     if not table.draw(parts, limits.warned_below, limits.refused_below, request.out):
         say("No picture: it needs matplotlib.", err=True)
-    say((request.out / "gate.md").read_text(encoding="utf-8"))
+    say(text)

@@ -6,17 +6,16 @@ network alone, and by both together, as the suitability check uses them. Without
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.evaluation.metrics import area_under_curve
+from SITTranslateLib.evaluation.table import Column, Row, Table
 from SITTranslateLib.packages import ModelCard
 from SITTranslateLib.simulation.clinical import KINDS, clinical_head, clinical_scan
 from SITTranslateLib.simulation.labels import read_label_map
@@ -26,6 +25,14 @@ from SITTranslateLib.translate.suitability import Severity, check_suitability
 from SITTranslateLib.volume import Volume
 
 SCORES = ("histogram", "network", "both")
+COLUMNS = {
+    "scans": Column("scans", 0, "sum"),
+    **{score: Column(f"AUC: {score}", 3, "area") for score in SCORES},
+    "pass": Column("passed", 0, "sum"),
+    "warn": Column("warned", 0, "sum"),
+    "refuse": Column("refused", 0, "sum"),
+    "told apart": Column("for its kind", 0, "sum"),
+}
 #: Score of a scan that cannot be scored: no evidence that it suits the model.
 UNKNOWN = 0.0
 HELD_OUT = (13, 14, 15, 16)
@@ -140,49 +147,31 @@ def curve(good: Sequence[float], wrong: Sequence[float]) -> tuple[NDArray[np.flo
     )
 
 
-def table(rows: Iterable[Checked]) -> list[dict[str, Any]]:
-    """For each kind: how many, AUC of each score against the suitable ones, and the results of the check."""
-    everything = list(rows)
-    good = [r for r in everything if r.good]
-    kinds = list(dict.fromkeys(r.kind for r in sorted(everything, key=lambda r: (not r.good, r.good is None))))
-    wrong = [r for r in everything if r.good is False]
-    groups = [(kind, [r for r in everything if r.kind == kind]) for kind in kinds]
-    if len([k for k in kinds if k in {r.kind for r in wrong}]) > 1:
-        groups.append(("all that is wrong", wrong))
-    entries = []
-    for kind, members in groups:
-        entry: dict[str, Any] = {"kind": kind, "scans": len(members)}
-        for score in SCORES:
-            known = good and not members[0].good
-            mine = [r.scores[score] for r in members]
-            entry[score] = round(area_under_curve([r.scores[score] for r in good], mine), 4) if known else None
-        entry |= {verdict: sum(r.verdict == verdict for r in members) for verdict in ("pass", "warn", "refuse")}
-        entry["told apart"] = sum(r.verdict != "pass" and "modality" in r.codes for r in members)
-        entries.append(entry)
-    return entries
+def table_of(parts: dict[str, list[Checked]]) -> Table:
+    """For each kind of scan: how many, AUC of each score against the suitable ones, and the results of the check."""
+    rows: list[Row] = []
+    for part, scans in parts.items():
+        ordered = sorted(scans, key=lambda scan: (not scan.good, scan.good is None))
+        wrong = [scan for scan in ordered if scan.good is False]
+        if len({scan.kind for scan in wrong}) == 1:
+            wrong = []
+        rows += [_row(part, scan.kind, scan, number) for number, scan in enumerate(ordered)]
+        rows += [_row(part, "all that is wrong", scan, number) for number, scan in enumerate(wrong)]
+    suitable = next((scan.kind for scans in parts.values() for scan in scans if scan.good), "")
+    return Table(COLUMNS, rows, reference=suitable)
 
 
-def as_markdown(entries: Sequence[dict[str, Any]]) -> str:
-    """The table for the docs."""
-    lines = [
-        "| what it is | scans | AUC: histogram | network | both | passed | warned | refused | for its kind |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for e in entries:
-        areas = " | ".join("" if e[s] is None else f"{e[s]:.3f}" for s in SCORES)
-        counts = " | ".join(str(e[v]) for v in ("pass", "warn", "refuse", "told apart"))
-        lines.append(f"| {e['kind']} | {e['scans']} | {areas} | {counts} |")
-    return "\n".join(lines)
+def _row(part: str, kind: str, scan: Checked, number: int) -> Row:
+    counted = {verdict: float(scan.verdict == verdict) for verdict in ("pass", "warn", "refuse")}
+    apart = float(scan.verdict != "pass" and "modality" in scan.codes)
+    return Row(kind, part, f"{number} {scan.name}", {"scans": 1.0, **scan.scores, **counted, "told apart": apart})
 
 
-def write(parts: dict[str, list[Checked]], out: Path) -> None:
-    """Every scan and every table, as JSON and markdown."""
-    out.mkdir(parents=True, exist_ok=True)
-    tables = {name: table(rows) for name, rows in parts.items()}
-    scans = {name: [asdict(row) for row in rows] for name, rows in parts.items()}
-    (out / "gate.json").write_text(json.dumps({"tables": tables, "scans": scans}, indent=1) + "\n", encoding="utf-8")
-    text = "\n\n".join(f"## {name}\n\n{as_markdown(entries)}" for name, entries in tables.items())
-    (out / "gate.md").write_text(text + "\n", encoding="utf-8")
+def write(parts: dict[str, list[Checked]], out: Path) -> str:
+    """Write the table with every scan, and return its Markdown."""
+    table = table_of(parts)
+    table.write(out, "gate", scans={name: [asdict(scan) for scan in scans] for name, scans in parts.items()})
+    return table.markdown()
 
 
 def draw(parts: dict[str, list[Checked]], warned_below: float, refused_below: float, out: Path) -> bool:

@@ -10,8 +10,8 @@ from typing import Any
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.evaluation import behaviour
-from SITTranslateLib.evaluation import cross_contrast_report as report
-from SITTranslateLib.evaluation.cross_contrast_table import SPANS, Case
+from SITTranslateLib.evaluation.baselines import baselines, matched, own_curve
+from SITTranslateLib.evaluation.cases import SPANS, Case
 from SITTranslateLib.evaluation.real_pairs import case_of as real_case
 from SITTranslateLib.evaluation.real_pairs import pairs_in
 from SITTranslateLib.training import recipes
@@ -19,6 +19,7 @@ from SITTranslateLib.training.engine.held_out import GROUPS, SLAB, case_of, case
 from SITTranslateLib.training.engine.phantoms import SHAPE, PhantomSet, phantoms_of
 from SITTranslateLib.training.engine.progress import say
 from SITTranslateLib.training.engine.recipe import EvaluationRequest
+from SITTranslateLib.training.recipes.cross_contrast import table as tables
 
 #: Columns that model cards show.
 _CARD_COLUMNS = {
@@ -51,14 +52,14 @@ def evaluate(request: EvaluationRequest) -> None:
     networks = {name: towards(recipes.finished(folder)[2], source, target) for name, folder in request.runs.items()}
     if labels is None and scans is None:
         raise InputError("There is nothing to evaluate: give --labels, or --scans.")
-    methods = {name: report.by_network(network, request.fluid) for name, network in networks.items()}
+    methods = {name: tables.by_network(network, request.fluid) for name, network in networks.items()}
     kind = f"{source.lower()}-{target.lower()}"
     if labels is not None and scans is None:
         base = _baselines(labels, request.kept, source, target)
-        judge = report.segmenting(recipes.finished(request.segmenter)[2]) if request.segmenter is not None else None
+        judge = tables.segmenting(recipes.finished(request.segmenter)[2]) if request.segmenter is not None else None
         cases = held_out_cases(labels, request.kept, source, target)
-        rows = {**base, "the target's own scan": report.acquired, **methods}
-        table = report.table_of(cases, rows, judge)
+        rows = {**base, "the target's own scan": tables.acquired, **methods}
+        table = tables.table_of(cases, rows, judge)
         table.write(out, f"simulated-{kind}")
         say(table.markdown())
         for name in networks:
@@ -71,9 +72,9 @@ def evaluate(request: EvaluationRequest) -> None:
     if scans is not None:
         real = [real_case(name, a, b, target) for name, a, b in pairs_in(scans, source, target)]
         base = _baselines(labels, request.kept, source, target, whole=True) if labels is not None else {}
-        rows = {**base, "transfer curve of this very pair": report.own_curve, **methods}
-        fitted = {name: report.matched(method) for name, method in rows.items()}
-        table = report.table_of(real, fitted)
+        rows = {**base, "transfer curve of this very pair": own_curve, **methods}
+        fitted = {name: matched(method) for name, method in rows.items()}
+        table = tables.table_of(real, fitted)
         table.write(out, f"real-{kind}")
         say(table.markdown())
 
@@ -111,7 +112,7 @@ def _baselines(labels: Path, cache: Path, source: str, target: str, whole: bool 
     pool = PhantomSet(tuple(f"{n:02d}" for n in range(1, 13)))
     slab = slice(0, SHAPE[0]) if whole else SLAB
     heads = phantoms_of(pool, labels, cache)[:12]
-    return report.baselines([case_of(head, n, "training", source, target, slab) for n, head in enumerate(heads)])
+    return baselines([case_of(head, n, "training", source, target, slab) for n, head in enumerate(heads)])
 
 
 def _behaviour(network: Any, case: Any, source: str, target: str) -> dict[str, Any]:

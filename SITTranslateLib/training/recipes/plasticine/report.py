@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from SITTranslateLib import fields
 from SITTranslateLib.evaluation import metrics as quality
-from SITTranslateLib.evaluation.baselines import fit_transfer_curve, mean_image
-from SITTranslateLib.evaluation.cross_contrast_report import identity, unit_of
-from SITTranslateLib.evaluation.cross_contrast_table import SPANS
+from SITTranslateLib.evaluation.baselines import fit_transfer_curve, identity, mean_image
+from SITTranslateLib.evaluation.cases import SPANS, unit_of
 from SITTranslateLib.evaluation.table import IDENTITY, Array, Prediction, Unit
 from SITTranslateLib.segmentation.network import TissueNetwork
 from SITTranslateLib.systems.plasticine.network import PlasticineNetwork

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from SITTranslateLib import fields
 from SITTranslateLib.evaluation import metrics as quality
-from SITTranslateLib.evaluation.cross_contrast_table import BONE_HU, SPANS
+from SITTranslateLib.evaluation.cases import BONE_HU, SPANS
 from SITTranslateLib.evaluation.patch_kid import Features, kernel_distance
 from SITTranslateLib.evaluation.table import Array, Column, Prediction, Table, measure
 from SITTranslateLib.traceability.overlap import agreement

@@ -38,12 +38,13 @@ def test_the_curve_goes_from_nobody_to_everybody_and_holds_the_area() -> None:
 def test_the_table_counts_verdicts_beside_areas() -> None:
     rows = [seen("T1w", 0.9, True), seen("T1w", 0.4, True, "warn"), seen("T1wGd", 0.6, None)]
     rows += [seen("T2w", 0.1, False, "refuse"), seen("CT", 0.5, False, "warn")]
-    entries = {e["kind"]: e for e in gate.table(rows)}
+    table = gate.table_of({"Real": rows})
+    entries = table.summary()["Real"]
     assert list(entries) == ["T1w", "T2w", "CT", "T1wGd", "all that is wrong"]
-    assert entries["T1w"]["both"] is None and (entries["T1w"]["pass"], entries["T1w"]["warn"]) == (1, 1)
+    assert "both" not in entries["T1w"] and (entries["T1w"]["pass"], entries["T1w"]["warn"]) == (1, 1)
     assert entries["CT"]["both"] == 0.5 and entries["T2w"]["refuse"] == 1
     assert entries["all that is wrong"]["scans"] == 2 and entries["all that is wrong"]["both"] == 0.75
-    assert gate.as_markdown(list(entries.values())).count("\n") == 6
+    assert "| all that is wrong | 2 | 0.750 | 0.750 | 0.750 | 0 | 1 | 1 | 2 |" in table.markdown()
 
 
 @pytest.mark.parametrize(
@@ -86,8 +87,9 @@ def test_the_command_writes_table_and_picture(
         str(package.folder),
     ]
     assert run(command) == 0
-    tables = json.loads((tmp_path / "out" / "gate.json").read_text(encoding="utf-8"))["tables"]
-    assert {e["kind"]: e["refuse"] for e in tables["Real"]} == {"T1w": 0, "T2w": 1}
+    written = json.loads((tmp_path / "out" / "gate.json").read_text(encoding="utf-8"))
+    assert {kind: figures["refuse"] for kind, figures in written["summary"]["Real"].items()} == {"T1w": 0, "T2w": 1}
+    assert [scan["verdict"] for scan in written["scans"]["Real"]][1] == "refuse"
     assert "| T2w | 1 | 1.000 |" in capsys.readouterr().out
     assert (tmp_path / "out" / "gate_roc.png").stat().st_size > 10_000
 

@@ -8,30 +8,31 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cross_contrast_heads import tiny_head
 from slow_similarity import slow_ssim
+from tiny_phantoms import tiny_phantom
 
 from SITTranslateLib import systems
-from SITTranslateLib.evaluation import behaviour, cross_contrast_report, metrics
-from SITTranslateLib.evaluation.baselines import fit_transfer_curve
-from SITTranslateLib.evaluation.cross_contrast_table import Case, figures_of
+from SITTranslateLib.evaluation import behaviour, metrics
+from SITTranslateLib.evaluation.baselines import baselines, fit_transfer_curve, matched, own_curve
+from SITTranslateLib.evaluation.cases import Case
 from SITTranslateLib.evaluation.real_pairs import case_of as real_case
 from SITTranslateLib.evaluation.real_pairs import pairs_in
 from SITTranslateLib.evaluation.table import Prediction, Unit
 from SITTranslateLib.training.engine.held_out import case_of
+from SITTranslateLib.training.recipes.cross_contrast.table import acquired, by_network, figures_of, segmenting, table_of
 
 SLAB = slice(0, 16)
 
 
 def a_case(target: str = "T2w", seed: int = 1) -> Case:
-    return case_of(tiny_head(seed), 0, "simulated", "T1w", target, SLAB)
+    return case_of(tiny_phantom(seed), 0, "simulated", "T1w", target, SLAB)
 
 
 def test_the_truth_is_perfect_and_noise_is_not() -> None:
     case = a_case()
     exact = figures_of(case, Prediction(case.truth, Unit.NETWORK), None)
     assert exact["ssim"] == pytest.approx(1.0) and exact["mae"] == 0 and exact["flicker"] == 0
-    assert figures_of(case, cross_contrast_report.acquired(case), None)["ssim"] < 1.0
+    assert figures_of(case, acquired(case), None)["ssim"] < 1.0
 
 
 def test_ssim_is_that_of_its_formula() -> None:
@@ -78,8 +79,8 @@ def test_surfaces_two_voxels_apart_are_so_in_mm() -> None:
 
 def test_a_linear_match_undoes_units_and_nothing_else() -> None:
     case = a_case()
-    matched = metrics.matched_linearly(3 * case.truth + 7, case.truth, case.brain)
-    np.testing.assert_allclose(matched[case.brain], case.truth[case.brain], atol=1e-4)
+    fitted = metrics.matched_linearly(3 * case.truth + 7, case.truth, case.brain)
+    np.testing.assert_allclose(fitted[case.brain], case.truth[case.brain], atol=1e-4)
 
 
 def test_the_whole_report_for_ct_and_t2(tmp_path: Path) -> None:
@@ -90,11 +91,11 @@ def test_the_whole_report_for_ct_and_t2(tmp_path: Path) -> None:
     unit = systems.create("sa_unit", {
         "encoders": ["T1w", "T2w"], "generators": ["T2w", "T1w"], "base": 4, "width": 8, "blocks": 1,
     }).eval()  # fmt: skip
-    for target, network, segmenter in (("CT", sasan, None), ("T2w", unit, cross_contrast_report.segmenting(judge))):
-        training = [case_of(tiny_head(n), n, "training", "T1w", target, SLAB) for n in range(4)]
-        methods = cross_contrast_report.baselines(training) | {"net": cross_contrast_report.by_network(network)}
+    for target, network, segmenter in (("CT", sasan, None), ("T2w", unit, segmenting(judge))):
+        training = [case_of(tiny_phantom(n), n, "training", "T1w", target, SLAB) for n in range(4)]
+        methods = baselines(training) | {"net": by_network(network)}
         cases = [a_case(target, 7)]
-        table = cross_contrast_report.table_of(cases, methods, segmenter)
+        table = table_of(cases, methods, segmenter)
         summary = table.write(tmp_path, target)["simulated"]
         assert summary["best global transfer curve"]["mae"] < summary["identity"]["mae"]
         wanted = {"own_dice", "own_assd", "dice_bone"} if target == "CT" else {"dice_grey"}
@@ -120,9 +121,9 @@ def test_real_pairs_are_found_and_put_on_the_networks_grid(real_data: Path) -> N
 
 def test_a_method_may_be_matched_and_own_curve_cannot_be_beaten_by_another_curve() -> None:
     case = a_case()
-    own = figures_of(case, cross_contrast_report.own_curve(case), None)["rmse"]
+    own = figures_of(case, own_curve(case), None)["rmse"]
     other = fit_transfer_curve([(case.source[case.brain], 0.5 * case.truth[case.brain])])
     assert own < figures_of(case, Prediction(other(case.source), Unit.NETWORK), None)["rmse"]
     shifted = replace(case, truth=2 * case.truth + 1)
-    method = cross_contrast_report.matched(lambda c: Prediction((c.truth - 1) / 2, Unit.NETWORK))
+    method = matched(lambda c: Prediction((c.truth - 1) / 2, Unit.NETWORK))
     assert figures_of(shifted, method(shifted), None)["rmse"] == pytest.approx(0, abs=1e-5)

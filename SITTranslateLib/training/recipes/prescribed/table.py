@@ -1,4 +1,4 @@
-"""Table of prescribed change on real scans: prescribed changes against those of the manual labels."""
+"""Table of prescribed change on real scans, against manual labels (``sittranslate evaluate prescribed``)."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from SITTranslateLib.files import read_labels, read_volume
 from SITTranslateLib.segmentation.neuromorphometrics import in_freesurfer_numbers
 from SITTranslateLib.systems.prescribed.regions import PARTS
 from SITTranslateLib.systems.prescribed.solver import cell_jacobian, nodes_of
+from SITTranslateLib.training.engine.recipe import EvaluationRequest
 from SITTranslateLib.translate.prescribing import prescribe
 from SITTranslateLib.translation import Translation
 from SITTranslateLib.volume import Volume
@@ -132,3 +133,14 @@ def write(rows: Sequence[PrescribedScan], folder: Path, name: str = "prescribed"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.md").write_text(as_markdown(rows), encoding="utf-8")
     (folder / f"{name}.json").write_text(json.dumps([asdict(row) for row in rows], indent=1), encoding="utf-8")
+
+
+def evaluate(request: EvaluationRequest) -> None:
+    """Make the table.
+
+    Raises:
+        InputError: no folder of scans with labels.
+    """
+    if request.scans is None:
+        raise InputError("There is nothing to evaluate: give --scans, a folder of *_T1w with *_labels.")
+    write([prescribed_scan(*pair) for pair in scans_in(request.scans)], request.out)

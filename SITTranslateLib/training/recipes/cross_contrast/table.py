@@ -1,25 +1,23 @@
-"""Cases and columns of the tables between contrasts: in-mask, with fixed ranges.
-
-Values are in network units for MR (the head's median is 0.5) and in HU for CT.
-"""
+"""Columns and methods of the tables between two contrasts: in-mask, with fixed ranges."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from SITTranslateLib.evaluation import metrics as quality
-from SITTranslateLib.evaluation.table import Array, Column, Prediction
+from SITTranslateLib.evaluation.cases import BONE_HU, SPANS, Case, Method, unit_of
+from SITTranslateLib.evaluation.table import Array, Column, Prediction, Table, Unit, measure
+from SITTranslateLib.systems.layers.volumes import through_volume
+from SITTranslateLib.translate.preparation import with_fluid
 
-#: Fixed range of each contrast, for SSIM and PSNR: black to cerebrospinal fluid, white matter, cortical bone.
-SPANS = {"T1w": 1.0, "T1wGd": 1.0, "T2w": 1.5, "FLAIR": 1.0, "PD": 1.0, "CT": 2600.0}
 #: Of CT inside the brain: a radiologist's brain window.
 BRAIN_WINDOW_HU = 80.0
 TISSUES = {"CSF": 1, "grey matter": 2, "white matter": 3}
-BONE_HU = 300.0
 COLUMNS = {
     "ssim": Column("SSIM"), "psnr": Column("PSNR (dB)"), "mae": Column("MAE"), "rmse": Column("RMSE"),
     "pcc": Column("PCC"), "dice_csf": Column("Dice CSF"), "dice_grey": Column("Dice grey"),
@@ -29,34 +27,6 @@ COLUMNS = {
     "own_dice": Column("own segmentation Dice"), "own_assd": Column("own segmentation ASSD (mm)"),
 }  # fmt: skip
 
-
-@dataclass(frozen=True, eq=False)
-class Case:
-    """A scan whose translation is known.
-
-    Attributes:
-        group: what it counts towards (a scanner range, a real scan).
-        source, truth: ``(K, J, I)``; network units, CT truth in HU.
-        acquired: the target as its scanner gives it, for the row that shows what noise alone costs.
-        brain, head: masks.
-        classes: 1 CSF, 2 grey, 3 white, or None where nobody drew them.
-        stripped: the skull was taken off.
-    """
-
-    name: str
-    group: str
-    target: str
-    source: Array
-    truth: Array
-    acquired: Array | None
-    brain: NDArray[np.bool_]
-    head: NDArray[np.bool_]
-    classes: NDArray[np.uint8] | None
-    stripped: bool
-    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
-
-
-Method = Callable[[Case], Prediction]
 Segmenter = Callable[[Array], NDArray[np.uint8]]
 
 
@@ -87,3 +57,50 @@ def figures_of(case: Case, given: Prediction, segmenter: Segmenter | None) -> di
         figures["own_dice"] = float(np.mean([quality.dice(a, b) for a, b in pairs]))
         figures["own_assd"] = float(np.nanmean([quality.surface_distance(a, b, case.spacing) for a, b in pairs]))
     return figures
+
+
+def by_network(network: Any, fluid: float = 0.0) -> Method:
+    """A network as a method. ``fluid``: as in a card's normalisation."""
+
+    def method(case: Case) -> Prediction:
+        filled = with_fluid(case.source, fluid, case.spacing[0]) if fluid and case.stripped else case.source
+        with torch.inference_mode():
+            output = network.translate(torch.from_numpy(np.ascontiguousarray(filled))[None, None], {}, np.eye(4))
+        image = output.translated[0, 0].numpy()
+        labels = output.labels.get("segmentation")
+        segmentation = None if labels is None else labels[0, 0].numpy().astype(np.uint8)
+        return Prediction(image, Unit.NETWORK, segmentation)
+
+    return method
+
+
+def segmenting(network: Any) -> Segmenter:
+    """A network with class outputs as the fixed segmenter of a table."""
+
+    def segment(image: Array) -> NDArray[np.uint8]:
+        def run(stack: torch.Tensor) -> torch.Tensor:
+            middle = stack[:, stack.shape[1] // 2][:, None]
+            classes = network(stack).argmax(dim=1, keepdim=True).float()
+            return torch.cat((middle.expand(-1, stack.shape[1], -1, -1), classes), dim=1)
+
+        with torch.inference_mode():
+            whole = through_volume(
+                run,
+                torch.from_numpy(np.ascontiguousarray(image))[None, None],
+                dims=network.dims,
+                slices=network.slices,
+                multiple=network.multiple,
+            )
+        return whole[0, -1].numpy().astype(np.uint8)
+
+    return segment
+
+
+def acquired(case: Case) -> Prediction:
+    """The target's own scan: what noise, bias and blur alone cost."""
+    return Prediction(case.truth if case.acquired is None else case.acquired, unit_of(case.target))
+
+
+def table_of(cases: Iterable[Case], methods: Mapping[str, Method], segmenter: Segmenter | None = None) -> Table:
+    """The table of some methods; ``segmenter`` labels images of the target contrast."""
+    return Table(COLUMNS, measure(cases, methods, lambda case, given: figures_of(case, given, segmenter)))
