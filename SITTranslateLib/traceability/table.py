@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -105,10 +105,6 @@ class SegmentTable:
             if row.label == label:
                 return row
         raise KeyError(label)
-
-    def with_rows(self, rows: tuple[SegmentRow, ...]) -> SegmentTable:
-        """The same table with other rows."""
-        return replace(self, rows=rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON; the same inputs give the same bytes through :meth:`to_json`."""

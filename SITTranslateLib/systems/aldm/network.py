@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.systems.aldm.codec import FACTOR, Codec
 from SITTranslateLib.systems.aldm.denoiser import Detail, LatentDenoiser
-from SITTranslateLib.systems.aldm.painting import TissuePainter
 from SITTranslateLib.systems.aldm.switchable import SwitchableGenerator, one_hot
+from SITTranslateLib.systems.aldm.tissue_mapping import TissueIntensityMapping
 from SITTranslateLib.systems.layers.samplers import PREDICTIONS, SAMPLERS, SCHEDULES, clean_of, noised, sample
 from SITTranslateLib.systems.network import NetworkOutput, Progress, after_step
 from SITTranslateLib.systems.plasticine.structure_map import NOTHING
@@ -34,14 +34,14 @@ class View(NamedTuple):
 
     Attributes:
         image, latent: of the source ``(1, 1, K, J, I)``, ``(1, latent, K/4, J/4, I/4)``.
-        painted, painted_latent: the source in the target's intensities (:class:`TissuePainter`); None without mapping.
+        mapped, mapped_latent: the source in the target's intensities; None without :class:`TissueIntensityMapping`.
         empty: air, or removed by skull stripping ``(1, 1, K, J, I)``; None without tissue intensity mapping.
     """
 
     image: Tensor
     latent: Tensor
-    painted: Tensor | None = None
-    painted_latent: Tensor | None = None
+    mapped: Tensor | None = None
+    mapped_latent: Tensor | None = None
     empty: Tensor | None = None
 
 
@@ -93,10 +93,10 @@ class ALDMNetwork(nn.Module):
         )  # fmt: skip
         count = len(self.contrasts)
         self.codec = Codec(latent, codes, codec)
-        self.generator = SwitchableGenerator(latent, spade, hidden, count, painted=paint)
+        self.generator = SwitchableGenerator(latent, spade, hidden, count, mapped=paint)
         self.denoiser = LatentDenoiser(latent, widths, count, prediction)
         self.detail = Detail(detail, count, 3 if paint else 1) if detail else None
-        self.painter = TissuePainter(count) if paint else None
+        self.painter = TissueIntensityMapping(count) if paint else None
 
     # ------------------------------------------------------------------ parts
     def view(self, image: Tensor, target: int, shares: Tensor | None = None, source: Tensor | None = None) -> View:
@@ -104,7 +104,7 @@ class ALDMNetwork(nn.Module):
 
         Args:
             target: index of a contrast.
-            shares, source: as :class:`TissuePainter` takes them; found if not given.
+            shares, source: as :class:`TissueIntensityMapping` takes them; found if not given.
         """
         latent = self.codec.encode(image)
         return self.view_of(image, latent, target, shares, source)
@@ -117,12 +117,12 @@ class ALDMNetwork(nn.Module):
             return View(image, latent)
         shares = self.painter.shares(image) if shares is None else shares
         source = self.painter.source_of(image, shares) if source is None else source
-        painted = self.painter(image, shares, source, target)
-        return View(image, latent, painted, self.codec.encode(painted), shares[:, :1] > NOTHING)
+        mapped = self.painter(image, shares, source, target)
+        return View(image, latent, mapped, self.codec.encode(mapped), shares[:, :1] > NOTHING)
 
     def preview(self, view: View, target: int) -> Tensor:
         """The target-like latent by the switchable generator alone; ``target`` is the index of a contrast."""
-        return self.generator(view.latent, target, view.painted_latent).float()
+        return self.generator(view.latent, target, view.mapped_latent).float()
 
     def denoise(self, noisy: Tensor, level: Tensor, latent: Tensor, like: Tensor, target: int) -> Tensor:
         """The clean latent of a noisy one at levels ``(B,)``, given the source's and the target-like one."""
@@ -160,26 +160,26 @@ class ALDMNetwork(nn.Module):
         )
 
     def detailed(
-        self, decoded: Tensor, image: Tensor, painted: Tensor | None, lost: Tensor | None, target: int
+        self, decoded: Tensor, image: Tensor, mapped: Tensor | None, lost: Tensor | None, target: int
     ) -> Tensor:
         """A decoded image with what the codec ``lost`` of the mapped scan, and the detail that is learned."""
         assert self.detail is not None
         code = one_hot(target, len(self.contrasts), decoded)
-        if painted is None or lost is None:
+        if mapped is None or lost is None:
             return self.detail(decoded, image, code)
-        return self.detail(decoded + lost, torch.cat((image, painted, lost), dim=1), code)
+        return self.detail(decoded + lost, torch.cat((image, mapped, lost), dim=1), code)
 
     def lost(self, view: View) -> Tensor | None:
         """Detail of the mapped scan that the codec loses; it does not depend on the sample."""
-        if self.detail is None or view.painted is None or view.painted_latent is None:
+        if self.detail is None or view.mapped is None or view.mapped_latent is None:
             return None
-        return view.painted - self.codec.decode_in_slabs(view.painted_latent, SLAB)
+        return view.mapped - self.codec.decode_in_slabs(view.mapped_latent, SLAB)
 
     def image_of(self, latent: Tensor, view: View, target: int, lost: Tensor | None = None) -> Tensor:
         """The image of a target's latent with the source's detail, network units; ``lost`` as in :meth:`lost`."""
         image = self.codec.decode_in_slabs(latent, SLAB)
         if self.detail is not None:
-            image = self.detailed(image, view.image, view.painted, lost, target)
+            image = self.detailed(image, view.image, view.mapped, lost, target)
         # Air stays 0: no grey box about a head.
         return (image if view.empty is None else image.masked_fill(view.empty, LEAST)).clamp(LEAST, MOST)
 

@@ -59,25 +59,25 @@ class SwitchableGenerator(nn.Module):
         widths: channels between the blocks; there is one block more than widths.
         hidden: channels of the branches.
         targets: how many.
-        painted: the inputs are the source's latent and that of the mapped scan, and the output is added
+        mapped: the inputs are the source's latent and that of the mapped scan, and the output is added
             to the latter; nothing before it is trained.
     """
 
-    def __init__(self, latent: int, widths: Sequence[int], hidden: int, targets: int, *, painted: bool = False) -> None:
+    def __init__(self, latent: int, widths: Sequence[int], hidden: int, targets: int, *, mapped: bool = False) -> None:
         super().__init__()
-        inputs = 2 * latent if painted else latent
+        inputs = 2 * latent if mapped else latent
         channels = [inputs, *widths, latent]
         self.blocks = nn.ModuleList([SwitchableBlock(a, b, inputs, hidden, targets) for a, b in pairwise(channels)])
-        self.head = convolution(3, latent, latent, 1) if painted else None
+        self.head = convolution(3, latent, latent, 1) if mapped else None
         for parameter in self.head.parameters() if self.head is not None else ():
             nn.init.zeros_(parameter)
 
-    def forward(self, latent: Tensor, target: int, painted: Tensor | None = None) -> Tensor:
+    def forward(self, latent: Tensor, target: int, mapped: Tensor | None = None) -> Tensor:
         """Target-like latents of latents ``(B, latent, k, j, i)``, and of those of the mapped scan."""
-        features = seen = latent if painted is None else torch.cat((latent, painted), dim=1)
+        features = seen = latent if mapped is None else torch.cat((latent, mapped), dim=1)
         for block in self.blocks:
             features = block(features, seen, target)
-        return features if self.head is None or painted is None else painted + self.head(features)
+        return features if self.head is None or mapped is None else mapped + self.head(features)
 
 
 def cycled(generator: SwitchableGenerator, latent: Tensor, source: int, target: int) -> Tensor:

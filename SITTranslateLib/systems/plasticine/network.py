@@ -130,9 +130,9 @@ class PlasticineNetwork(nn.Module):
         drawn = self.paint(image, moved, lambda done: report(0.2 + 0.7 * done), between)
         # Air, and what skull stripping removed, stays 0: no grey box about a head.
         empty = moved[:, :1] > maps.NOTHING
-        painted = torch.stack(drawn).mean(dim=0).masked_fill(empty, 0.0)
+        rendered = torch.stack(drawn).mean(dim=0).masked_fill(empty, 0.0)
         # Where nothing is asked for, nothing is interpolated either.
-        unmoved = (painted if still else carried_back(painted, sampling, motion, axes)).clamp(0.0, self.most)
+        unmoved = (rendered if still else carried_back(rendered, sampling, motion, axes)).clamp(0.0, self.most)
         extras = {"within the scan": within(sampling, axes)}
         for n, believed in enumerate(between or ()):
             extras[after_step(n + 1, self.steps)] = believed.masked_fill(empty, 0.0).clamp(0.0, self.most)
@@ -180,14 +180,14 @@ class PlasticineNetwork(nn.Module):
         return from_diffusion(self.renderer(torch.zeros_like(source), to_diffusion(source), level))
 
 
-def carried_back(painted: Tensor, sampling: Tensor, motion: Tensor, axes: NDArray[np.float64]) -> Tensor:
-    """The image on the source's anatomy that, moved by ``sampling``, is ``painted``.
+def carried_back(rendered: Tensor, sampling: Tensor, motion: Tensor, axes: NDArray[np.float64]) -> Tensor:
+    """The image on the source's anatomy that, moved by ``sampling``, is ``rendered``.
 
     Reading between voxels blurs; what one way there and back has lost is added again a few times (Van Cittert).
     """
-    back = tensors.warp(painted, motion, axes)
+    back = tensors.warp(rendered, motion, axes)
     for _ in range(CORRECTIONS):
-        back = back + tensors.warp(painted - tensors.warp(back, sampling, axes), motion, axes)
+        back = back + tensors.warp(rendered - tensors.warp(back, sampling, axes), motion, axes)
     return back
 
 

@@ -105,8 +105,8 @@ class PaperPlasticineNetwork(nn.Module):
             return clean_of("noise", noise, noisy, level).clamp(-3.0, 6.0)
 
         noisy = noised(to_diffusion(image), torch.randn_like(image), self.start)
-        painted = from_diffusion(sample(denoise, noisy, steps=self.steps, start=self.start))
-        return carried_back(painted[:, :, None], sampling, motion, PIXELS), sampling
+        rendered = from_diffusion(sample(denoise, noisy, steps=self.steps, start=self.start))
+        return carried_back(rendered[:, :, None], sampling, motion, PIXELS), sampling
 
 
 class TwoVelocities(nn.Module):

@@ -60,5 +60,5 @@ class Renderer(nn.Module):
     def forward(self, noisy: Tensor, structure: Tensor, level: Tensor) -> Tensor:
         """Clean images of noisy ones ``(B, 1, K, J, I)``, structure ``(B, channels, K, J, I)``, levels ``(B,)``."""
         folded = torch.cat((haar(noisy), self.squeeze(haar(structure))), dim=1)
-        painted = self.paint(structure)
-        return painted.float() + inverse_haar(self.head(self.unet(folded, level)).float())
+        rendered = self.paint(structure)
+        return rendered.float() + inverse_haar(self.head(self.unet(folded, level)).float())

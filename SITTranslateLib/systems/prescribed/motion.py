@@ -58,11 +58,6 @@ class PrescribedMotion:
     rows: tuple[PrescribedRow, ...]
     surroundings: Surroundings
 
-    @property
-    def worst_points(self) -> float:
-        """Largest distance from what was asked, percentage points."""
-        return max((100.0 * abs(row.reached - row.asked) for row in self.rows), default=0.0)
-
 
 def prescribed_motion(shares: Shares, asked: Mapping[str, float], *, stripped: bool) -> PrescribedMotion:
     """The motion that realises volume ratios by part.

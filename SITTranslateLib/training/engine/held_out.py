@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from SITTranslateLib.evaluation.cross_contrast_table import Case
-from SITTranslateLib.training.engine.phantoms import SPACING_MM, Head, PhantomSet
+from SITTranslateLib.evaluation.cases import Case
+from SITTranslateLib.training.engine.phantoms import SPACING_MM, Phantom, PhantomSet
 from SITTranslateLib.translate.normalisation import HOUNSFIELD, to_native
 
 #: Label maps that no shipped model was trained on.
@@ -20,7 +20,7 @@ GROUPS = {
 SLAB = slice(64, 112)
 
 
-def case_of(head: Head, index: int, group: str, source: str, target: str, slab: slice = SLAB) -> Case:
+def case_of(head: Phantom, index: int, group: str, source: str, target: str, slab: slice = SLAB) -> Case:
     """A head as a case; every second one with its skull taken off, but for CT, of which the skull is the point."""
     stripped = bool(index % 2) and target != "CT"
     first, count = slab.start, slab.stop - slab.start
@@ -47,12 +47,12 @@ def case_of(head: Head, index: int, group: str, source: str, target: str, slab: 
     )
 
 
-def cases_of(heads: Sequence[Head], group: str, source: str, target: str) -> list[Case]:
+def cases_of(heads: Sequence[Phantom], group: str, source: str, target: str) -> list[Case]:
     """All heads of a group."""
     return [case_of(head, index, group, source, target) for index, head in enumerate(heads)]
 
 
-def whole_cases_of(heads: Sequence[Head], source: str, target: str) -> list[Case]:
+def whole_cases_of(heads: Sequence[Phantom], source: str, target: str) -> list[Case]:
     """All heads from top to bottom: at 2 mm that is cheap."""
     whole = [slice(0, head.classes.shape[0]) for head in heads]
     return [case_of(head, n, "", source, target, whole[n]) for n, head in enumerate(heads)]

@@ -113,13 +113,13 @@ def cached(
     return heads
 
 
-def phantoms_of(phantoms: PhantomSet, labels: Path, cache: Path) -> list[Head]:
+def phantoms_of(phantoms: PhantomSet, labels: Path, cache: Path) -> list[Phantom]:
     """The phantoms of a set; label maps are read only if one has still to be simulated."""
-    return cached(phantoms, cache / f"heads-{phantoms.key}", labels, cache, partial(_simulate, phantoms), read_head)
+    return cached(phantoms, cache / f"heads-{phantoms.key}", labels, cache, partial(_simulate, phantoms), read_phantom)
 
 
 @dataclass(frozen=True, eq=False)
-class Head:
+class Phantom:
     """One head, its volumes mapped from disk ``(K, J, I)``.
 
     Attributes:
@@ -173,14 +173,14 @@ def clean_units(clean: NDArray[np.float32], scan: NDArray[np.float32], contrast:
     return to_network(clean, HOUNSFIELD) if contrast == "CT" else percentile_range(scan).normalise(clean)
 
 
-def read_head(place: Path, contrasts: Sequence[str] = CONTRASTS) -> Head:
+def read_phantom(place: Path, contrasts: Sequence[str] = CONTRASTS) -> Phantom:
     """A head from its folder, volumes mapped and not read."""
     about = json.loads((place / "about.json").read_text(encoding="utf-8"))
 
     def volume(name: str) -> NDArray:
         return np.load(place / f"{name}.npy", mmap_mode="r")
 
-    return Head(
+    return Phantom(
         about["name"],
         {c: volume(c) for c in contrasts},
         {c: volume(f"{c}_clean") for c in contrasts},
@@ -205,10 +205,10 @@ def _simulate(pool: PhantomSet, subject: Subject, index: int, place: Path) -> No
         lesion_load=load,
         deform=pool.deform,
     )
-    write_head(made.scans, made.clean, made.labels, sequences, place, {"name": subject.name, "lesions_ml": load})
+    write_phantom(made.scans, made.clean, made.labels, sequences, place, {"name": subject.name, "lesions_ml": load})
 
 
-def write_head(
+def write_phantom(
     scans: Mapping[str, Volume],
     clean: Mapping[str, Volume],
     labels: LabelMap,

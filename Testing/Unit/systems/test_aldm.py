@@ -20,10 +20,10 @@ TINY = {
 AFFINE = torch.eye(4).numpy()
 
 
-@pytest.fixture(scope="module", params=["as in the paper", "painted first"])
+@pytest.fixture(scope="module", params=["as in the paper", "mapped first"])
 def network(request: pytest.FixtureRequest) -> ALDMNetwork:
     torch.manual_seed(3)
-    made = systems.create("aldm", {**TINY, "paint": request.param == "painted first"})
+    made = systems.create("aldm", {**TINY, "paint": request.param == "mapped first"})
     assert isinstance(made, ALDMNetwork) and isinstance(made, TranslationNetwork)
     for name, parameter in made.named_parameters():
         if "head" in name or "modulation" in name:

@@ -138,7 +138,7 @@ def shown_steps(net: PlasticineNetwork, image: torch.Tensor, **request: float) -
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "dpm"])
-def test_the_last_step_is_the_image_that_was_painted(sampler: str, image: torch.Tensor) -> None:
+def test_the_last_step_is_the_image_that_was_rendered(sampler: str, image: torch.Tensor) -> None:
     output, steps = shown_steps(awake(network(samples=1, steps=3, sampler=sampler)), image)
     assert output.steps == tuple(f"after step {n} of 3" for n in (1, 2, 3))
     assert torch.allclose(steps[2], output.translated, atol=1e-5) and not torch.allclose(steps[0], steps[2], atol=1e-3)

@@ -1,4 +1,4 @@
-"""Registration across contrasts with the source painted in the target's contrast from its tissues."""
+"""Registration across contrasts with the source mapped in the target's contrast from its tissues."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def tissues_of(grid: Grid) -> torch.Tensor:
 
 def test_the_source_gets_the_targets_contrast_and_stays_where_it_is(space: Grid) -> None:
     source, target = image_of(head(space, "T1w", 1)), image_of(head(space, "T2w", 2))
-    painted = mapped_to_contrast(source, tissues_of(space), target)
-    assert painted is not None and painted.shape == source.shape
+    mapped = mapped_to_contrast(source, tissues_of(space), target)
+    assert mapped is not None and mapped.shape == source.shape
     brain = torch.from_numpy(brain_of(space))
 
     def correlation(image: torch.Tensor) -> float:
         return float(np.corrcoef(image[0, 0][brain], target[0, 0][brain])[0, 1])
 
-    assert correlation(painted) > 0.95 > 0.2 > correlation(source)
+    assert correlation(mapped) > 0.95 > 0.2 > correlation(source)
 
 
 def test_a_shift_that_is_known_is_taken_into_account(space: Grid) -> None:
@@ -102,4 +102,4 @@ def test_a_scan_without_a_brain_is_registered_without_tissues(space: Grid, monke
     assert len(asked) == 1
     asked.clear()
     estimation.estimate(head(space, "T1w", 1), head(space, "T1w", 2))
-    assert not asked, "within one contrast nothing has to be painted"
+    assert not asked, "within one contrast nothing has to be mapped"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.training.engine.config import from_plain
-from SITTranslateLib.training.recipes.aldm.phantoms import CONTRASTS, ContrastPool
+from SITTranslateLib.training.engine.config import RunConfig
+from SITTranslateLib.training.recipes.aldm.phantoms import CONTRASTS, ContrastPhantomSet
 
 #: ``any_regression``: a U-Net between the same contrasts, trained on pairs of the same heads.
 SYSTEMS = ("aldm", "any_regression")
@@ -82,64 +82,26 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class ALDMConfig:
+class ALDMConfig(RunConfig):
     """One run; ``network`` are the parameters of the system's network."""
 
     name: str
     system: str
     network: dict[str, Any]
-    heads: ContrastPool
+    heads: ContrastPhantomSet
     stages: dict[str, Stage]
     terms: Terms = field(default_factory=Terms)
     schedule: Schedule = field(default_factory=Schedule)
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @property
-    def seed(self) -> int:
-        return self.schedule.seed
+    def __post_init__(self) -> None:
+        known = STAGES[self.system]
+        if list(self.stages) != [name for name in known if name in self.stages]:
+            raise InputError(f"The stages of '{self.system}' are some of {', '.join(known)}, in this order.")
+        others = [name for name in self.network["contrasts"] if name not in CONTRASTS]
+        if others:
+            raise InputError(f"The contrast '{others[0][:40]}' is not simulated; use some of {', '.join(CONTRASTS)}.")
 
     @property
     def maps_tissues(self) -> bool:
         """Whether the network begins with the source mapped to the target's intensities."""
         return bool(self.network.get("paint", False))
-
-    @property
-    def steps(self) -> int:
-        """Of all stages."""
-        return sum(stage.steps for stage in self.stages.values())
-
-    def at(self, step: int) -> tuple[str, int]:
-        """Name of the stage that a step of the run belongs to, and the step within it; the last one at the end."""
-        for name, stage in self.stages.items():
-            if step < stage.steps:
-                return name, step
-            step -= stage.steps
-        return list(self.stages)[-1], self.stages[list(self.stages)[-1]].steps
-
-
-def config_from_dict(raw: dict[str, Any], *, seed: int | None = None, steps: int | None = None) -> ALDMConfig:
-    """A config from plain types; ``steps`` are of every stage.
-
-    Raises:
-        InputError: stages or contrasts that there are not.
-    """
-    known = STAGES[raw["system"]]
-    unknown = [name for name in raw["stages"] if name not in known]
-    if unknown:
-        raise InputError(f"The stage '{unknown[0][:40]}' is not one of {', '.join(known)}.")
-    others = [name for name in raw["network"]["contrasts"] if name not in CONTRASTS]
-    if others:
-        raise InputError(f"The contrast '{others[0][:40]}' is not simulated; use some of {', '.join(CONTRASTS)}.")
-    stages = {name: from_plain(Stage, raw["stages"][name], steps=steps) for name in known if name in raw["stages"]}
-    return ALDMConfig(
-        name=raw["name"],
-        system=raw["system"],
-        network=raw["network"],
-        heads=from_plain(ContrastPool, raw["heads"]),
-        stages=stages,
-        terms=Terms(**raw.get("terms", {})),
-        # Runs and configs of before call the schedule a schedule.
-        schedule=from_plain(Schedule, raw.get("schedule", raw.get("course", {})), seed=seed),
-    )

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from SITTranslateLib.training.engine.phantoms import Head, other_scanner
+from SITTranslateLib.training.engine.phantoms import Phantom, other_scanner
 from SITTranslateLib.training.recipes.aldm.config import ALDMConfig
 
 #: Voxels of the block that stage and batch share: side and corner.
@@ -51,14 +51,14 @@ class Batch:
 Tissues = Callable[[int, str, bool], NDArray[np.uint8]]
 
 
-def batch_of(heads: Sequence[Head], config: ALDMConfig, step: int, tissues: Tissues | None = None) -> Batch:
+def batch_of(heads: Sequence[Phantom], config: ALDMConfig, step: int, tissues: Tissues | None = None) -> Batch:
     """The batch of a step of the run, which depends on the config, its seed and the step alone.
 
     Args:
         tissues: tissue_shares in the heads' scans, for a network with tissue intensity mapping.
     """
     rng = np.random.default_rng([config.seed, step])
-    name, _ = config.at(step)
+    name, _ = config.stage_at(step)
     stage = config.stages[name]
     if name == "autoencoder":
         images, weights = zip(*(_block(heads, config, stage.block, rng) for _ in range(stage.targets)), strict=True)
@@ -67,12 +67,12 @@ def batch_of(heads: Sequence[Head], config: ALDMConfig, step: int, tissues: Tiss
     return _head(heads, config, stage.targets, stage.block, rng, tissues)
 
 
-def _whole_image(head: Head, contrast: str, *, clean: bool, strip: bool, flip: bool) -> NDArray[np.float32]:
+def _whole_image(head: Phantom, contrast: str, *, clean: bool, strip: bool, flip: bool) -> NDArray[np.float32]:
     values = head.slab(contrast, 0, head.classes.shape[0], clean=clean, strip=strip)
     return np.ascontiguousarray(values[..., ::-1] if flip else values)
 
 
-def _weight(head: Head, config: ALDMConfig, flip: bool) -> NDArray[np.float32]:
+def _weight(head: Phantom, config: ALDMConfig, flip: bool) -> NDArray[np.float32]:
     weight = 1.0 + (config.schedule.brain_weight - 1.0) * head.mask.astype(np.float32)
     return np.ascontiguousarray(weight[..., ::-1] if flip else weight)
 
@@ -89,7 +89,7 @@ def inside(volume: Tensor, corner: Corner, side: int) -> Tensor:
 
 
 def _block(
-    heads: Sequence[Head], config: ALDMConfig, side: int, rng: np.random.Generator
+    heads: Sequence[Phantom], config: ALDMConfig, side: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     head = heads[int(rng.integers(len(heads)))]
     contrast = str(rng.choice(list(config.network["contrasts"])))
@@ -102,7 +102,7 @@ def _block(
 
 
 def _head(
-    heads: Sequence[Head],
+    heads: Sequence[Phantom],
     config: ALDMConfig,
     count: int,
     side: int,

@@ -136,9 +136,9 @@ class ALDMObjective(nn.Module):
                     latent = net.diffuse(view.latent, latent, n, steps=schedule.detail_steps)
                 decoded, truth, weight = self._decoded(latent, batch, "detail")
                 side = self.config.stages["detail"].block
-                painted = None if view.painted is None else inside(view.painted, batch.corner, side)
-                lost = None if painted is None else self._lost([view], batch, "detail")
-            made.append(net.detailed(decoded, inside(batch.source, batch.corner, side), painted, lost, n))
+                mapped = None if view.mapped is None else inside(view.mapped, batch.corner, side)
+                lost = None if mapped is None else self._lost([view], batch, "detail")
+            made.append(net.detailed(decoded, inside(batch.source, batch.corner, side), mapped, lost, n))
         return Outcome(self._images("detail", torch.cat(made), truth, weight))
 
     def _regression(self, batch: Batch) -> Outcome:
@@ -203,10 +203,10 @@ class ALDMObjective(nn.Module):
         It is added to all that is decoded. A generator that did not know would sharpen what is sharpened again.
         """
         lost = [
-            inside(view.painted, batch.corner, self.config.stages[stage].block)
-            - self._decoded(view.painted_latent, batch, stage)[0]
+            inside(view.mapped, batch.corner, self.config.stages[stage].block)
+            - self._decoded(view.mapped_latent, batch, stage)[0]
             for view in views
-            if view.painted is not None and view.painted_latent is not None
+            if view.mapped is not None and view.mapped_latent is not None
         ]
         return torch.cat(lost) if lost else batch.targets.new_zeros(())
 

@@ -15,7 +15,7 @@ import numpy as np
 from SITTranslateLib.simulation import Subject, draw_scanner
 from SITTranslateLib.simulation.rendering import clean_images, place
 from SITTranslateLib.simulation.tissue import draw_tissues
-from SITTranslateLib.training.engine.phantoms import Head, Phantoms, cached, read_head, write_head
+from SITTranslateLib.training.engine.phantoms import Phantom, Phantoms, cached, read_phantom, write_phantom
 from SITTranslateLib.volume import Grid, Volume
 
 CONTRASTS = ("T1w", "T1wGd", "T2w", "FLAIR", "PD", "CT")
@@ -26,7 +26,7 @@ ENHANCING, UPTAKE = 0.4, (0.2, 0.6)
 
 
 @dataclass(frozen=True)
-class ContrastPool(Phantoms):
+class ContrastPhantomSet(Phantoms):
     """Phantoms in all of :data:`CONTRASTS`.
 
     Attributes:
@@ -38,13 +38,13 @@ class ContrastPool(Phantoms):
     deform: bool = True
 
 
-def phantoms_of(pool: ContrastPool, labels: Path, cache: Path) -> list[Head]:
+def phantoms_of(pool: ContrastPhantomSet, labels: Path, cache: Path) -> list[Phantom]:
     """The phantoms of a set; label maps are read only if one has still to be simulated."""
     folder = cache / f"contrast-heads-{pool.key}"
-    return cached(pool, folder, labels, cache, partial(_simulate, pool), partial(read_head, contrasts=CONTRASTS))
+    return cached(pool, folder, labels, cache, partial(_simulate, pool), partial(read_phantom, contrasts=CONTRASTS))
 
 
-def _simulate(pool: ContrastPool, subject: Subject, index: int, path: Path) -> None:
+def _simulate(pool: ContrastPhantomSet, subject: Subject, index: int, path: Path) -> None:
     rng = np.random.default_rng([pool.seed, index])
     load = float(rng.uniform(*pool.lesion_load_ml)) if rng.random() < 0.5 else 0.0
     uptake = float(rng.uniform(*UPTAKE)) if rng.random() < ENHANCING else 0.0
@@ -60,4 +60,4 @@ def _simulate(pool: ContrastPool, subject: Subject, index: int, path: Path) -> N
         clean[name] = Volume(image, grid.affine, name)
         scans[name] = scanner.acquire(clean[name], rng)
     about = {"name": subject.name, "lesions_ml": load, "uptake": uptake}
-    write_head(scans, clean, head.labels, sequences, path, about)
+    write_phantom(scans, clean, head.labels, sequences, path, about)

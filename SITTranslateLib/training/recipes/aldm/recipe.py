@@ -16,11 +16,11 @@ from SITTranslateLib.systems.aldm.network import ALDMNetwork
 from SITTranslateLib.systems.regression.many_to_many import AnyRegressionNetwork
 from SITTranslateLib.training.engine.discriminators import Discriminators, PatchScales
 from SITTranslateLib.training.engine.losses import Outcome
-from SITTranslateLib.training.engine.phantoms import Head
+from SITTranslateLib.training.engine.phantoms import Phantom
 from SITTranslateLib.training.engine.recipe import EvaluationRequest, Recipe
 from SITTranslateLib.training.engine.schedule import average_of, averaged_weights, warm_up_and_cosine
 from SITTranslateLib.training.engine.trainer import RunOptions, Trainer
-from SITTranslateLib.training.recipes.aldm.config import ALDMConfig, config_from_dict
+from SITTranslateLib.training.recipes.aldm.config import ALDMConfig
 from SITTranslateLib.training.recipes.aldm.data import Batch, batch_of
 from SITTranslateLib.training.recipes.aldm.objective import ALDMObjective
 from SITTranslateLib.training.recipes.aldm.phantoms import phantoms_of
@@ -47,7 +47,7 @@ class ALDMTrainer(Trainer):
     """
 
     def __init__(
-        self, config: ALDMConfig, fabric: Fabric, heads: list[Head], tissues: FoundTissues | None = None
+        self, config: ALDMConfig, fabric: Fabric, heads: list[Phantom], tissues: FoundTissues | None = None
     ) -> None:
         super().__init__(config, fabric)
         self.heads, self.tissues = heads, tissues or FoundTissues(heads)
@@ -84,13 +84,13 @@ class ALDMTrainer(Trainer):
 
     def _settle_codebook(self, batch: Batch) -> None:
         """Once the latents mean something, the codebook begins with them."""
-        steps = self.config.stages[self.stage].steps
-        if self.stage == "autoencoder" and self.config.at(self.step)[1] == round(self.config.schedule.settle * steps):
+        name, step = self.config.stage_at(self.step)
+        if name == "autoencoder" and step == round(self.config.schedule.settle * self.config.stages[name].steps):
             self.network.codec.settle(self.network.codec.encode(batch.source))
 
     # ---------------------------------------------------------------- stages
     def stage_of(self, step: int) -> str:
-        return str(self.config.at(step)[0])
+        return str(self.config.stage_at(step)[0])
 
     def begin_stage(self, stage: str) -> None:
         settings = self.config.stages[stage]
@@ -114,7 +114,7 @@ class ALDMTrainer(Trainer):
 
 
 @torch.no_grad()
-def measure_latents(network: nn.Module, heads: list[Head], config: ALDMConfig, device: torch.device) -> None:
+def measure_latents(network: nn.Module, heads: list[Phantom], config: ALDMConfig, device: torch.device) -> None:
     """Set the codec's scale from clean whole heads of every contrast."""
     assert isinstance(network, ALDMNetwork)
     names = list(config.network["contrasts"])
@@ -129,8 +129,7 @@ def measure_latents(network: nn.Module, heads: list[Head], config: ALDMConfig, d
 class ALDMRecipe(Recipe):
     """ALDM and the regression that it is compared with, on phantoms in all contrasts."""
 
-    def parse(self, raw: dict[str, Any], *, seed: int | None = None, steps: int | None = None) -> ALDMConfig:
-        return config_from_dict(raw, seed=seed, steps=steps)
+    config_class = ALDMConfig
 
     def network(self, config: ALDMConfig) -> nn.Module:
         return network_of(config)

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from SITTranslateLib.evaluation import metrics as quality
-from SITTranslateLib.evaluation.cross_contrast_report import baselines
-from SITTranslateLib.evaluation.cross_contrast_table import SPANS, Case, Method
+from SITTranslateLib.evaluation.baselines import baselines
+from SITTranslateLib.evaluation.cases import SPANS, Case, Method
 from SITTranslateLib.evaluation.table import Column, Prediction, Table, Unit, measure
 from SITTranslateLib.systems.aldm.network import ALDMNetwork
 from SITTranslateLib.translate.normalisation import from_own_units

@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 
 from SITTranslateLib.segmentation import CLASSES
 from SITTranslateLib.segmentation.maps import WEIGHTS, tissue_network
-from SITTranslateLib.systems.aldm.painting import (
+from SITTranslateLib.systems.aldm.tissue_mapping import (
     KNOTS,
     LOOKS,
     Statistics,
-    TissuePainter,
+    TissueIntensityMapping,
     features_of,
     knots_of,
     looks_of,
     statistics,
 )
 from SITTranslateLib.systems.plasticine.structure_map import tissue_probabilities
-from SITTranslateLib.training.engine.phantoms import Head, other_scanner
+from SITTranslateLib.training.engine.phantoms import Phantom, other_scanner
 from SITTranslateLib.training.engine.progress import steps_with_progress
 
 #: Voxels that are drawn of each scan.
@@ -51,7 +51,7 @@ class FoundTissues:
         folder: where they are kept; None keeps them in memory.
     """
 
-    def __init__(self, heads: Sequence[Head], folder: Path | None = None) -> None:
+    def __init__(self, heads: Sequence[Phantom], folder: Path | None = None) -> None:
         self.heads, self.folder = heads, folder
         self._kept: dict[tuple[int, str, bool], NDArray[np.uint8]] = {}
         self._network = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()[:8]
@@ -85,7 +85,11 @@ class FoundTissues:
 
 
 def fit_tissue_mapping(
-    mapping: TissuePainter, heads: Sequence[Head], contrasts: Sequence[str], tissues: FoundTissues, seed: int = 0
+    mapping: TissueIntensityMapping,
+    heads: Sequence[Phantom],
+    contrasts: Sequence[str],
+    tissues: FoundTissues,
+    seed: int = 0,
 ) -> None:
     """Curves and recognition from all heads, with and without their skulls, each as some scanners would see it."""
     mapping.structure.load_state_dict(tissue_network().state_dict())
@@ -118,7 +122,7 @@ class SampledScan:
     weight: NDArray[np.float32]
 
 
-def _samples(heads: Sequence[Head], contrasts: Sequence[str], tissues: FoundTissues, seed: int) -> list[SampledScan]:
+def _samples(heads: Sequence[Phantom], contrasts: Sequence[str], tissues: FoundTissues, seed: int) -> list[SampledScan]:
     rng = np.random.default_rng(seed)
     found = []
     with steps_with_progress("tissue curves", 0, len(heads)) as advance:
@@ -141,7 +145,7 @@ def _samples(heads: Sequence[Head], contrasts: Sequence[str], tissues: FoundTiss
     return found
 
 
-def _fit_curves(mapping: TissuePainter, source: int, contrasts: int, samples: Sequence[SampledScan]) -> None:
+def _fit_curves(mapping: TissueIntensityMapping, source: int, contrasts: int, samples: Sequence[SampledScan]) -> None:
     """Weighted least squares of all targets on the features of :func:`design`."""
     size = len(CLASSES) * (KNOTS + 1 + LOOKS)
     normal, right = HELD * np.eye(size), np.zeros((size, contrasts))
@@ -173,7 +177,7 @@ def design(scan: SampledScan, looks: NDArray[np.float64]) -> NDArray[np.float64]
     return np.concatenate(columns, axis=1)
 
 
-def _drawn(head: Head, strip: bool, rng: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+def _drawn(head: Phantom, strip: bool, rng: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """Some voxels of the head (or of its brain), and what each counts."""
     brain = np.asarray(head.mask).ravel() > 0
     inside = np.flatnonzero(brain if strip else brain | (np.asarray(head.classes).ravel() > 0))
@@ -181,7 +185,7 @@ def _drawn(head: Head, strip: bool, rng: np.random.Generator) -> tuple[NDArray[n
     return where, np.where(brain[where], BRAIN_WEIGHT, 1.0).astype(np.float32)
 
 
-def _fit_recognition(mapping: TissuePainter, samples: Sequence[SampledScan]) -> None:
+def _fit_recognition(mapping: TissueIntensityMapping, samples: Sequence[SampledScan]) -> None:
     """Linear discriminants: normal distributions about a mean for each contrast, with one covariance."""
     raw = torch.cat([features_of(scan.statistics) for scan in samples])
     mapping.centre.copy_(raw.mean(dim=0))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
-from SITTranslateLib.training.engine.config import from_plain
+from SITTranslateLib.training.engine.config import RunConfig
 from SITTranslateLib.training.engine.phantoms import PhantomSet
 
 SYSTEMS = ("sa_unit", "sasan", "regression")
@@ -93,7 +93,7 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class CrossContrastConfig:
+class CrossContrastConfig(RunConfig):
     """One run; ``network`` are the parameters of the system's network.
 
     ``paired`` False: the two contrasts come from different heads, as where no person has both.
@@ -108,28 +108,3 @@ class CrossContrastConfig:
     heads: PhantomSet
     terms: Terms = field(default_factory=Terms)
     schedule: Schedule = field(default_factory=Schedule)
-
-    @property
-    def steps(self) -> int:
-        return self.schedule.steps
-
-    @property
-    def seed(self) -> int:
-        return self.schedule.seed
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-def config_from_dict(raw: dict[str, Any], **overrides: Any) -> CrossContrastConfig:
-    """A config from plain types; ``overrides`` that are not None replace parts of the schedule.
-
-    Raises:
-        TypeError: a key that it does not know.
-    """
-    parts: dict[str, type] = {"heads": PhantomSet, "terms": Terms}
-    rest = {name: value for name, value in raw.items() if name not in (*parts, "schedule", "course")}
-    built: dict[str, Any] = {name: from_plain(kind, raw.get(name, {})) for name, kind in parts.items()}
-    # Runs and configs of before call the schedule a schedule.
-    schedule = from_plain(Schedule, raw.get("schedule", raw.get("course", {})), **overrides)
-    return CrossContrastConfig(**rest, **built, schedule=schedule)

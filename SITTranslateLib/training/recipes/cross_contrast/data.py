@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from SITTranslateLib.training.engine.phantoms import CLASSES, Head, other_scanner
+from SITTranslateLib.training.engine.phantoms import CLASSES, Phantom, other_scanner
 from SITTranslateLib.training.recipes.cross_contrast.config import CrossContrastConfig
 
 #: Slices nearer to the ends of the grid than this hold little of a head.
 MARGIN = 8
 
 
-def batches(heads: Sequence[Head], config: CrossContrastConfig, start: int = 0) -> Iterator[dict[str, Tensor]]:
+def batches(heads: Sequence[Phantom], config: CrossContrastConfig, start: int = 0) -> Iterator[dict[str, Tensor]]:
     """Endless batches from a step on.
 
     ``source`` and ``target`` are scans ``(B, slices, J, I)`` (blocks ``(B, 1, k, j, i)`` in 3D) of the same heads, or
@@ -39,7 +39,7 @@ def batches(heads: Sequence[Head], config: CrossContrastConfig, start: int = 0) 
         step += 1
 
 
-def _example(heads: Sequence[Head], config: CrossContrastConfig, rng: np.random.Generator) -> dict[str, NDArray]:
+def _example(heads: Sequence[Phantom], config: CrossContrastConfig, rng: np.random.Generator) -> dict[str, NDArray]:
     schedule = config.schedule
     paired = config.paired or rng.random() < schedule.paired_share
     # Without pairs, every second head was only ever scanned in one contrast.
@@ -49,7 +49,7 @@ def _example(heads: Sequence[Head], config: CrossContrastConfig, rng: np.random.
     strip, flip = bool(rng.random() < schedule.strip), bool(rng.random() < 0.5)
     window, other_window = _windows(head, config, rng, paired)
 
-    def cut(from_head: Head, contrast: str, where: tuple[slice, ...], clean: bool = False) -> NDArray[np.float32]:
+    def cut(from_head: Phantom, contrast: str, where: tuple[slice, ...], clean: bool = False) -> NDArray[np.float32]:
         first, count = where[0].start, where[0].stop - where[0].start
         values = from_head.slab(contrast, first, count, clean=clean, strip=strip)[(slice(None), *where[1:])]
         return np.ascontiguousarray(values[..., ::-1] if flip else values)
@@ -86,7 +86,7 @@ def _example(heads: Sequence[Head], config: CrossContrastConfig, rng: np.random.
 
 
 @cache
-def class_means(head: Head, contrast: str, strip: bool) -> NDArray[np.float32]:
+def class_means(head: Phantom, contrast: str, strip: bool) -> NDArray[np.float32]:
     """Mean brightness of each class in a head's scan, in network units; the brain's alone if ``strip``."""
     thin, depth = (slice(None, None, 3),) * 3, head.classes.shape[0]
     values, classes = head.slab(contrast, 0, depth, strip=strip)[thin], head.classes_of(0, depth, strip=strip)[thin]
@@ -100,7 +100,7 @@ def _is_3d(config: CrossContrastConfig) -> bool:
 
 
 def _windows(
-    head: Head, config: CrossContrastConfig, rng: np.random.Generator, paired: bool
+    head: Phantom, config: CrossContrastConfig, rng: np.random.Generator, paired: bool
 ) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
     """Windows of source and target in their heads."""
     shape = head.classes.shape

@@ -21,7 +21,7 @@ from SITTranslateLib.training.engine.phantoms import phantoms_of
 from SITTranslateLib.training.engine.recipe import EvaluationRequest, Recipe
 from SITTranslateLib.training.engine.schedule import average_of, linear_decay
 from SITTranslateLib.training.engine.trainer import RunOptions, Trainer
-from SITTranslateLib.training.recipes.cross_contrast.config import CrossContrastConfig, config_from_dict
+from SITTranslateLib.training.recipes.cross_contrast.config import CrossContrastConfig
 from SITTranslateLib.training.recipes.cross_contrast.data import batches
 from SITTranslateLib.training.recipes.cross_contrast.objective import OBJECTIVES
 
@@ -103,8 +103,7 @@ class CrossContrastTrainer(Trainer):
 class CrossContrastRecipe(Recipe):
     """On simulated heads, paired or unpaired; a package is one direction of the run, that of its card."""
 
-    def parse(self, raw: dict[str, Any], *, seed: int | None = None, steps: int | None = None) -> CrossContrastConfig:
-        return config_from_dict(raw, seed=seed, steps=steps)
+    config_class = CrossContrastConfig
 
     def trainer(
         self, config: CrossContrastConfig, labels: Path, cache: Path, fabric: Fabric, options: RunOptions

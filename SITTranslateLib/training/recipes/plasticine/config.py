@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.training.engine.config import from_plain
-from SITTranslateLib.training.recipes.plasticine.phantoms import AgeingPool
+from SITTranslateLib.training.engine.config import RunConfig
+from SITTranslateLib.training.recipes.plasticine.phantoms import AgeingPhantomSet
 
 SYSTEMS = ("plasticine", "plasticine_paper")
 TRAINED = ("renderer", "deformation", "regression")
@@ -70,9 +70,18 @@ class Stage:
     brain_weight: float = 3.0
     terms: Terms = field(default_factory=Terms)
 
+    def __post_init__(self) -> None:
+        if self.train not in TRAINED or self.maps not in MAPS:
+            raise InputError(f"A stage trains one of {', '.join(TRAINED)} on one of the maps {', '.join(MAPS)}.")
+        terms = self.terms
+        if self.train == "deformation" and not (
+            terms.structure or terms.correlation or terms.information or terms.motion
+        ):
+            raise InputError("A deformation stage needs a term that says where to go: structure, for example.")
+
 
 @dataclass(frozen=True)
-class PlasticineConfig:
+class PlasticineConfig(RunConfig):
     """One run.
 
     Attributes:
@@ -82,7 +91,7 @@ class PlasticineConfig:
 
     name: str
     network: dict[str, Any]
-    heads: AgeingPool
+    heads: AgeingPhantomSet
     stages: tuple[Stage, ...]
     average: float = 0.995
     seed: int = 0
@@ -90,46 +99,5 @@ class PlasticineConfig:
     motion: str = ""
 
     @property
-    def steps(self) -> int:
-        """Of all stages."""
-        return sum(stage.steps for stage in self.stages)
-
-    @property
     def needs_tissue_network(self) -> bool:
         return any(stage.maps != "labels" for stage in self.stages)
-
-    def stage_at(self, step: int) -> tuple[int, int]:
-        """Which stage a step of the whole run belongs to, and the step within it."""
-        for number, stage in enumerate(self.stages):
-            if step < stage.steps:
-                return number, step
-            step -= stage.steps
-        return len(self.stages), step
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-def config_from_dict(raw: dict[str, Any], *, seed: int | None = None, steps: int | None = None) -> PlasticineConfig:
-    """A config from plain types; ``steps`` are of every stage.
-
-    Raises:
-        InputError: a stage trains something that there is not.
-    """
-    stages = tuple(
-        from_plain(Stage, stage | {"terms": Terms(**stage.get("terms", {}))}, steps=steps) for stage in raw["stages"]
-    )
-    for stage in stages:
-        if stage.train not in TRAINED or stage.maps not in MAPS:
-            raise InputError(f"A stage trains one of {', '.join(TRAINED)} on one of the maps {', '.join(MAPS)}.")
-        if stage.train == "deformation" and not any(
-            (stage.terms.structure, stage.terms.correlation, stage.terms.information, stage.terms.motion)
-        ):
-            raise InputError("A deformation stage needs a term that says where to go: structure, for example.")
-    known = {part.name for part in fields(PlasticineConfig)}
-    rest = {name: raw[name] for name in known & set(raw) if name not in ("heads", "stages")}
-    if unknown := sorted(set(raw) - known):
-        raise TypeError(f"unexpected key '{unknown[0]}'")
-    return PlasticineConfig(
-        **(rest | ({} if seed is None else {"seed": seed})), heads=from_plain(AgeingPool, raw["heads"]), stages=stages
-    )

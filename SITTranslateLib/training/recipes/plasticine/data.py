@@ -15,7 +15,7 @@ from SITTranslateLib.segmentation.tissues import BRAIN
 from SITTranslateLib.systems.plasticine.structure_map import structure_map, tissue_probabilities
 from SITTranslateLib.systems.sit.layer import holds_data
 from SITTranslateLib.training.recipes.plasticine.config import PlasticineConfig, Stage
-from SITTranslateLib.training.recipes.plasticine.phantoms import AgeingHead
+from SITTranslateLib.training.recipes.plasticine.phantoms import AgeingPhantom
 from SITTranslateLib.translate.normalisation import in_own_units
 
 Batch = dict[str, Tensor]
@@ -31,7 +31,7 @@ class Batches:
         tissues: network that finds the tissues, where a stage asks for its maps.
     """
 
-    def __init__(self, heads: Sequence[AgeingHead], config: PlasticineConfig, tissues: TissueNetwork | None) -> None:
+    def __init__(self, heads: Sequence[AgeingPhantom], config: PlasticineConfig, tissues: TissueNetwork | None) -> None:
         self.heads, self.config, self.tissues = heads, config, tissues
         self.source, self.target = config.network["source"], config.network["target"]
         self._maps: dict[tuple[int, str, bool, bool], NDArray[np.uint8]] = {}

@@ -10,24 +10,24 @@ import numpy as np
 from SITTranslateLib import fields
 from SITTranslateLib.segmentation import CLASS_OF_LABEL
 from SITTranslateLib.training.engine.held_out import MAPS
-from SITTranslateLib.training.recipes.plasticine.phantoms import CONTRASTS, AgeingHead, AgeingPool
+from SITTranslateLib.training.recipes.plasticine.phantoms import CONTRASTS, AgeingPhantom, AgeingPhantomSet
 from SITTranslateLib.training.recipes.plasticine.table import AgeingCase
 from SITTranslateLib.volume import Volume
 
 POOLS = {
-    "scanner as in training": AgeingPool(MAPS, heads=8, seed=2026),
-    "unseen scanner (gamma, bias, noise, resolution)": AgeingPool(MAPS, heads=8, scanner="unseen", seed=2027),
+    "scanner as in training": AgeingPhantomSet(MAPS, heads=8, seed=2026),
+    "unseen scanner (gamma, bias, noise, resolution)": AgeingPhantomSet(MAPS, heads=8, scanner="unseen", seed=2027),
 }
 #: Smallest and largest change of age of the aged cases, years.
 YEARS = (12.0, 30.0)
 
 
-def showing(pool: AgeingPool, *contrasts: str) -> AgeingPool:
+def showing(pool: AgeingPhantomSet, *contrasts: str) -> AgeingPhantomSet:
     """The same heads, also in contrasts that the pool has not."""
     return replace(pool, contrasts=CONTRASTS + tuple(c for c in dict.fromkeys(contrasts) if c not in CONTRASTS))
 
 
-def case_of(head: AgeingHead, index: int, group: str, source: str, target: str, years: float) -> AgeingCase:
+def case_of(head: AgeingPhantom, index: int, group: str, source: str, target: str, years: float) -> AgeingCase:
     """A head as a case; every second one with its skull taken off, but for CT, of which the skull is the point."""
     stripped = bool(index % 2) and target != "CT"
     sampling = head.sampling(years)
@@ -52,7 +52,7 @@ def case_of(head: AgeingHead, index: int, group: str, source: str, target: str, 
     )
 
 
-def cases_of(heads: Sequence[AgeingHead], group: str, source: str, target: str, *, aged: bool) -> list[AgeingCase]:
+def cases_of(heads: Sequence[AgeingPhantom], group: str, source: str, target: str, *, aged: bool) -> list[AgeingCase]:
     """All heads of a group, as they are or so many years older and younger in turn."""
     years = np.linspace(*YEARS, max(len(heads), 2))[: len(heads)] * np.where(np.arange(len(heads)) % 4 < 2, 1, -1)
     return [

@@ -30,7 +30,7 @@ CONTRASTS = ("T1w", "T2w")
 
 
 @dataclass(frozen=True)
-class AgeingPool(Phantoms):
+class AgeingPhantomSet(Phantoms):
     """Phantoms that age.
 
     Attributes:
@@ -48,7 +48,7 @@ class AgeingPool(Phantoms):
 
 
 @dataclass(frozen=True, eq=False)
-class AgeingHead:
+class AgeingPhantom:
     """One head, arrays ``(K, J, I)`` on the 2 mm grid.
 
     Attributes:
@@ -96,17 +96,17 @@ class AgeingHead:
         return fields.resample_field(fields.exponential(velocity, -1.0), self.grid)
 
 
-def phantoms_of(pool: AgeingPool, labels: Path, cache: Path) -> list[AgeingHead]:
+def phantoms_of(pool: AgeingPhantomSet, labels: Path, cache: Path) -> list[AgeingPhantom]:
     """The phantoms of a set; label maps are read only if one has still to be simulated."""
-    return cached(pool, cache / f"ageing-heads-{pool.key}", labels, cache, partial(_simulate, pool), read_head)
+    return cached(pool, cache / f"ageing-heads-{pool.key}", labels, cache, partial(_simulate, pool), read_phantom)
 
 
-def read_head(folder: Path) -> AgeingHead:
+def read_phantom(folder: Path) -> AgeingPhantom:
     """A head from its folder."""
     about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
     with np.load(folder / "head.npz") as stored:
         arrays = dict(stored)
-    return AgeingHead(
+    return AgeingPhantom(
         name=about["name"],
         scans={c: arrays[c] for c in about["stripped"]},
         clean={c: arrays[f"{c}_clean"] for c in about["stripped"]},
@@ -119,7 +119,7 @@ def read_head(folder: Path) -> AgeingHead:
     )
 
 
-def _simulate(pool: AgeingPool, subject: Subject, index: int, folder: Path) -> None:
+def _simulate(pool: AgeingPhantomSet, subject: Subject, index: int, folder: Path) -> None:
     rng = np.random.default_rng([pool.seed, index])
     load = float(rng.uniform(*pool.lesion_load_ml)) if rng.random() < 0.5 else 0.0
     t1w = "T1w" if rng.random() < 0.7 else "T1w_spoiled"

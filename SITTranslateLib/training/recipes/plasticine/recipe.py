@@ -24,7 +24,7 @@ from SITTranslateLib.training.engine.recipe import EvaluationRequest, Recipe
 from SITTranslateLib.training.engine.schedule import average_of, warm_up_and_cosine
 from SITTranslateLib.training.engine.trainer import CHECKPOINT, RunOptions, Trainer
 from SITTranslateLib.training.recipes.plasticine import paper_objective as paper
-from SITTranslateLib.training.recipes.plasticine.config import PlasticineConfig, Stage, config_from_dict
+from SITTranslateLib.training.recipes.plasticine.config import PlasticineConfig, Stage
 from SITTranslateLib.training.recipes.plasticine.data import Batch, Batches
 from SITTranslateLib.training.recipes.plasticine.objective import deformation_terms, rendering_loss
 from SITTranslateLib.training.recipes.plasticine.phantoms import phantoms_of
@@ -86,7 +86,7 @@ class PlasticineTrainer(Trainer):
 
     # ---------------------------------------------------------------- stages
     def stage_of(self, step: int) -> int:
-        return int(min(self.config.stage_at(step)[0], len(self.config.stages) - 1))
+        return int(self.config.stage_at(step)[0])
 
     def begin_stage(self, stage: int) -> None:
         """A stage's own optimiser, for the network that it trains."""
@@ -218,8 +218,7 @@ def motion_weights(config: PlasticineConfig) -> dict[str, Tensor] | None:
 class PlasticineRecipe(Recipe):
     """Plasticine, the form of its paper, and a regression of the same size, on ageing phantoms."""
 
-    def parse(self, raw: dict[str, Any], *, seed: int | None = None, steps: int | None = None) -> PlasticineConfig:
-        return config_from_dict(raw, seed=seed, steps=steps)
+    config_class = PlasticineConfig
 
     def trainer(
         self, config: PlasticineConfig, labels: Path, cache: Path, fabric: Fabric, options: RunOptions

@@ -20,12 +20,12 @@ from SITTranslateLib.systems.aldm.codec import REACH
 from SITTranslateLib.systems.aldm.network import ALDMNetwork
 from SITTranslateLib.training import recipes
 from SITTranslateLib.training.engine.config import card_file
-from SITTranslateLib.training.engine.phantoms import Head, read_head
+from SITTranslateLib.training.engine.phantoms import Phantom, read_phantom
 from SITTranslateLib.training.engine.publishing import publish
 from SITTranslateLib.training.recipes.aldm import objective as aldm_objectives
 from SITTranslateLib.training.recipes.aldm.data import batch_of, inside
 from SITTranslateLib.training.recipes.aldm.objective import gradient_loss, voxel_loss
-from SITTranslateLib.training.recipes.aldm.phantoms import CONTRASTS, SHAPE, ContrastPool, _simulate
+from SITTranslateLib.training.recipes.aldm.phantoms import CONTRASTS, SHAPE, ContrastPhantomSet, _simulate
 from SITTranslateLib.training.recipes.aldm.recipe import ALDMTrainer
 from SITTranslateLib.training.recipes.aldm.tissue_mapping import fit_tissue_mapping
 from SITTranslateLib.translate.model import load_model
@@ -35,7 +35,7 @@ PART = {"autoencoder": "codec.", "ms_spade": "generator.", "diffusion": "denoise
 
 
 @pytest.fixture(scope="module")
-def heads() -> list[Head]:
+def heads() -> list[Phantom]:
     return all_heads()[:3]
 
 
@@ -44,7 +44,7 @@ def weights(trainer: ALDMTrainer) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("paint", [False, True])
-def test_each_stage_changes_its_own_part_and_no_other(paint: bool, heads: list[Head]) -> None:
+def test_each_stage_changes_its_own_part_and_no_other(paint: bool, heads: list[Phantom]) -> None:
     config = a_config(steps=2, paint=paint)
     trainer = trainer_of(config)
     for _ in range(config.steps):
@@ -57,7 +57,7 @@ def test_each_stage_changes_its_own_part_and_no_other(paint: bool, heads: list[H
     assert trainer.stage == "detail"
 
 
-def test_after_the_autoencoder_latents_have_unit_variance_and_a_codebook(heads: list[Head]) -> None:
+def test_after_the_autoencoder_latents_have_unit_variance_and_a_codebook(heads: list[Phantom]) -> None:
     config = a_config(steps=4)
     trainer = trainer_of(config)
     assert isinstance(trainer.network, ALDMNetwork)
@@ -72,7 +72,7 @@ def test_after_the_autoencoder_latents_have_unit_variance_and_a_codebook(heads: 
 
 
 def test_who_is_stopped_between_two_stages_goes_on_from_the_end_of_the_first(
-    heads: list[Head], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    heads: list[Phantom], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = a_config(steps=2)
     first = trainer_of(config)
@@ -88,7 +88,7 @@ def test_who_is_stopped_between_two_stages_goes_on_from_the_end_of_the_first(
     assert again.step == 2 and (tmp_path / "after-autoencoder.ckpt").is_file()
 
 
-def test_the_painter_is_fitted_and_the_preview_begins_as_the_painted_scan(heads: list[Head]) -> None:
+def test_the_mapping_is_fitted_and_the_preview_begins_as_the_mapped_scan(heads: list[Phantom]) -> None:
     config = a_config(steps=2, paint=True)
     trainer = trainer_of(config)
     tissues = trainer.tissues
@@ -104,13 +104,13 @@ def test_the_painter_is_fitted_and_the_preview_begins_as_the_painted_scan(heads:
     assert batch.shares.shape == (1, 7, *batch.source.shape[2:]) and int(batch.shares.max()) > 200
     with torch.no_grad():
         view = net.view(batch.source, 1, batch.shares / 255.0)
-        assert view.painted is not None and torch.equal(net.preview(view, 1), view.painted_latent)
-        # What the codec loses of it is given back, so that untrained the image is the painted scan.
+        assert view.mapped is not None and torch.equal(net.preview(view, 1), view.mapped_latent)
+        # What the codec loses of it is given back, so that untrained the image is the mapped scan.
         made = net.image_of(net.preview(view, 1), view, 1, net.lost(view))
-    assert torch.allclose(made, view.painted.clamp(0.0, 4.0), atol=1e-5)
+    assert torch.allclose(made, view.mapped.clamp(0.0, 4.0), atol=1e-5)
 
 
-def test_untrained_a_stage_loses_what_the_painted_scan_lacks_and_nothing_to_the_codec(heads: list[Head]) -> None:
+def test_untrained_a_stage_loses_what_the_mapped_scan_lacks_and_nothing_to_the_codec(heads: list[Phantom]) -> None:
     config = a_config(steps=2, paint=True)
     trainer = trainer_of(config)
     tissues = trainer.tissues
@@ -119,14 +119,14 @@ def test_untrained_a_stage_loses_what_the_painted_scan_lacks_and_nothing_to_the_
     for stage, step in (("ms_spade", 2), ("diffusion", 4), ("detail", 6)):
         batch = batch_of(heads, config, step, tissues.shares)
         views = trainer.objective._views(batch)
-        painted = torch.cat([inside(view.painted, batch.corner, 16) for view in views])  # type: ignore[arg-type]
+        mapped = torch.cat([inside(view.mapped, batch.corner, 16) for view in views])  # type: ignore[arg-type]
         truth, weight = inside(batch.targets, batch.corner, 16), inside(batch.weight, batch.corner, 16)
         torch.manual_seed(0)
         found = float(trainer.objective(stage, batch).terms["voxel"].detach())
-        assert found == pytest.approx(float(voxel_loss(painted, truth, weight)), abs=1e-4), stage
+        assert found == pytest.approx(float(voxel_loss(mapped, truth, weight)), abs=1e-4), stage
 
 
-def test_a_block_is_decoded_as_it_is_within_the_head(heads: list[Head], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_block_is_decoded_as_it_is_within_the_head(heads: list[Phantom], monkeypatch: pytest.MonkeyPatch) -> None:
     config = a_config()
     trainer, batch = trainer_of(config), batch_of(heads, config, 5)
     assert isinstance(trainer.network, ALDMNetwork)
@@ -144,7 +144,7 @@ def test_a_block_is_decoded_as_it_is_within_the_head(heads: list[Head], monkeypa
     assert off[REACH] < 1e-5 and off[3] < 0.02 and off[0] > 4 * off[3]
 
 
-def test_a_stage_may_look_at_the_brain_more(heads: list[Head]) -> None:
+def test_a_stage_may_look_at_the_brain_more(heads: list[Phantom]) -> None:
     made, truth = torch.zeros(1, 1, 4, 4, 4), torch.zeros(1, 1, 4, 4, 4)
     # As far off within the brain as outside: how much it counts shows in the weighted mean.
     made[..., :2], weight = 1.0, torch.ones(1, 1, 4, 4, 4)
@@ -170,14 +170,14 @@ def test_squared_losses_ask_for_the_mean_and_absolute_ones_for_the_median() -> N
         assert float(gradient_loss(edge, torch.zeros_like(edge), squared=squared)) == pytest.approx(size / 3)
 
 
-def test_it_learns(heads: list[Head]) -> None:
+def test_it_learns(heads: list[Phantom]) -> None:
     config = a_config("any_regression", steps=60)
     trainer = trainer_of(config)
     losses = [trainer.run_step(batch_of(heads, config, n))["voxel"] for n in range(60)]
     assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
 
 
-def test_batches_belong_to_their_step_and_hold_one_head(heads: list[Head]) -> None:
+def test_batches_belong_to_their_step_and_hold_one_head(heads: list[Phantom]) -> None:
     config = a_config()
     step = config.stages["autoencoder"].steps
     one, same, other = (batch_of(heads, config, n) for n in (step, step, step + 1))
@@ -209,7 +209,7 @@ def test_a_finished_run_becomes_a_package_with_the_cards_targets(
 
 
 @pytest.mark.parametrize(("changes", "sentence"), [
-    ({"stages": {"warm-up": {"steps": 1}}}, "stage 'warm-up' is not one of"),
+    ({"stages": {"warm-up": {"steps": 1}}}, "stages of 'aldm' are some of autoencoder"),
     ({"network": {"contrasts": ["T1w", "PET"]}}, "contrast 'PET' is not simulated"),
 ])  # fmt: skip
 def test_a_config_without_sense_is_one_sentence(changes: dict, sentence: str) -> None:
@@ -218,10 +218,10 @@ def test_a_config_without_sense_is_one_sentence(changes: dict, sentence: str) ->
 
 
 def test_a_simulated_head_has_every_contrast(tmp_path: Path) -> None:
-    pool = ContrastPool(("procedural-1",), heads=1, shape=(24, 28, 24), lesion_load_ml=(0.0, 0.0), deform=False)
+    pool = ContrastPhantomSet(("procedural-1",), heads=1, shape=(24, 28, 24), lesion_load_ml=(0.0, 0.0), deform=False)
     _simulate(pool, plain_subject(procedural_head(seed=1, spacing=3.0)), 0, tmp_path / "000")
-    head = read_head(tmp_path / "000", CONTRASTS)
+    head = read_phantom(tmp_path / "000", CONTRASTS)
     assert set(head.scans) == {"T1w", "T1wGd", "T2w", "FLAIR", "PD", "CT"} and head.classes.shape == (24, 28, 24)
     inside = head.mask > 0
     assert inside.any() and float(head.clean["T2w"][inside].astype("f4").std()) > 0.02
-    assert pool.key != ContrastPool(("procedural-1",), shape=SHAPE).key
+    assert pool.key != ContrastPhantomSet(("procedural-1",), shape=SHAPE).key

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cross_contrast_heads import tiny_head
+from tiny_phantoms import tiny_phantom
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.evaluation.metrics import normalised_error
@@ -24,7 +24,7 @@ from SITTranslateLib.training.recipes.aldm.evaluate import _card_figures, evalua
 CONTRASTS = ("T1w", "T2w", "CT")
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["as in the paper", "painted first"])
+@pytest.fixture(scope="module", params=[False, True], ids=["as in the paper", "mapped first"])
 def network(request: pytest.FixtureRequest) -> ALDMNetwork:
     torch.manual_seed(0)
     widths = {"codec": (4, 6), "spade": (6,), "hidden": 4, "widths": (6, 8), "detail": (4, 6)}
@@ -35,7 +35,7 @@ def network(request: pytest.FixtureRequest) -> ALDMNetwork:
 
 
 def test_the_table_has_every_direction_and_every_row(network: ALDMNetwork) -> None:
-    heads = [tiny_head(seed) for seed in range(3)]
+    heads = [tiny_phantom(seed) for seed in range(3)]
     regression = AnyRegressionNetwork(CONTRASTS, (4, 6)).eval()
     ways = tables.directions(CONTRASTS)
     assert len(ways) == 6
@@ -75,7 +75,7 @@ def test_a_card_has_the_mean_of_each_target_beside_doing_nothing() -> None:
 
 
 def test_the_truth_has_no_error_and_the_curve_is_beaten_by_it() -> None:
-    (case,) = whole_cases_of([tiny_head(1)], "T1w", "CT")
+    (case,) = whole_cases_of([tiny_phantom(1)], "T1w", "CT")
     exact = tables.figures_of(case, Prediction(case.truth, Unit.HU))
     assert exact["nmse"] == 0.0 and exact["ssim"] == pytest.approx(1.0)
 
@@ -86,7 +86,7 @@ def test_nmse_is_that_of_its_formula() -> None:
 
 
 def test_steps_and_cost_are_measured_and_the_network_is_as_it_was(network: ALDMNetwork) -> None:
-    cases = whole_cases_of([tiny_head(1)], "T1w", "T2w")
+    cases = whole_cases_of([tiny_phantom(1)], "T1w", "T2w")
     table = tables.step_table(network, cases, (0, 1, 3))
     assert {(r["sampler"], r["steps"]) for r in table} >= {("ddim", 0), ("ddim", 3), ("dpm", 3)}
     assert (network.sampler, network.start) == ("ddim", 1.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from plasticine_heads import tiny_ageing_head
+from tiny_ageing_phantoms import tiny_ageing_phantom
 from tiny_runs import fabric
 
 from SITTranslateLib import systems
@@ -20,7 +20,12 @@ from SITTranslateLib.training.recipes.plasticine import data as plasticine_batch
 from SITTranslateLib.training.recipes.plasticine.config import PlasticineConfig, Stage
 from SITTranslateLib.training.recipes.plasticine.data import Batches
 from SITTranslateLib.training.recipes.plasticine.held_out import POOLS, case_of, showing
-from SITTranslateLib.training.recipes.plasticine.phantoms import AgeingHead, AgeingPool, _simulate, read_head
+from SITTranslateLib.training.recipes.plasticine.phantoms import (
+    AgeingPhantom,
+    AgeingPhantomSet,
+    _simulate,
+    read_phantom,
+)
 from SITTranslateLib.training.recipes.plasticine.recipe import RECIPE, PlasticineTrainer, motion_weights
 from SITTranslateLib.translate.normalisation import in_own_units
 
@@ -32,16 +37,16 @@ SHOWN = ("T1w", "T2w", "CT")
 
 
 @pytest.fixture(scope="module")
-def heads() -> list[AgeingHead]:
-    return [tiny_ageing_head(seed, shown=SHOWN) for seed in range(2)]
+def heads() -> list[AgeingPhantom]:
+    return [tiny_ageing_phantom(seed, shown=SHOWN) for seed in range(2)]
 
 
 def a_config(*stages: Stage) -> PlasticineConfig:
-    return PlasticineConfig("tiny", NETWORK, AgeingPool(("01",)), stages, average=0.5)
+    return PlasticineConfig("tiny", NETWORK, AgeingPhantomSet(("01",)), stages, average=0.5)
 
 
 def test_pools_that_do_not_ask_for_ct_keep_their_folders() -> None:
-    pool = AgeingPool(tuple(f"{n:02d}" for n in range(1, 13)))
+    pool = AgeingPhantomSet(tuple(f"{n:02d}" for n in range(1, 13)))
     assert pool.key == "5c463c2feb8d", "heads that were simulated before would be simulated again"
     assert [held.key for held in POOLS.values()] == ["16b28ae09de8", "13b5925cb67a"]
     assert showing(pool, "T1w", "T2w") == pool
@@ -51,11 +56,11 @@ def test_pools_that_do_not_ask_for_ct_keep_their_folders() -> None:
 
 
 def test_a_head_with_ct_is_the_same_head(tmp_path: Path) -> None:
-    pool = AgeingPool(("procedural",), heads=1, shape=(40, 48, 40))
+    pool = AgeingPhantomSet(("procedural",), heads=1, shape=(40, 48, 40))
     subject = prepare_subject(procedural_head(seed=1, spacing=4.0))
     for name, phantoms in (("alone", pool), ("with-ct", replace(pool, contrasts=SHOWN))):
         _simulate(phantoms, subject, 0, tmp_path / name)
-    alone, head = read_head(tmp_path / "alone"), read_head(tmp_path / "with-ct")
+    alone, head = read_phantom(tmp_path / "alone"), read_phantom(tmp_path / "with-ct")
     assert set(alone.scans) == {"T1w", "T2w"} and set(head.scans) == set(head.clean) == set(SHOWN)
     for contrast in alone.scans:
         assert np.array_equal(alone.scans[contrast], head.scans[contrast])
@@ -68,7 +73,7 @@ def test_a_head_with_ct_is_the_same_head(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("contrast", "darkest"), [("CT", -1000.0), ("T1w", -0.2)])
 def test_tissues_are_found_in_hu_or_in_the_sources_own_units(
-    contrast: str, darkest: float, heads: list[AgeingHead], monkeypatch: pytest.MonkeyPatch
+    contrast: str, darkest: float, heads: list[AgeingPhantom], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The tissue network knows a CT by its air; in network units bone would take the room of the brain."""
     given: list[torch.Tensor] = []
@@ -85,15 +90,15 @@ def test_tissues_are_found_in_hu_or_in_the_sources_own_units(
     assert darkest <= float(image.min()) < darkest + 300
 
 
-def test_the_renderer_learns_to_paint_bone(heads: list[AgeingHead], tmp_path: Path) -> None:
+def test_the_renderer_learns_to_paint_bone(heads: list[AgeingPhantom], tmp_path: Path) -> None:
     config = a_config(Stage("renderer", 120, rate=2e-2, strip=0.0, aged=0.0, brain_weight=1.0))
     batches = Batches(heads[:1], config, None)
     trainer = PlasticineTrainer(config, fabric(), lambda _: batches)
     trainer.train(tmp_path)
     structure = batches.structure(0, "T1w", False, False) / 255.0
     with torch.no_grad():
-        (painted,) = trainer.network.paint(torch.zeros(1, 1, *heads[0].labels.shape), structure, lambda done: None)
-    hounsfield = in_own_units(painted[0, 0].numpy(), "CT")
+        (rendered,) = trainer.network.paint(torch.zeros(1, 1, *heads[0].labels.shape), structure, lambda done: None)
+    hounsfield = in_own_units(rendered[0, 0].numpy(), "CT")
     bone, brain = heads[0].shares[6] > 250, heads[0].mask > 0
     assert np.median(hounsfield[bone]) > 800, "the tiny heads' bone has 1455 HU"
     assert -100 < np.median(hounsfield[brain]) < 150
@@ -106,7 +111,7 @@ def test_no_step_of_the_config_sees_a_ct_without_its_skull() -> None:
     assert config.network["most"] == 2.0, "1,600 HU"
 
 
-def test_the_motion_of_a_package_is_taken_over_and_stays(heads: list[AgeingHead], tmp_path: Path) -> None:
+def test_the_motion_of_a_package_is_taken_over_and_stays(heads: list[AgeingPhantom], tmp_path: Path) -> None:
     network = NETWORK | {"switch": False, "attribute": "age", "scale": 10.0}
     other = replace(a_config(Stage("renderer", 1)), network=network | {"target": "T2w"})
     torch.manual_seed(3)
@@ -132,7 +137,7 @@ def test_the_config_takes_over_a_motion_that_is_shipped() -> None:
     assert motion_weights(recipes.read("plasticine-t1w-ct")[1])
 
 
-def test_a_held_out_ct_keeps_its_skull_and_is_judged_with_it(heads: list[AgeingHead]) -> None:
+def test_a_held_out_ct_keeps_its_skull_and_is_judged_with_it(heads: list[AgeingPhantom]) -> None:
     for index in (0, 1):
         case = case_of(heads[index], index, "held out", "T1w", "CT", 0.0)
         assert not case.stripped

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from plasticine_heads import tiny_ageing_head
+from tiny_ageing_phantoms import tiny_ageing_phantom
 
 from SITTranslateLib import systems
 from SITTranslateLib.errors import InputError
@@ -17,7 +17,7 @@ from SITTranslateLib.training.engine.recipe import EvaluationRequest
 from SITTranslateLib.training.recipes.plasticine import held_out as plasticine_held_out
 from SITTranslateLib.training.recipes.plasticine import phantoms
 from SITTranslateLib.training.recipes.plasticine.evaluate import evaluate
-from SITTranslateLib.training.recipes.plasticine.phantoms import AgeingPool
+from SITTranslateLib.training.recipes.plasticine.phantoms import AgeingPhantomSet
 
 TINY = {
     "source": "T1w", "target": "T2w", "structure_widths": [4, 6], "steps": 1, "samples": 1,
@@ -35,7 +35,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs and heads without training or simulating any."""
     torch.manual_seed(0)
     shown = ("T1w", "T2w", "CT")
-    config = SimpleNamespace(heads=AgeingPool(("a",), heads=4, contrasts=shown))
+    config = SimpleNamespace(heads=AgeingPhantomSet(("a",), heads=4, contrasts=shown))
     networks = {
         guide: systems.create("plasticine", TINY | {"guide": guide}).eval() for guide in ("structure", "source")
     }
@@ -44,9 +44,9 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         phantoms,
         "phantoms_of",
-        lambda pool, *_: [tiny_ageing_head(seed, shown=pool.contrasts) for seed in range(4)],
+        lambda pool, *_: [tiny_ageing_phantom(seed, shown=pool.contrasts) for seed in range(4)],
     )
-    monkeypatch.setattr(plasticine_held_out, "POOLS", {"tiny": AgeingPool(("a",), heads=4)})
+    monkeypatch.setattr(plasticine_held_out, "POOLS", {"tiny": AgeingPhantomSet(("a",), heads=4)})
 
 
 def test_every_run_stands_beside_the_baselines(trained: None, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

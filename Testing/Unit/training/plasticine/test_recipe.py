@@ -20,7 +20,7 @@ from SITTranslateLib.simulation import prepare_subject, procedural_head
 from SITTranslateLib.training import recipes
 from SITTranslateLib.training.engine.publishing import publish
 from SITTranslateLib.training.recipes.plasticine.config import Stage, Terms
-from SITTranslateLib.training.recipes.plasticine.phantoms import AgeingPool, _simulate, read_head
+from SITTranslateLib.training.recipes.plasticine.phantoms import AgeingPhantomSet, _simulate, read_phantom
 from SITTranslateLib.training.recipes.plasticine.recipe import RECIPE, tissue_weights
 from SITTranslateLib.translate.model import load_model
 
@@ -120,9 +120,9 @@ def test_configs_that_make_no_sense_are_refused(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_heads_are_simulated_with_their_truth_and_kept(tmp_path: Path) -> None:
-    pool = AgeingPool(("procedural",), heads=1, shape=(40, 48, 40))
+    pool = AgeingPhantomSet(("procedural",), heads=1, shape=(40, 48, 40))
     _simulate(pool, prepare_subject(procedural_head(seed=1, spacing=4.0)), 0, tmp_path / "000")
-    head = read_head(tmp_path / "000")
+    head = read_phantom(tmp_path / "000")
     shares = head.tissue_shares()
     np.testing.assert_allclose(shares.sum(axis=0), 1.0, atol=0.02)
     stripped = head.tissue_shares(strip=True)

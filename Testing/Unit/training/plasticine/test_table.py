@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from plasticine_heads import tiny_ageing_head
+from tiny_ageing_phantoms import tiny_ageing_phantom
 
 from SITTranslateLib import systems
-from SITTranslateLib.evaluation.cross_contrast_report import identity
+from SITTranslateLib.evaluation.baselines import identity
 from SITTranslateLib.training.recipes.plasticine import report
 from SITTranslateLib.training.recipes.plasticine.held_out import case_of, cases_of
 from SITTranslateLib.training.recipes.plasticine.table import COLUMNS, AgeingCase, table_of
@@ -33,7 +33,7 @@ def by_brightness(image: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def cases() -> list[AgeingCase]:
-    heads = [tiny_ageing_head(seed) for seed in range(2)]
+    heads = [tiny_ageing_phantom(seed) for seed in range(2)]
     return cases_of(heads, "aged", "T1w", "T2w", aged=True) + cases_of(heads, "still", "T1w", "T2w", aged=False)
 
 
@@ -46,7 +46,7 @@ def test_cases_are_what_they_say(cases: list[AgeingCase]) -> None:
 
 
 def test_the_truth_wins_and_doing_nothing_shows_the_motion(cases: list[AgeingCase]) -> None:
-    training = [case_of(tiny_ageing_head(seed), seed, "training", "T1w", "T2w", 0.0) for seed in (5, 6)]
+    training = [case_of(tiny_ageing_phantom(seed), seed, "training", "T1w", "T2w", 0.0) for seed in (5, 6)]
     methods = {**report.baselines(training), "the truth itself": report.the_truth}
     table = table_of(cases, methods, by_brightness)
     summary = table.summary()
@@ -98,9 +98,9 @@ def test_a_network_is_measured_with_its_own_field(cases: list[AgeingCase], tmp_p
 
 def test_a_ct_is_judged_in_hu_and_with_its_skull() -> None:
     shown = ("T1w", "T2w", "CT")
-    heads = [tiny_ageing_head(seed, shown=shown) for seed in range(2)]
+    heads = [tiny_ageing_phantom(seed, shown=shown) for seed in range(2)]
     still = cases_of(heads, "still", "T1w", "CT", aged=False)
-    training = [case_of(tiny_ageing_head(seed, shown=shown), seed, "training", "T1w", "CT", 0.0) for seed in (5, 6)]
+    training = [case_of(tiny_ageing_phantom(seed, shown=shown), seed, "training", "T1w", "CT", 0.0) for seed in (5, 6)]
     seen: list[float] = []
 
     def segment(image: np.ndarray) -> np.ndarray:

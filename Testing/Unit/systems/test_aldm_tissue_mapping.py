@@ -1,4 +1,4 @@
-"""The painter: each tissue by its own curve, and a scan's contrast told from how bright its tissues are."""
+"""Tissue intensity mapping: each tissue by its own curve, the scan's contrast recognised."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from SITTranslateLib.segmentation import CLASSES
-from SITTranslateLib.systems.aldm.painting import (
+from SITTranslateLib.systems.aldm.tissue_mapping import (
     FEATURES,
     KNOTS,
     REACH,
-    TissuePainter,
+    TissueIntensityMapping,
     features_of,
     looks_of,
     statistics,
@@ -20,8 +20,8 @@ SIZE = (6, 7, 8)
 
 
 @pytest.fixture
-def painter() -> TissuePainter:
-    return TissuePainter(3, (4, 6))
+def mapping() -> TissueIntensityMapping:
+    return TissueIntensityMapping(3, (4, 6))
 
 
 @pytest.fixture
@@ -35,24 +35,24 @@ def shares() -> torch.Tensor:
 
 
 @pytest.fixture
-def fitted(painter: TissuePainter) -> TissuePainter:
+def fitted(mapping: TissueIntensityMapping) -> TissueIntensityMapping:
     generator = torch.Generator().manual_seed(2)
-    for buffer in (painter.curves, painter.slopes, painter.lifts, painter.usual):
+    for buffer in (mapping.curves, mapping.slopes, mapping.lifts, mapping.usual):
         buffer.copy_(torch.rand(buffer.shape, generator=generator))
-    return painter
+    return mapping
 
 
 def belief(*values: float) -> torch.Tensor:
     return torch.tensor([values])
 
 
-def test_each_tissue_follows_its_own_curve_slope_and_lift(painter: TissuePainter, image: torch.Tensor) -> None:
+def test_each_tissue_follows_its_own_curve_slope_and_lift(mapping: TissueIntensityMapping, image: torch.Tensor) -> None:
     two = torch.zeros(1, len(CLASSES), *SIZE)
     two[:, 1, :, :3], two[:, 4, :, 3:] = 1.0, 1.0
-    painter.curves[0, 1, 1] = 0.5 + 0.1 * torch.linspace(-REACH, REACH, KNOTS)
-    painter.curves[0, 1, 4], painter.slopes[0, 1, 4] = 0.7, -0.3
-    painter.lifts[0, 1, 4, 3] = 0.2
-    made = painter(image, two, belief(1, 0, 0), 1)
+    mapping.curves[0, 1, 1] = 0.5 + 0.1 * torch.linspace(-REACH, REACH, KNOTS)
+    mapping.curves[0, 1, 4], mapping.slopes[0, 1, 4] = 0.7, -0.3
+    mapping.lifts[0, 1, 4, 3] = 0.2
+    made = mapping(image, two, belief(1, 0, 0), 1)
     upper, lower = image[..., :3, :], image[..., 3:, :]
     by_hand = 0.5 + 0.1 * (upper - upper.mean()) / upper.std(correction=0)
     assert torch.allclose(made[..., :3, :], by_hand, atol=1e-4)
@@ -62,7 +62,7 @@ def test_each_tissue_follows_its_own_curve_slope_and_lift(painter: TissuePainter
 
 
 def test_what_the_scanner_does_to_all_brightness_alike_does_not_matter(
-    fitted: TissuePainter, image: torch.Tensor, shares: torch.Tensor
+    fitted: TissueIntensityMapping, image: torch.Tensor, shares: torch.Tensor
 ) -> None:
     fitted.slopes.zero_()
     fitted.lifts.zero_()
@@ -71,21 +71,21 @@ def test_what_the_scanner_does_to_all_brightness_alike_does_not_matter(
 
 
 def test_a_look_beyond_all_that_was_seen_counts_as_the_last_that_is_believed(
-    painter: TissuePainter, image: torch.Tensor, shares: torch.Tensor
+    mapping: TissueIntensityMapping, image: torch.Tensor, shares: torch.Tensor
 ) -> None:
-    painter.lifts[0, 1] = 0.1
-    painter.usual[0] = -1e4
-    assert torch.allclose(painter(image, shares, belief(1, 0, 0), 1), torch.tensor(0.1 * 3.0 * 8), atol=1e-4)
+    mapping.lifts[0, 1] = 0.1
+    mapping.usual[0] = -1e4
+    assert torch.allclose(mapping(image, shares, belief(1, 0, 0), 1), torch.tensor(0.1 * 3.0 * 8), atol=1e-4)
 
 
-def test_a_doubtful_contrast_is_painted_as_the_mean_of_what_it_may_be(
-    painter: TissuePainter, image: torch.Tensor, shares: torch.Tensor
+def test_a_doubtful_contrast_is_mapped_as_the_mean_of_what_it_may_be(
+    mapping: TissueIntensityMapping, image: torch.Tensor, shares: torch.Tensor
 ) -> None:
-    painter.curves[0, 2], painter.curves[1, 2] = 0.2, 1.0
-    assert torch.allclose(painter(image, shares, belief(0.75, 0.25, 0), 2), torch.tensor(0.4), atol=1e-5)
+    mapping.curves[0, 2], mapping.curves[1, 2] = 0.2, 1.0
+    assert torch.allclose(mapping(image, shares, belief(0.75, 0.25, 0), 2), torch.tensor(0.4), atol=1e-5)
 
 
-def test_a_batch_is_painted_as_its_members_are(fitted: TissuePainter) -> None:
+def test_a_batch_is_mapped_as_its_members_are(fitted: TissueIntensityMapping) -> None:
     images = torch.rand(2, 1, *SIZE)
     shares = torch.rand(2, len(CLASSES), *SIZE).softmax(dim=1)
     whose = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.5, 0.5]])
@@ -95,7 +95,7 @@ def test_a_batch_is_painted_as_its_members_are(fitted: TissuePainter) -> None:
 
 
 def test_half_precision_about_it_changes_nothing(
-    fitted: TissuePainter, image: torch.Tensor, shares: torch.Tensor
+    fitted: TissueIntensityMapping, image: torch.Tensor, shares: torch.Tensor
 ) -> None:
     whole = fitted(image, shares, belief(1, 0, 0), 1)
     with torch.autocast("cpu", torch.bfloat16):
@@ -118,16 +118,16 @@ def test_the_features_are_finite_where_there_is_no_skull_and_no_difference() -> 
 
 
 def test_the_contrast_is_told_by_the_brightness_of_the_tissues(
-    painter: TissuePainter, image: torch.Tensor, shares: torch.Tensor
+    mapping: TissueIntensityMapping, image: torch.Tensor, shares: torch.Tensor
 ) -> None:
-    assert torch.allclose(painter.source_of(image, shares), torch.full((1, 3), 1 / 3))
+    assert torch.allclose(mapping.source_of(image, shares), torch.full((1, 3), 1 / 3))
     seen = features_of(statistics(image, shares))[0]
-    painter.weight[1, 0] = 10.0 / seen[0]
-    assert float(painter.source_of(image, shares)[0, 1]) > 0.9
+    mapping.weight[1, 0] = 10.0 / seen[0]
+    assert float(mapping.source_of(image, shares)[0, 1]) > 0.9
 
 
-def test_it_always_is_as_it_is_in_use(painter: TissuePainter) -> None:
-    assert not any(module.training for module in painter.modules())
-    painter.train()
-    assert not any(module.training for module in painter.modules())
-    assert not any(parameter.requires_grad for parameter in painter.parameters())
+def test_it_always_is_as_it_is_in_use(mapping: TissueIntensityMapping) -> None:
+    assert not any(module.training for module in mapping.modules())
+    mapping.train()
+    assert not any(module.training for module in mapping.modules())
+    assert not any(parameter.requires_grad for parameter in mapping.parameters())

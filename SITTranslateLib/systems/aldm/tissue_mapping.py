@@ -40,7 +40,7 @@ class Statistics(NamedTuple):
     spread: Tensor
 
 
-class TissuePainter(nn.Module):
+class TissueIntensityMapping(nn.Module):
     """Tissue intensity mapping of a scan to another contrast, with the usual intensities of its tissues there.
 
     ``sum_c p_c (h_c((x - m_c) / s_c) + a_c (x - m_c) + b_c . g)``: shares p of the tissues, their means m and spreads
@@ -84,7 +84,7 @@ class TissuePainter(nn.Module):
         self.register_buffer("bias", torch.zeros(contrasts))
         self.eval()
 
-    def train(self, mode: bool = True) -> TissuePainter:
+    def train(self, mode: bool = True) -> TissueIntensityMapping:
         """Nothing here learns by gradients: the tissue network always is as it is in use."""
         return super().train(False)
 
@@ -110,22 +110,22 @@ class TissuePainter(nn.Module):
         """
         # Sums over a whole head, and places between knots, need more digits than a network's layers do.
         with torch.autocast(image.device.type, enabled=False):
-            return self._painted(image.float(), shares.float(), source.to(self.curves), target)
+            return self._mapped(image.float(), shares.float(), source.to(self.curves), target)
 
-    def _painted(self, image: Tensor, shares: Tensor, source: Tensor, target: int) -> Tensor:
+    def _mapped(self, image: Tensor, shares: Tensor, source: Tensor, target: int) -> Tensor:
         seen = statistics(image, shares)
         unusual = (looks_of(seen)[:, None] - self.usual) / self.varies
         lifts = torch.einsum("bs,bsl,scl->bc", source, unusual.clamp(-UNUSUAL, UNUSUAL), self.lifts[:, target])
         curves = torch.einsum("bs,sck->bck", source, self.curves[:, target])
         slopes = torch.einsum("bs,sc->bc", source, self.slopes[:, target])
-        painted = torch.zeros_like(image[:, 0])
+        mapped = torch.zeros_like(image[:, 0])
         for n, scan in enumerate(image[:, 0]):
             for index in range(len(CLASSES)):
                 off, curve = scan - seen.mean[n, index], curves[n, index]
                 below, part = knots_of(off / seen.spread[n, index])
                 bright = torch.lerp(curve[below], curve[below + 1], part) + lifts[n, index] + slopes[n, index] * off
-                painted[n].addcmul_(shares[n, index], bright)
-        return painted[:, None].clamp(min=0.0)
+                mapped[n].addcmul_(shares[n, index], bright)
+        return mapped[:, None].clamp(min=0.0)
 
 
 def statistics(image: Tensor, shares: Tensor) -> Statistics:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from cross_contrast_heads import UNITS, tiny_head
+from tiny_phantoms import UNITS, tiny_phantom
 
 from SITTranslateLib.segmentation import CLASSES
-from SITTranslateLib.training.recipes.plasticine.phantoms import AgeingHead
+from SITTranslateLib.training.recipes.plasticine.phantoms import AgeingPhantom
 from SITTranslateLib.volume import Grid, VectorField
 
 #: Class of ``SITTranslateLib.segmentation.CLASSES`` of each class of a tiny head (air, CSF, grey, white, soft, bone).
@@ -15,11 +15,11 @@ STRUCTURE = np.array([0, 1, 2, 4, 5, 6])
 LABELS = np.array([0, 4, 3, 2, 511, 515], np.int16)
 
 
-def tiny_ageing_head(
+def tiny_ageing_phantom(
     seed: int, shape: tuple[int, int, int] = (24, 28, 24), shown: tuple[str, ...] = ("T1w", "T2w")
-) -> AgeingHead:
-    """A head of :func:`tiny_head` whose ventricle grows by some mm a decade, in the contrasts ``shown``."""
-    head = tiny_head(seed, shape)
+) -> AgeingPhantom:
+    """A head of :func:`tiny_phantom` whose ventricle grows by some mm a decade, in the contrasts ``shown``."""
+    head = tiny_phantom(seed, shape)
     grid = Grid.centred(np.zeros(3), shape, 2.0)
     coarse = grid.coarsened(2)
     k, j, i = np.meshgrid(*(np.arange(n, dtype=float) for n in coarse.shape), indexing="ij")
@@ -29,7 +29,7 @@ def tiny_ageing_head(
     shares = np.stack([STRUCTURE[head.classes] == n for n in range(len(CLASSES))])
     contrasts = {c: head.scans[c] for c in shown}
     assert set(contrasts) <= set(UNITS)
-    return AgeingHead(
+    return AgeingPhantom(
         name=head.name,
         scans=contrasts,
         clean={c: head.clean[c] for c in contrasts},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from SITTranslateLib.training.engine.phantoms import CONTRASTS, Head
+from SITTranslateLib.training.engine.phantoms import CONTRASTS, Phantom
 
 #: Network units of each class (air, CSF, grey, white, soft, bone) in each contrast.
 UNITS = {
@@ -14,7 +14,7 @@ UNITS = {
 }
 
 
-def tiny_head(seed: int, shape: tuple[int, int, int] = (16, 32, 32)) -> Head:
+def tiny_phantom(seed: int, shape: tuple[int, int, int] = (16, 32, 32)) -> Phantom:
     """Shells of skin, bone, CSF, grey and white matter about a ventricle, shifted and stretched by the seed."""
     rng = np.random.default_rng(seed)
     k, j, i = np.indices(shape)
@@ -29,6 +29,6 @@ def tiny_head(seed: int, shape: tuple[int, int, int] = (16, 32, 32)) -> Head:
     scans = {c: (v + 0.02 * rng.standard_normal(shape)).astype(np.float16) for c, v in clean.items()}
     mask = (radius < 0.8).astype(np.uint8)
     stripped = dict.fromkeys(CONTRASTS, (1.2, 0.0)) | {"CT": (1.0, 0.0)}
-    return Head(
+    return Phantom(
         f"tiny {seed}", scans, {c: v.astype(np.float16) for c, v in clean.items()}, classes, mask, stripped, np.eye(4)
     )
