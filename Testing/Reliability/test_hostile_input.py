@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from hostile import outcome, volumes
 from hypothesis import HealthCheck, given, settings
 
 from SITTranslateLib.errors import InputError
+from SITTranslateLib.translate import suitability
 from SITTranslateLib.translate.model import LoadedModel
 from SITTranslateLib.volume import Volume
 
@@ -50,8 +52,11 @@ def test_every_file_ends_in_a_checked_result_or_one_sentence(first: int, tmp_pat
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    return outcome.fast_model(tmp_path_factory.mktemp("models"))
+def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoadedModel]:
+    """The model; the tissue network, which takes most of the time, is left to the corpus of files."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(suitability, "by_tissue", lambda volume, anatomy: ())
+        yield outcome.fast_model(tmp_path_factory.mktemp("models"))
 
 
 ENDED: dict[str, int] = {}

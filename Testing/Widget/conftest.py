@@ -16,6 +16,7 @@ pytest.importorskip("slicer", reason="slicer-core is not installed: pip install 
 pytest.importorskip("PySide6", reason="PySide6 is not installed: pip install '.[test]'")
 
 import tiny_package
+import tissues_once
 from harness import Harness, harness
 
 from SITTranslateLib.host.client import HostClient
@@ -95,7 +96,7 @@ class SharedHost(HostClient):
 
 @pytest.fixture(scope="session")
 def shared_host() -> Iterator[SharedHost]:
-    host = SharedHost()
+    host = SharedHost(tissues_once.start)
     yield host
     host.end()
 

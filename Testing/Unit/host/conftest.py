@@ -8,6 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 import tiny_package
+import tissues_once
 
 from SITTranslateLib.host.client import HostClient
 from SITTranslateLib.volume import Volume
@@ -27,5 +28,5 @@ def head() -> Volume:
 @pytest.fixture(scope="module")
 def host() -> Iterator[HostClient]:
     """A client with a real worker process."""
-    with HostClient() as client:
+    with HostClient(tissues_once.start) as client:
         yield client
