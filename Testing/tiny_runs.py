@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
 
+import numpy as np
 from blob_training import AXES, a_config, blob_batches
-from cross_contrast_heads import tiny_head
 from lightning.fabric import Fabric
-from plasticine_heads import tiny_ageing_head
+from tiny_ageing_phantoms import tiny_ageing_phantom
+from tiny_phantoms import tiny_phantom
 
 from SITTranslateLib.simulation import brain_mask, procedural_head
-from SITTranslateLib.training.engine.phantoms import Head, PhantomSet
+from SITTranslateLib.simulation.labels import LabelMap
+from SITTranslateLib.training.engine.phantoms import Phantom, PhantomSet
 from SITTranslateLib.training.engine.trainer import Trainer
 from SITTranslateLib.training.recipes.aldm import config as aldm
 from SITTranslateLib.training.recipes.aldm.recipe import ALDMTrainer
@@ -22,12 +24,13 @@ from SITTranslateLib.training.recipes.cross_contrast.data import batches as slic
 from SITTranslateLib.training.recipes.cross_contrast.recipe import CrossContrastTrainer
 from SITTranslateLib.training.recipes.plasticine import config as plasticine
 from SITTranslateLib.training.recipes.plasticine.data import Batches
-from SITTranslateLib.training.recipes.plasticine.phantoms import AgeingHead, AgeingPool
+from SITTranslateLib.training.recipes.plasticine.phantoms import AgeingPhantom, AgeingPhantomSet
 from SITTranslateLib.training.recipes.plasticine.recipe import PlasticineTrainer
-from SITTranslateLib.training.recipes.segmentation.config import StructureConfig
-from SITTranslateLib.training.recipes.segmentation.data import DeformedHead
-from SITTranslateLib.training.recipes.segmentation.data import batches as blocks
-from SITTranslateLib.training.recipes.segmentation.recipe import StructureTrainer
+from SITTranslateLib.training.recipes.segmentation import parcellation_data, tissue_data
+from SITTranslateLib.training.recipes.segmentation.config import ParcellationConfig, StructureConfig
+from SITTranslateLib.training.recipes.segmentation.parcellation_data import head_of
+from SITTranslateLib.training.recipes.segmentation.recipe import SegmentationTrainer
+from SITTranslateLib.training.recipes.segmentation.tissue_data import DeformedHead
 from SITTranslateLib.training.recipes.sit.recipe import SITTrainer
 
 UNIT = {"encoders": ["T1w", "T2w"], "generators": ["T1w", "T2w"], "base": 4, "width": 8, "blocks": 1}
@@ -55,18 +58,19 @@ def fabric(precision: Any = "32-true") -> Fabric:
 
 
 @cache
-def heads() -> list[Head]:
-    return [tiny_head(seed) for seed in range(4)]
+def heads() -> list[Phantom]:
+    return [tiny_phantom(seed) for seed in range(4)]
 
 
 @cache
-def ageing_heads() -> list[AgeingHead]:
-    return [tiny_ageing_head(seed) for seed in range(3)]
+def ageing_heads() -> list[AgeingPhantom]:
+    return [tiny_ageing_phantom(seed) for seed in range(3)]
 
 
 @cache
 def labelled_heads() -> list[DeformedHead]:
-    head = procedural_head(seed=1)
+    # Voxels of 2 mm are taken for 1 mm: a small head.
+    head = procedural_head(seed=1, spacing=2.0)
     return [DeformedHead(head.array, brain_mask(head))]
 
 
@@ -92,7 +96,7 @@ def aldm_config(system: str = "aldm", steps: int = 2, *, paint: bool = False, **
     stages = {name: {"steps": steps, "targets": 2, "block": 16} for name in aldm.STAGES[system]}
     raw = {"name": "tiny", "system": system, "network": network, "heads": {"maps": ["01"]}, "stages": stages,
            "terms": {"adversarial": 0.1}, "schedule": {"average": 0.5, "decoded_diffusion": paint}}  # fmt: skip
-    return aldm.config_from_dict({**raw, **changes})
+    return aldm.ALDMConfig.from_dict({**raw, **changes})
 
 
 def aldm_trainer(config: aldm.ALDMConfig) -> ALDMTrainer:
@@ -100,11 +104,13 @@ def aldm_trainer(config: aldm.ALDMConfig) -> ALDMTrainer:
 
 
 def plasticine_config(*stages: plasticine.Stage, **network: object) -> plasticine.PlasticineConfig:
-    return plasticine.PlasticineConfig("tiny", {**PLASTICINE, **network}, AgeingPool(("01",)), stages, average=0.5)
+    return plasticine.PlasticineConfig(
+        "tiny", {**PLASTICINE, **network}, AgeingPhantomSet(("01",)), stages, average=0.5
+    )
 
 
 def plasticine_trainer(
-    config: plasticine.PlasticineConfig, some: list[AgeingHead] | None = None, **weights: Any
+    config: plasticine.PlasticineConfig, some: list[AgeingPhantom] | None = None, **weights: Any
 ) -> PlasticineTrainer:
     return PlasticineTrainer(config, fabric(), lambda net: Batches(some or ageing_heads(), config, net), **weights)
 
@@ -120,8 +126,16 @@ def structure_config(**changes: Any) -> StructureConfig:
     return replace(tiny, **changes)
 
 
-def structure_trainer(config: StructureConfig) -> StructureTrainer:
-    return StructureTrainer(config, fabric(), partial(blocks, labelled_heads(), config))
+def parcellation_config(**changes: Any) -> ParcellationConfig:
+    tiny = ParcellationConfig("tiny", ("procedural-1",), (4, 8), steps=6, settled=4, shape=(32, 32, 32), start="")
+    return replace(tiny, **changes)
+
+
+def segmentation_trainer(config: Any) -> SegmentationTrainer:
+    if config.system == "structure":
+        return SegmentationTrainer(config, fabric(), partial(tissue_data.batches, labelled_heads(), config))
+    head = head_of(LabelMap(labelled_heads()[0].labels, np.eye(4)))
+    return SegmentationTrainer(config, fabric(), partial(parcellation_data.batches, [head], config))
 
 
 @dataclass(frozen=True)
@@ -155,5 +169,6 @@ def tiny_runs() -> dict[str, TinyRun]:
         "plasticine_paper": TinyRun(paper_config(), plasticine_trainer),
         "aldm": TinyRun(aldm_config(paint=True), aldm_trainer),
         "any_regression": TinyRun(aldm_config("any_regression", 4), aldm_trainer),
-        "structure": TinyRun(structure_config(), structure_trainer),
+        "structure": TinyRun(structure_config(), segmentation_trainer),
+        "parcellation": TinyRun(parcellation_config(), segmentation_trainer),
     }

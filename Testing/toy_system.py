@@ -6,7 +6,7 @@ It learns one gain and one offset that turn a dark ball bright.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.evaluation.metrics import mean_absolute_error
 from SITTranslateLib.systems.network import NetworkOutput, Progress
 from SITTranslateLib.training import recipes
-from SITTranslateLib.training.engine.config import from_plain
+from SITTranslateLib.training.engine.config import RunConfig
 from SITTranslateLib.training.engine.losses import Outcome
 from SITTranslateLib.training.engine.progress import say
 from SITTranslateLib.training.engine.recipe import EvaluationRequest, Recipe
@@ -47,15 +47,12 @@ class ToyNetwork(nn.Module):
 
 
 @dataclass(frozen=True)
-class ToyConfig:
+class ToyConfig(RunConfig):
     name: str
     system: str
     steps: int = 100
     seed: int = 0
     network: dict[str, Any] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def balls(seed: int) -> tuple[Tensor, Tensor]:
@@ -85,8 +82,7 @@ class ToyTrainer(Trainer):
 
 
 class ToyRecipe(Recipe):
-    def parse(self, raw: dict[str, Any], *, seed: int | None = None, steps: int | None = None) -> ToyConfig:
-        return from_plain(ToyConfig, raw, seed=seed, steps=steps)
+    config_class = ToyConfig
 
     def trainer(self, config: ToyConfig, labels: Path, cache: Path, fabric: Fabric, options: RunOptions) -> ToyTrainer:
         return ToyTrainer(config, fabric)

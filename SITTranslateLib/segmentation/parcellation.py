@@ -24,7 +24,7 @@ from SITTranslateLib.segmentation.structures import (
 from SITTranslateLib.segmentation.tissues import normalised
 
 WEIGHTS = Path(__file__).with_name("parcellation.safetensors")
-"""Trained by :func:`SITTranslateLib.training.recipes.parcellation.trainer.run`, float16."""
+"""Trained by the recipe ``segmentation`` (``sittranslate train parcellation``), float16."""
 #: mL of bone and soft tissue near the brain above which the skull is there.
 SKULL_ML = 100.0
 _INDEX = {structure.key: index for index, structure in enumerate(STRUCTURES, start=1)}

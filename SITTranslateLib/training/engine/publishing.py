@@ -11,13 +11,13 @@ from typing import Any
 from torch import Tensor
 
 from SITTranslateLib.packages import ModelCard, Package, write_package
-from SITTranslateLib.training.engine.config import card_file
-from SITTranslateLib.training.engine.recipe import Config, Recipe
+from SITTranslateLib.training.engine.config import RunConfig, card_file
+from SITTranslateLib.training.engine.recipe import Recipe
 
 
 def publish(
     recipe: Recipe,
-    config: Config,
+    config: RunConfig,
     weights: Mapping[str, Tensor],
     folder: Path,
     *,

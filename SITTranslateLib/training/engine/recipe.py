@@ -6,30 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from SITTranslateLib import systems
 from SITTranslateLib.errors import InputError
+from SITTranslateLib.training.engine.config import RunConfig
 from SITTranslateLib.training.engine.trainer import RunOptions, Trainer, finished_weights, read_config
-
-
-class Config(Protocol):
-    """Fields of every training config."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def system(self) -> str: ...
-    @property
-    def network(self) -> dict[str, Any]: ...
-    @property
-    def steps(self) -> int: ...
-    @property
-    def seed(self) -> int: ...
-    def to_dict(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -71,6 +56,8 @@ class EvaluationRequest:
 class Recipe(ABC):
     """One way to train; an instance is registered for each system in ``training/recipes/__init__.py``."""
 
+    #: What its configs are.
+    config_class: ClassVar[type[RunConfig]]
     #: Whether several devices may train it.
     parallel: ClassVar[bool] = False
     #: Whether what it learns from is simulated.
@@ -78,13 +65,9 @@ class Recipe(ABC):
     #: What a user does with a finished run.
     next_step: ClassVar[str] = "the run lies in {out}. Next: sittranslate publish {out} --card ..."
 
-    @abstractmethod
     def parse(self, raw: dict[str, Any], *, seed: int | None = None, steps: int | None = None) -> Any:
-        """A config from plain types; ``seed`` and ``steps`` (of every stage) replace its own where given.
-
-        Raises:
-            InputError, KeyError, TypeError: it is not understood.
-        """
+        """See :meth:`RunConfig.from_dict`."""
+        return self.config_class.from_dict(raw, seed=seed, steps=steps)
 
     @abstractmethod
     def trainer(self, config: Any, labels: Any, cache: Path, fabric: Fabric, options: RunOptions) -> Trainer:

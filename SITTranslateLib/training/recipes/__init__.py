@@ -27,6 +27,7 @@ RECIPES: dict[str, str] = {
     "aldm": f"{_HERE}.aldm.recipe",
     "any_regression": f"{_HERE}.aldm.recipe",
     "structure": f"{_HERE}.segmentation.recipe",
+    "parcellation": f"{_HERE}.segmentation.recipe",
     "multi_contrast": f"{_HERE}.real_contrasts.recipe",
 }
 #: Tables of ``sittranslate evaluate`` that are no system's own: name to ``module:function`` of a request.
@@ -34,7 +35,7 @@ TABLES: dict[str, str] = {
     "contrasts": f"{_HERE}.real_contrasts.evaluate:evaluate",
     "gate": f"{_HERE}.contrast_classifiers.evaluate:evaluate",
     "suitability": f"{_HERE}.contrast_classifiers.evaluate:evaluate",
-    "prescribed": f"{_HERE}.parcellation.evaluate:evaluate",
+    "prescribed": f"{_HERE}.prescribed.table:evaluate",
 }
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -20,18 +18,20 @@ from SITTranslateLib.segmentation.structures import (
     STRUCTURES,
 )
 from SITTranslateLib.simulation.head import procedural_head
-from SITTranslateLib.training.recipes.parcellation import data, trainer
+from SITTranslateLib.training.recipes.segmentation import parcellation_data as data
+from SITTranslateLib.training.recipes.segmentation.objective import sided_loss
 from SITTranslateLib.volume import Volume
 
 
 @pytest.fixture(scope="module")
-def head() -> data.Head:
-    return data.head_of(procedural_head(1, spacing=1.0))
+def head() -> data.LabelledHead:
+    # Voxels of 2 mm are taken for 1 mm: a small head.
+    return data.head_of(procedural_head(1, spacing=2.0))
 
 
 @pytest.fixture(scope="module")
-def deformed(head: data.Head) -> data.DeformedLabels:
-    return data.with_shares(data.deformed(head, np.random.default_rng(5)))
+def deformed(head: data.LabelledHead) -> data.DeformedLabels:
+    return data.with_shares(data.deformed(head, np.random.default_rng(5), (96, 104, 96)))
 
 
 def index(key: str) -> int:
@@ -69,7 +69,7 @@ def test_shares_of_a_deformed_head(deformed: data.DeformedLabels) -> None:
     cortex = deformed.shares[index("cerebral cortex")].astype(float)
     places = np.arange(cortex.shape[2])
     right, left = cortex * (deformed.right > 0.5), cortex * (deformed.right < 0.5)
-    assert (right.sum((0, 1)) @ places) / right.sum() > (left.sum((0, 1)) @ places) / left.sum() + 8
+    assert (right.sum((0, 1)) @ places) / right.sum() > (left.sum((0, 1)) @ places) / left.sum() + 4
 
 
 def test_examples_strip_and_mirror(deformed: data.DeformedLabels) -> None:
@@ -85,29 +85,6 @@ def test_examples_strip_and_mirror(deformed: data.DeformedLabels) -> None:
         assert float(on_right @ places / on_right.sum()) > float(on_left @ places / on_left.sum())
 
 
-def test_examples_depend_on_seed_and_step_alone(head: data.Head) -> None:
-    first = next(data.examples([head], 3, 7, strip=0.5, physical=0.5))
-    again = next(data.examples([head], 3, 7, strip=0.5, physical=0.5))
-    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-
-
-def test_a_run_is_resumed_and_gives_weights(tmp_path: Path) -> None:
-    shares = np.zeros((CLASS_COUNT, 16, 16, 16), np.uint8)
-    small = data.DeformedLabels(np.zeros((32, 32, 32), np.int16), shares, np.zeros((16, 16, 16), np.float32))
-    small.shares[0] = 8
-    run = trainer.ParcellationTrainer(trainer.ParcellationConfig(steps=4), start=None)
-    batch = data.example(small, np.random.default_rng(0), 0.0, 1.0)
-    before = run.run_step(*batch)
-    run.save(tmp_path)
-    other = trainer.ParcellationTrainer(trainer.ParcellationConfig(steps=4), start=None)
-    other.resume(tmp_path)
-    assert other.step == 1 and before > 0
-    assert run.run_step(*batch) == pytest.approx(other.run_step(*batch), rel=1e-3)
-    again = trainer.parcellation_network(tmp_path / "weights.safetensors")
-    kept = run.average.module.state_dict()["head.weight"]
-    assert again.state_dict()["head.weight"].shape == kept.shape
-
-
 def test_loss_prefers_the_truth() -> None:
     shares = torch.zeros(1, CLASS_COUNT, 2, 2, 2)
     shares[:, index("hippocampus")] = 1.0
@@ -115,8 +92,8 @@ def test_loss_prefers_the_truth() -> None:
     good, wrong = torch.zeros(1, CLASS_COUNT + 1, 2, 2, 2), torch.zeros(1, CLASS_COUNT + 1, 2, 2, 2)
     good[:, index("hippocampus")], good[:, -1] = 9.0, 9.0
     wrong[:, index("hippocampus")], wrong[:, -1] = 9.0, -9.0
-    assert float(trainer.loss_of(good, shares, right)) < 0.02
-    assert float(trainer.loss_of(wrong, shares, right)) > 4.0
+    assert float(sided_loss(good, shares, right)) < 0.02
+    assert float(sided_loss(wrong, shares, right)) > 4.0
 
 
 def test_neuromorphometrics_in_freesurfer_numbers() -> None:

@@ -9,16 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cross_contrast_heads import tiny_head
 from tiny_model import head, one_sentence
+from tiny_phantoms import tiny_phantom
 
 from SITTranslateLib.app.main import run
-from SITTranslateLib.evaluation.cross_contrast_report import baselines
+from SITTranslateLib.evaluation.baselines import baselines
 from SITTranslateLib.files import read_volume, write_volume
 from SITTranslateLib.training.engine import grid
 from SITTranslateLib.training.engine.config import config_file
 from SITTranslateLib.training.engine.held_out import case_of
-from SITTranslateLib.training.engine.phantoms import Head
+from SITTranslateLib.training.engine.phantoms import Phantom
 from SITTranslateLib.training.recipes.cross_contrast import evaluate as evaluate_contrasts
 
 
@@ -70,13 +70,13 @@ def test_from_ones_own_scans_to_a_model_that_translates(own: Path, capsys: pytes
 @pytest.fixture
 def between(finished_run: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A finished run between two contrasts, and tiny held-out heads instead of simulated ones."""
-    heads = [tiny_head(seed) for seed in range(4)]
+    heads = [tiny_phantom(seed) for seed in range(4)]
     shutil.copytree(finished_run("sa_unit"), tmp_path / "run")
 
-    def cases(source: str, target: str, made: list[Head]) -> list[object]:
+    def cases(source: str, target: str, made: list[Phantom]) -> list[object]:
         return [case_of(head, n, "tiny heads", source, target, slice(2, 14)) for n, head in enumerate(made)]
 
-    held_out = [tiny_head(20 + seed) for seed in range(2)]
+    held_out = [tiny_phantom(20 + seed) for seed in range(2)]
     monkeypatch.setattr(evaluate_contrasts, "held_out_cases", lambda _l, _c, a, b: cases(a, b, held_out))
     monkeypatch.setattr(evaluate_contrasts, "_baselines", lambda _l, _c, a, b, **_: baselines(cases(a, b, heads)))
     return tmp_path
@@ -116,7 +116,7 @@ def test_what_cannot_be_evaluated_is_one_sentence(
     assert one_sentence(capsys.readouterr().err.strip())
 
 
-@pytest.mark.parametrize("name", ["sa-unit-paired-t1w-t2w", "plasticine-t1w-t2w", "aldm-brain", "structure-map"])
+@pytest.mark.parametrize("name", ["sa-unit-paired-t1w-t2w", "plasticine-t1w-t2w", "aldm-brain", "parcellation"])
 def test_what_trains_on_one_device_says_so(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Instead of taking --devices and leaving three of them idle."""
     assert run(["train", name, "--labels", str(tmp_path), "--out", str(tmp_path / "run"), "--devices", "4"]) == 2

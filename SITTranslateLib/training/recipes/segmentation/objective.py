@@ -1,4 +1,4 @@
-"""Loss of the tissue network, and the schedule of its rate."""
+"""Losses of the segmentation networks, and the schedule of their rate."""
 
 from __future__ import annotations
 
@@ -7,27 +7,44 @@ import math
 from torch import Tensor
 from torch.nn import functional
 
-from SITTranslateLib.training.recipes.segmentation.config import StructureConfig
+from SITTranslateLib.segmentation.structures import SIDED_CLASSES
 
 
-def soft_loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """Cross-entropy to shares, and soft Dice over the classes that are there."""
+def soft_loss(logits: Tensor, truth: Tensor, least: float = 8.0) -> Tensor:
+    """Cross-entropy to shares, and soft Dice over the classes of which there are more than ``least`` voxels."""
     logs = functional.log_softmax(logits.float(), dim=1)
     entropy = -(truth * logs).sum(dim=1).mean()
     probabilities = logs.exp()
     axes = (0, 2, 3, 4)
-    present = truth.sum(dim=axes) > 8.0
+    present = truth.sum(dim=axes) > least
     total = (probabilities.square() + truth.square()).sum(dim=axes).clamp(min=1.0)
     dice = 2.0 * (probabilities * truth).sum(dim=axes) / total
     return entropy + (1.0 - dice[present]).mean()
 
 
-def rate_factor(step: int, config: StructureConfig) -> float:
-    """Factor of the rate: in each of the two parts up over a twentieth of its steps, then down to 1 % by a cosine."""
-    first = step < config.settled
-    done = step / max(1, config.settled) if first else (step - config.settled) / max(1, config.steps - config.settled)
-    if done < 0.05:
-        factor = 0.05 + 0.95 * done / 0.05
+def sided_loss(output: Tensor, truth: Tensor, right: Tensor) -> Tensor:
+    """:func:`soft_loss` of the structures, and cross-entropy of the side.
+
+    Args:
+        output: ``(B, classes + 1, K, J, I)`` logits.
+        truth: ``(B, classes, K, J, I)`` shares, they sum to 1.
+        right: ``(B, K, J, I)`` share of the sided tissue that lies on the right.
+    """
+    sided = truth[:, list(SIDED_CLASSES)].sum(dim=1)
+    side = functional.binary_cross_entropy_with_logits(output[:, -1].float(), right, weight=sided, reduction="sum")
+    return soft_loss(output[:, :-1], truth, least=4.0) + 0.5 * side / sided.sum().clamp(min=1.0)
+
+
+def rate_factor(step: int, steps: int, warm_up: float, restart: int = 0) -> float:
+    """Factor of the rate: up over a share ``warm_up`` of the steps, then down to 1 % by a cosine.
+
+    Args:
+        restart: the step at which it begins again at half, if any.
+    """
+    first = step < restart
+    done = step / max(1, restart) if first else (step - restart) / max(1, steps - restart)
+    if done < warm_up:
+        factor = 0.05 + 0.95 * done / warm_up
     else:
-        factor = 0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(1.0, (done - 0.05) / 0.95)))
-    return factor if first else 0.5 * factor
+        factor = 0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(1.0, (done - warm_up) / (1.0 - warm_up))))
+    return factor if first or not restart else 0.5 * factor

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.training.engine.config import from_plain
+from SITTranslateLib.training.engine.config import RunConfig
 
 
 @dataclass(frozen=True)
 class Data:
     """Simulated pairs: which label maps, how many pairs, how they differ."""
 
-    training_maps: tuple[str, ...]
+    training_maps: tuple[str, ...] = ()
     pairs: int = 240
     age_years: tuple[float, float] = (-30.0, 30.0)
     lesion_load_ml: tuple[float, float] = (0.0, 25.0)
@@ -69,45 +69,23 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
-    """One run; ``network`` are the parameters of the system's network."""
+class TrainingConfig(RunConfig):
+    """One run; ``network`` are the parameters of the system's network; ``scans`` take the place of ``data``."""
 
     name: str
     system: str
     network: dict[str, Any]
-    data: Data
+    data: Data = field(default_factory=Data)
     losses: Losses = field(default_factory=Losses)
     schedule: Schedule = field(default_factory=Schedule)
     scans: Scans | None = None
 
-    @property
-    def steps(self) -> int:
-        return self.schedule.steps
-
-    @property
-    def seed(self) -> int:
-        return self.schedule.seed
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-def config_from_dict(raw: dict[str, Any], **overrides: Any) -> TrainingConfig:
-    """A config from plain types; ``overrides`` that are not None replace fields of the schedule.
-
-    Raises:
-        InputError: terms that the data cannot give.
-    """
-    scans = from_plain(Scans, raw["scans"]) if raw.get("scans") else None
-    losses = Losses(**raw.get("losses", {}))
-    if scans is not None and (losses.follow_up or losses.motion or losses.change or not losses.need_discriminator):
-        raise InputError("Own scans have no follow-up: train by adversarial and attribute losses, without follow_up.")
-    return TrainingConfig(
-        name=raw["name"],
-        system=raw["system"],
-        network=raw["network"],
-        data=from_plain(Data, raw["data"]) if scans is None else Data(training_maps=()),
-        losses=losses,
-        schedule=from_plain(Schedule, raw.get("schedule", {}), **overrides),
-        scans=scans,
-    )
+    def __post_init__(self) -> None:
+        losses = self.losses
+        if self.scans is None:
+            if not self.data.training_maps:
+                raise InputError("There is nothing to train on: name label maps in [data], or own scans in [scans].")
+        elif losses.follow_up or losses.motion or losses.change or not losses.need_discriminator:
+            raise InputError(
+                "Own scans have no follow-up: train by adversarial and attribute losses, without follow_up."
+            )

@@ -22,7 +22,7 @@ from SITTranslateLib.training.engine.schedule import average_of, warm_up_and_cos
 from SITTranslateLib.training.engine.trainer import RunOptions, Trainer
 from SITTranslateLib.training.recipes.sit import objective
 from SITTranslateLib.training.recipes.sit.bids_dataset import ScanDataset, known_scans
-from SITTranslateLib.training.recipes.sit.config import TrainingConfig, config_from_dict
+from SITTranslateLib.training.recipes.sit.config import TrainingConfig
 from SITTranslateLib.training.recipes.sit.data import SimulatedPairs, batches
 from SITTranslateLib.training.recipes.sit.discriminator import (
     AttributeDiscriminator,
@@ -137,8 +137,7 @@ class SITRecipe(Recipe):
 
     parallel = True
 
-    def parse(self, raw: dict[str, Any], *, seed: int | None = None, steps: int | None = None) -> TrainingConfig:
-        return config_from_dict(raw, seed=seed, steps=steps)
+    config_class = TrainingConfig
 
     def trainer(
         self, config: TrainingConfig, labels: Path | Any, cache: Path, fabric: Fabric, options: RunOptions

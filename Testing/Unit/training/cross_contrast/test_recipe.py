@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cross_contrast_heads import tiny_head
+from tiny_phantoms import tiny_phantom
 from tiny_runs import ALL_SASAN, ALL_UNIT, UNIT, heads
 from tiny_runs import SASAN as BOTH_WAYS
 from tiny_runs import cross_config as a_config
@@ -84,7 +84,7 @@ def test_learns_a_translation_better_than_doing_nothing() -> None:
     trainer = trainer_of(config)
     for batch in islice(batches(heads(), config), config.schedule.steps):
         trainer.run_step(batch)
-    unseen = tiny_head(99)
+    unseen = tiny_phantom(99)
     source, truth = unseen.slab("T1w", 7, 3), unseen.slab("T2w", 7, 3, clean=True)
     with torch.no_grad():
         made = trainer.network(torch.from_numpy(source)[None])[0].numpy()

@@ -1,19 +1,25 @@
-"""The tissue network: its data, its loss, its training."""
+"""The segmentation networks: their data, loss and training."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from tiny_runs import labelled_heads, structure_config, structure_trainer
+from tiny_runs import labelled_heads, parcellation_config, segmentation_trainer, structure_config, tiny_runs
 
-from SITTranslateLib.segmentation import CLASSES
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.segmentation import CLASSES, parcellation
+from SITTranslateLib.segmentation.maps import tissue_network
 from SITTranslateLib.segmentation.network import TissueNetwork
-from SITTranslateLib.training.recipes.segmentation.data import averaged, batches, example, shares
+from SITTranslateLib.segmentation.structures import CLASS_COUNT
+from SITTranslateLib.training.recipes.segmentation.config import ParcellationConfig, SegmentationConfig
 from SITTranslateLib.training.recipes.segmentation.objective import soft_loss
 from SITTranslateLib.training.recipes.segmentation.recipe import RECIPE
+from SITTranslateLib.training.recipes.segmentation.tissue_data import averaged, example, shares
 
 TINY = structure_config()
 HEADS = labelled_heads()
@@ -21,7 +27,7 @@ HEAD = HEADS[0].labels
 
 
 def test_shares_are_those_of_the_eight_voxels() -> None:
-    labels = HEAD[:60, :60, :60]
+    labels = HEAD[20:80, 20:80, 20:80]
     found = shares(labels)
     assert found.shape == (len(CLASSES), 30, 30, 30)
     assert np.allclose(found.sum(axis=0), 1.0)
@@ -37,7 +43,7 @@ def test_what_is_stripped_counts_as_outside() -> None:
 
 
 def test_the_loss_is_least_for_the_truth() -> None:
-    truth = torch.from_numpy(shares(HEAD[40:72, 40:72, 40:72]))[None]
+    truth = torch.from_numpy(shares(HEAD[20:52, 40:72, 30:62]))[None]
     right = soft_loss(10.0 * (truth - 0.5), truth)
     assert right < 0.5 * soft_loss(torch.zeros_like(truth), truth)
     assert soft_loss(10.0 * (truth.roll(1, dims=1) - 0.5), truth) > soft_loss(torch.zeros_like(truth), truth)
@@ -50,16 +56,19 @@ def test_the_network_takes_any_size(shape: tuple[int, int, int]) -> None:
         assert network(torch.rand(1, 1, *shape)).shape == (1, len(CLASSES), *shape)
 
 
-def test_an_example_depends_on_its_step_alone() -> None:
-    one = batches(HEADS, TINY, 0)
-    next(one)
-    second, again = next(one), next(batches(HEADS, TINY, 1))
-    assert torch.equal(second["image"], again["image"]) and torch.equal(second["truth"], again["truth"])
-    assert second["image"].shape == (1, 1, 16, 16, 16)
+@pytest.mark.parametrize("config", [TINY, parcellation_config()], ids=lambda config: config.system)
+def test_an_example_depends_on_its_step_alone(config: SegmentationConfig) -> None:
+    batches = segmentation_trainer(config).batches
+    one, later = batches(0), 5
+    for _ in range(later):
+        next(one)
+    kept, again = next(one), next(batches(later))
+    assert set(kept) == set(again) and all(torch.equal(value, again[name]) for name, value in kept.items())
+    assert kept["image"].shape == (1, 1, 16, 16, 16)
 
 
 def test_it_learns() -> None:
-    trainer = structure_trainer(structure_config(steps=12, settled=8))
+    trainer = segmentation_trainer(structure_config(steps=12, settled=8))
     data = trainer.batches(0)
     losses = [trainer.run_step(next(data))["loss"] for _ in range(12)]
     assert np.mean(losses[-4:]) < np.mean(losses[:4])
@@ -67,7 +76,7 @@ def test_it_learns() -> None:
 
 def test_in_its_second_part_the_normalisation_is_fixed() -> None:
     """What a voxel is taken for must not depend on how much air the image shows."""
-    trainer = structure_trainer(structure_config(steps=4, settled=2))
+    trainer = segmentation_trainer(structure_config(steps=4, settled=2))
     data, means = trainer.batches(0), []
     for _ in range(4):
         trainer.run_step(next(data))
@@ -81,12 +90,26 @@ def test_in_its_second_part_the_normalisation_is_fixed() -> None:
     assert torch.allclose(alone[..., :12, :12, :12], with_air[..., :12, :12, :12], atol=1e-5)
 
 
-def test_a_run_leaves_half_precision_weights(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["structure", "parcellation"])
+def test_a_run_leaves_half_precision_weights(name: str, finished_run: Callable[[str], Path], tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
-    trainer = structure_trainer(structure_config(steps=2))
-    trainer.train(tmp_path)
+    config = tiny_runs()[name].config
+    trainer = segmentation_trainer(config)
+    trainer.resume(finished_run(name))
     RECIPE.write_results(trainer, tmp_path)
     weights = load_file(tmp_path / "weights.safetensors")
     assert {value.dtype for value in weights.values()} == {torch.float16, torch.int64}
-    TissueNetwork(TINY.widths).load_state_dict(weights)
+    RECIPE.network(config).load_state_dict(weights)
+    if name == "parcellation":
+        going_on = RECIPE.network(replace(config, start=str(tmp_path / "weights.safetensors")))
+        assert all(torch.allclose(v, weights[n].to(v.dtype)) for n, v in going_on.state_dict().items())
+        with pytest.raises(InputError, match="no weights 'none'"):
+            RECIPE.network(replace(config, start=str(tmp_path / "none")))
+
+
+def test_the_parcellation_begins_with_the_features_of_the_tissue_network() -> None:
+    network = RECIPE.network(ParcellationConfig("parcellation", ("01",)))
+    assert torch.equal(network.state_dict()["down.1.0.weight"], tissue_network().state_dict()["down.1.0.weight"])
+    assert network.head.out_channels == CLASS_COUNT + 1
+    parcellation.parcellation_network().load_state_dict(network.state_dict())

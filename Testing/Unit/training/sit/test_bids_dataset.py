@@ -16,7 +16,7 @@ from SITTranslateLib.training import recipes
 from SITTranslateLib.training.engine import grid
 from SITTranslateLib.training.engine.trainer import RunOptions
 from SITTranslateLib.training.recipes.sit.bids_dataset import ScanDataset, known_scans
-from SITTranslateLib.training.recipes.sit.config import Schedule, config_from_dict
+from SITTranslateLib.training.recipes.sit.config import Schedule, TrainingConfig
 from SITTranslateLib.training.recipes.sit.recipe import RECIPE
 
 
@@ -84,5 +84,5 @@ def test_losses_that_need_a_follow_up_are_refused() -> None:
     raw = recipes.read("sit-own-scans-t1w")[1].to_dict()
     raw["losses"]["follow_up"] = 1.0
     with pytest.raises(InputError, match="no follow-up"):
-        config_from_dict(raw)
+        TrainingConfig.from_dict(raw)
     assert np.isfinite(recipes.read("sit-own-scans-t1w")[1].schedule.rate)

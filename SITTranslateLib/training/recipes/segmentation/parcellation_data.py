@@ -3,7 +3,7 @@
 Domain randomisation after Billot et al., "SynthSeg", Medical Image Analysis 2023: labels deformed by a random affine
 map and a smooth displacement, left and right exchanged in half of them, a random brightness for each tissue, bias,
 thick slices, noise and gamma; the skull is taken off in half of them. Labels are deformed at 1 mm, so that voxels of
-2 mm hold shares; a pool of deformed labels is drawn from several times, each time in another contrast.
+2 mm hold shares.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ from SITTranslateLib.segmentation.tissues import normalised
 from SITTranslateLib.simulation.labels import BRAIN_LABELS, LEFT_RIGHT, OUTER_CSF, LabelMap, lookup
 from SITTranslateLib.simulation.random_contrast import random_table
 from SITTranslateLib.simulation.scanner import bias_field
+from SITTranslateLib.training.recipes.segmentation.config import ParcellationConfig
 
-SHAPE = (128, 144, 128)
-"""Voxels (K, J, I) of 1 mm of an example: most of a brain, or a part of it with some of the head."""
+#: Deformed label maps at hand: each is drawn from several times, every time in another contrast. A new one takes the
+#: place of the oldest every ``REUSE`` steps.
+FIRST, POOL, REUSE = 8, 48, 4
 _BRAIN = lookup(dict.fromkeys(BRAIN_LABELS, True), np.bool_)
 _WITH_FLUID = lookup(dict.fromkeys((*BRAIN_LABELS, OUTER_CSF, 30, 62, 85, 502, 514), True), np.bool_)
 _OTHER_SIDE = np.arange(len(_BRAIN), dtype=np.int16)
@@ -34,7 +36,7 @@ for _label, _other in LEFT_RIGHT.items():
 
 
 @dataclass(frozen=True, eq=False)
-class Head:
+class LabelledHead:
     """A label map ready for sampling: labels ``(K, J, I)`` at 1 mm along R, A, S, and the voxel (k, j, i) of the
     brain's centre."""
 
@@ -51,11 +53,11 @@ class DeformedLabels:
     right: NDArray[np.float32]
 
 
-def head_of(labels: LabelMap) -> Head:
+def head_of(labels: LabelMap) -> LabelledHead:
     """Prepare a label map of 1 mm."""
     brain = labels.mask(*BRAIN_LABELS)
     found = ndimage.find_objects(brain.astype(np.uint8))[0]
-    return Head(labels.array, np.array([(s.start + s.stop - 1) / 2 for s in found]))
+    return LabelledHead(labels.array, np.array([(s.start + s.stop - 1) / 2 for s in found]))
 
 
 def _smooth_noise(rng: np.random.Generator, nodes: tuple[int, int, int], shape: tuple[int, int, int]) -> NDArray:
@@ -64,8 +66,8 @@ def _smooth_noise(rng: np.random.Generator, nodes: tuple[int, int, int], shape: 
     return raised
 
 
-def deformed(head: Head, rng: np.random.Generator) -> NDArray[np.int16]:
-    """Labels of a random person made from a head, ``SHAPE`` at 1 mm."""
+def deformed(head: LabelledHead, rng: np.random.Generator, shape: tuple[int, int, int]) -> NDArray[np.int16]:
+    """Labels of a random person made from a head, voxels of 1 mm."""
     angles = np.deg2rad(rng.uniform(-15, 15, 3))
     cosines, sines = np.cos(angles), np.sin(angles)
     matrix = np.eye(3)
@@ -83,15 +85,15 @@ def deformed(head: Head, rng: np.random.Generator) -> NDArray[np.int16]:
     if flip:
         matrix = matrix @ np.diag([1.0, 1.0, -1.0])
     shift = rng.uniform(-1, 1, 3) * (22.0, 26.0, 18.0)
-    smooth = tuple(n // 4 for n in SHAPE)
+    smooth = tuple(n // 4 for n in shape)
     offset = rng.uniform(0, 4.0) * _smooth_noise(rng, (6, 7, 6), smooth)  # type: ignore[arg-type]
     offset += rng.uniform(0, 1.6) * _smooth_noise(rng, (13, 16, 13), smooth)  # type: ignore[arg-type]
-    raised = functional.interpolate(torch.from_numpy(offset)[None], size=SHAPE, mode="trilinear")[0].numpy()
+    raised = functional.interpolate(torch.from_numpy(offset)[None], size=shape, mode="trilinear")[0].numpy()
     places = []
     for axis in range(3):
         place = raised[axis]
         for other in range(3):
-            line = (np.arange(SHAPE[other]) - (SHAPE[other] - 1) / 2 + shift[other]) * matrix[axis, other]
+            line = (np.arange(shape[other]) - (shape[other] - 1) / 2 + shift[other]) * matrix[axis, other]
             place += line.astype(np.float32).reshape([-1 if d == other else 1 for d in range(3)])
         place += np.float32(head.centre[axis] + 0.5)
         places.append(np.clip(place, 0, head.labels.shape[axis] - 1).astype(np.int32))
@@ -177,27 +179,19 @@ def example(
     return tuple(torch.from_numpy(a) for a in tensors)
 
 
-def examples(
-    heads: Sequence[Head],
-    seed: int,
-    start: int,
-    *,
-    pool: int = 48,
-    reuse: int = 4,
-    strip: float,
-    physical: float,
-    t1w: float = 0.0,
-) -> Iterator[tuple[Tensor, ...]]:
-    """Endless examples from a step on; a new deformed head enters the pool every ``reuse`` steps."""
-    kept: list[DeformedLabels] = []
+def batches(heads: Sequence[LabelledHead], config: ParcellationConfig, start: int) -> Iterator[dict[str, Tensor]]:
+    """Endless batches of one example from a step on; each depends on the seed and its step alone."""
+    pool: dict[int, DeformedLabels] = {}
     step = start
     while True:
-        rng = np.random.default_rng([seed, step])
-        if len(kept) < 8 or step % reuse == 0:
-            made = with_shares(deformed(heads[int(rng.integers(len(heads)))], rng))
-            if len(kept) < pool:
-                kept.append(made)
-            else:
-                kept[int(rng.integers(pool))] = made
-        yield example(kept[int(rng.integers(len(kept)))], rng, strip, physical, t1w)
+        newest = FIRST + step // REUSE
+        oldest = max(0, newest - POOL)
+        pool = {number: kept for number, kept in pool.items() if number >= oldest}
+        rng = np.random.default_rng([config.seed, step])
+        number = int(rng.integers(oldest, newest))
+        if number not in pool:
+            own = np.random.default_rng([config.seed, 1, number])
+            pool[number] = with_shares(deformed(heads[int(own.integers(len(heads)))], own, config.shape))
+        image, truth, right = example(pool[number], rng, config.strip, config.physical, config.t1w)
+        yield {"image": image, "truth": truth, "right": right}
         step += 1

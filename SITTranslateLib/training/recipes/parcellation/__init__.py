@@ -1,1 +1,0 @@
-"""Training of the parcellation network by domain randomisation of label maps."""
