@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from SITTranslateLib.translate.prescribing import prescribe
     from SITTranslateLib.translate.reproduction import reproduce
     from SITTranslateLib.translate.saving import read_translation, save_translation
+    from SITTranslateLib.translate.structures import structure_volumes
     from SITTranslateLib.translate.verification import verify
     from SITTranslateLib.translation import FieldOrigin, Provenance, Translation
     from SITTranslateLib.volume import Grid, VectorField, Volume
@@ -55,6 +56,7 @@ _PUBLIC: dict[str, tuple[str, str]] = {
     "reproduce": ("SITTranslateLib.translate.reproduction", "reproduce"),
     "save_translation": ("SITTranslateLib.translate.saving", "save_translation"),
     "segment_table": ("SITTranslateLib.traceability.segments", "segment_table"),
+    "structure_volumes": ("SITTranslateLib.translate.structures", "structure_volumes"),
     "trace": ("SITTranslateLib.traceability.tracing", "trace_pair"),
     "verify": ("SITTranslateLib.translate.verification", "verify"),
     "volume_from_node": ("SITTranslateLib.scene.volumes", "volume_from_node"),
@@ -82,6 +84,7 @@ __all__ = [
     "reproduce",
     "save_translation",
     "segment_table",
+    "structure_volumes",
     "trace",
     "translate",
     "verify",

@@ -20,6 +20,7 @@ from SITTranslateLib.arguments import number_of
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.fields.rounding import intensity_step, rounded_volume
 from SITTranslateLib.options import TranslationOptions
+from SITTranslateLib.structure_table import StructureVolumes
 from SITTranslateLib.volume import VectorField, Volume
 
 
@@ -193,7 +194,8 @@ class Translation:
     All volumes and displacement fields lie on the source's own grid, in its native units; the velocity keeps its
     own coarser grid. ``field_origin`` says whether the field is the model's, identity, estimated or none.
     ``extras`` are further maps by name; ``steps`` names those of them that are what the model took the translated scan
-    to be after each step of its sampling, in order.
+    to be after each step of its sampling, in order. ``given_structures`` are volumes of structures that
+    came with it.
     """
 
     source: Volume
@@ -208,6 +210,24 @@ class Translation:
     provenance: Provenance
     extras: dict[str, Volume] = field(default_factory=dict)
     steps: tuple[str, ...] = ()
+    given_structures: StructureVolumes | None = None
+
+    @property
+    def known_structures(self) -> StructureVolumes | None:
+        """Volumes of the structures where they were measured already."""
+        found: StructureVolumes | None = self.__dict__.get("_structures")
+        return found if self.given_structures is None else self.given_structures
+
+    @property
+    def structures(self) -> StructureVolumes:
+        """Volumes of the structures before and after: those that came with it, or found at first use (2.5 CPU-s)."""
+        known = self.known_structures
+        if known is None:
+            from SITTranslateLib import structure_volumes
+
+            # No field: a copy with another motion must not take it over.
+            known = self.__dict__["_structures"] = structure_volumes(self)
+        return known
 
     def __repr__(self) -> str:
         return f"<Translation of '{self.source.name}' {'; '.join(f'{n}: {v}' for n, v in self._figures()[:4])}>"
@@ -243,6 +263,8 @@ class Translation:
         if self.jacobian is not None:
             low, high = float(self.jacobian.array.min()), float(self.jacobian.array.max())
             rows.append(("Jacobian", f"{low:.3g} to {high:.3g}, {int((self.jacobian.array <= 0).sum())} voxels folded"))
+        if self.known_structures:
+            rows.append(("structures", self.known_structures.headline()))
         rows += [("warning", sentence) for sentence in (*made.forced, *made.warnings)]
         return rows
 

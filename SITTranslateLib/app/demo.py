@@ -66,6 +66,8 @@ def run_demo(
         found = verify(translation)
         report("measuring segments", 0.42)
         table = segment_table(translation, labels, demo_brain.NAMES)
+        report("finding the structures", 0.46)
+        structures = translation.structures
         report("writing the scans and fields", 0.5)
         folder = save_translation(translation, out, overwrite=True)
         table.to_csv(folder / "segments.csv")
@@ -86,9 +88,7 @@ def run_demo(
     asked = package.card.said(request)
     say(f"{package.card.title} ({package.name} {package.card.version}): {asked}")
     say(found.verdict)
-    ventricles = table.row(demo_brain.VENTRICLES)
-    if ventricles.change_percent is not None:
-        say(f"Lateral ventricles: {ventricles.change_percent:+.1f} % of their volume")
+    say(structures.headline() or structures.note)
     if missing:
         say(f"No pictures and no scene: {missing}", err=True)
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):

@@ -51,8 +51,7 @@ def prescribe_scan(
     with progress_bar("Prescribing") as report:
         result = prescribe(volume, labels, changes=table, preset=preset, age=age, years=years, progress=report)
         folder = save_translation(result, out, overwrite=overwrite)
-    for part, percent in result.provenance.attributes.items():
-        say(f"{part}: {percent:+.1f} %")
+    say(result.structures.to_text())
     for sentence in result.provenance.warnings:
         say(f"Warning: {sentence}", err=True)
     say(f"Written to {folder}")

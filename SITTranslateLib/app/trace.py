@@ -10,6 +10,7 @@ import typer
 from SITTranslateLib.app.holding import hold
 from SITTranslateLib.app.label_maps import read_label_map as _labels
 from SITTranslateLib.app.terminal import progress_bar, say, say_json, set_talk, without_library_noise
+from SITTranslateLib.structure_table import StructureVolumes
 
 if TYPE_CHECKING:
     from SITTranslateLib.scene.headless.pictures import Outlines
@@ -44,6 +45,9 @@ def trace(
             "nothing is estimated. May be repeated, in the order of antsApplyTransforms.",
         ),
     ] = None,
+    structures: Annotated[
+        bool, typer.Option("--structures/--no-structures", help="Find volumes of structures (2.5 CPU-seconds).")
+    ] = True,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for fields, tables and report.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")] = False,
@@ -87,9 +91,13 @@ def trace(
             device=device,
             progress=report,
         )
+        volumes = found.translation.structures if structures else StructureVolumes()
         folder = None if out is None else _write(found, labels, out, overwrite)
     if as_json:
-        say_json(found.to_dict() | {"folder": None if folder is None else str(folder)})
+        say_json(
+            found.to_dict()
+            | {"structures": volumes.to_dict()["rows"], "folder": None if folder is None else str(folder)}
+        )
     whole = found.table.whole
     by = "estimated" if given is None else "given by " + ", ".join(path.name for path in transform or [])
     say(f"Field: {by}, {found.kind}")
@@ -98,6 +106,9 @@ def trace(
     shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in found.identity.shares.items())
     say(f"Variance explained: {shares}")
     say(f"Not explained by the source: {whole['unexplained_percent']:.2g} % of the voxels")
+    if volumes:
+        say(f"Volumes of structures. {volumes.note}")
+        say(volumes.to_text())
     for row in found.table.rows:
         change = "   -   " if row.change_percent is None else f"{row.change_percent:+6.1f} %"
         motion = "  -  " if row.motion_mean_mm is None else f"{row.motion_mean_mm:5.2f} mm"

@@ -14,6 +14,7 @@ from SITTranslateLib.app.holding import hold
 from SITTranslateLib.app.label_maps import read_label_map
 from SITTranslateLib.app.terminal import Stopwatch, progress_bar, say, say_json, set_talk, without_library_noise
 from SITTranslateLib.errors import InputError
+from SITTranslateLib.structure_table import StructureVolumes
 
 if TYPE_CHECKING:
     from SITTranslateLib.options import TranslationOptions
@@ -36,6 +37,7 @@ class Wishes:
     names: Path | None
     dicom: bool
     fields: bool
+    structures: bool
     overwrite: bool
     timing: bool
 
@@ -70,6 +72,10 @@ def translate_scan(
     fields: Annotated[
         bool, typer.Option("--fields/--no-fields", help="Write the fields (motion, sampling, velocity).")
     ] = True,
+    structures: Annotated[
+        bool,
+        typer.Option("--structures/--no-structures", help="Find and write volumes of structures (2.5 CPU-s a scan)."),
+    ] = True,
     frame: Annotated[int | None, typer.Option(help="Which image of a 4D file, from 0.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Translate a scan that does not suit the model.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")] = False,
@@ -92,7 +98,18 @@ def translate_scan(
     package = find(model)
     request = checked_request(package.card, parse_settings(settings or []))
     wishes = Wishes(
-        package, dict(request), options, frame, strength, segmentation, names, dicom, fields, overwrite, timing
+        package,
+        dict(request),
+        options,
+        frame,
+        strength,
+        segmentation,
+        names,
+        dicom,
+        fields,
+        structures,
+        overwrite,
+        timing,
     )
     if len(places) == 1:
         ((only, place),) = places.items()
@@ -190,6 +207,11 @@ def _translate(scan: str, place: Path, model: Package | LoadedModel, wishes: Wis
         verdict = verify(result).verdict
         if labels is not None:
             table = segment_table(result, labels, label_names)
+        if wishes.structures:
+            report("finding the structures", 0.96)
+            found = result.structures
+        else:
+            found = StructureVolumes(note="Left out (--no-structures).")
         report("writing", 0.97)
         computed = watch.report()
 
@@ -205,12 +227,15 @@ def _translate(scan: str, place: Path, model: Package | LoadedModel, wishes: Wis
         if place.suffix in (".gz", ".nii", ".nrrd", ".mha") and not place.is_dir():
             files = _write_file(result, place)
         else:
-            kept = result if wishes.fields else replace(result, velocity=None, motion=None, sampling=None)
+            kept = result
+            if not wishes.fields:
+                known = result.known_structures
+                kept = replace(result, velocity=None, motion=None, sampling=None, given_structures=known)
             folder = save_translation(
                 kept, place, overwrite=wishes.overwrite, strength=wishes.strength, also=also
             )  # fmt: skip
             files = [*sorted(folder.iterdir()), *sorted((folder / "dicom").glob("*"))]
-    _describe(result, wishes, files, table, verdict)
+    _describe(result, wishes, files, table, found, verdict)
     if wishes.timing:
         say(f"{computed} (computing)", err=True)
         say(f"{watch.report()} (with writing)", err=True)
@@ -222,11 +247,19 @@ def _translate(scan: str, place: Path, model: Package | LoadedModel, wishes: Wis
         "recomposition_error": result.recomposition_error,
         "verdict": verdict,
         "provenance": result.provenance.to_dict(),
+        "structures": found.to_dict()["rows"],
         "segments": [] if table is None else [row.to_dict() for row in table.rows],
     }
 
 
-def _describe(result: Translation, wishes: Wishes, files: list[Path], table: SegmentTable | None, verdict: str) -> None:
+def _describe(
+    result: Translation,
+    wishes: Wishes,
+    files: list[Path],
+    table: SegmentTable | None,
+    structures: StructureVolumes,
+    verdict: str,
+) -> None:
     """What was made, what changed, and the verdict in the last line."""
     from SITTranslateLib.translate.saving import extra_files
 
@@ -244,6 +277,9 @@ def _describe(result: Translation, wishes: Wishes, files: list[Path], table: Seg
         from SITTranslateLib.translate.uncertainty import summary
 
         say(summary({name: volume.array for name, volume in result.extras.items()}))
+    if structures:
+        say(f"Volumes of structures. {structures.note}")
+        say(structures.to_text())
     for row in [] if table is None else table.rows:
         if row.change_percent is not None and row.volume_before_mm3:
             before, after = row.volume_before_mm3 / 1000, (row.volume_after_mm3 or 0.0) / 1000

@@ -7,6 +7,7 @@ from typing import Any
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.host import protocol
+from SITTranslateLib.structure_table import StructureVolumes
 from SITTranslateLib.translation import FIELD_PARTS, VOLUME_PARTS, FieldOrigin, Provenance, Translation
 from SITTranslateLib.volume import VectorField, Volume
 
@@ -44,6 +45,7 @@ def describe_translation(folder: Path, key: str, translation: Translation) -> di
         "field_origin": translation.field_origin.value,
         "recomposition_error": translation.recomposition_error,
         "provenance": translation.provenance.to_dict(),
+        **({} if translation.known_structures is None else {"structures": translation.known_structures.to_dict()}),
     }
 
 
@@ -71,6 +73,7 @@ def described_translation(folder: Path, about: dict[str, Any]) -> Translation:
         provenance=provenance,
         extras={n: protocol.take_volume(folder, v) for n, v in about["extras"].items()},
         steps=tuple(n for n in about.get("steps", ()) if n in about["extras"]),
+        given_structures=StructureVolumes.from_dict(about["structures"]) if "structures" in about else None,
     )
 
 

@@ -76,6 +76,7 @@ def report_html(
         source=translation.source.name,
         model=card.title if card is not None else provenance.package,
         asked=", ".join(asked) or "nothing in particular (the model's defaults)",
+        structures=translation.known_structures,
         field=field_words(translation.field_origin),
         origin=translation.field_origin.value,
         status=verification.status.value,

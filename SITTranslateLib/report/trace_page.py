@@ -53,6 +53,7 @@ def trace_html(found: PairTrace, pictures: Sequence[Picture] = (), no_pictures: 
             translated=pair.translated.name,
             kind=found.kind,
             floor=found.floor_sentence(),
+            structures=pair.known_structures,
             given=found.floor is None,
             verdict=table.verdict,
             reasons=table.reasons,

@@ -119,6 +119,7 @@ def estimated_translation(
         field_origin=FieldOrigin.ESTIMATED,
         recomposition_error=0.0,
         provenance=replace(translation.provenance, noise_floor=found.floor),
+        given_structures=None,
     )
 
 
@@ -145,6 +146,7 @@ def translation_by_transform(translation: Translation, sampling: VectorField) ->
         intensity_change=None,
         field_origin=FieldOrigin.ESTIMATED,
         recomposition_error=0.0,
+        given_structures=None,
     )
 
 

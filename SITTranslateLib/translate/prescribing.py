@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from SITTranslateLib import fields
 from SITTranslateLib.arguments import check_progress, instance_of, named_values, number_of
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.files import check_volume, read_labels, read_volume
+from SITTranslateLib.structure_table import LABELS
 from SITTranslateLib.systems.prescribed.changes import ratios
 from SITTranslateLib.systems.prescribed.motion import PrescribedMotion, prescribed_motion, warnings_of
 from SITTranslateLib.systems.prescribed.presets import preset_changes
@@ -23,6 +25,7 @@ from SITTranslateLib.systems.prescribed.regions import shares_of_labels
 from SITTranslateLib.translate.head import locate_head
 from SITTranslateLib.translate.pipeline import hash_of, software_versions
 from SITTranslateLib.translate.restoration import on_grid
+from SITTranslateLib.translate.structures import structure_table
 from SITTranslateLib.translation import FieldOrigin, Provenance, Translation
 from SITTranslateLib.volume import VectorField, Volume
 
@@ -86,7 +89,16 @@ def prescribe(
     report("finding the motion", 0.2)
     motion = prescribed_motion(shares, asked, stripped=not locate_head(scan).skull)
     report("restoring the scan's own grid", 0.7)
-    translation = _translation(scan, motion, asked, started)
+    known = None if preset is None or years is None else (years, age)
+    translation = replace(
+        _translation(scan, motion, asked, started),
+        given_structures=structure_table(
+            {row.part: row.before_ml for row in motion.rows},
+            {row.part: row.before_ml * row.reached for row in motion.rows},
+            known,
+            LABELS,
+        ),
+    )
     report("done", 1.0)
     return translation
 

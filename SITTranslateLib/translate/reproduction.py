@@ -10,6 +10,7 @@ import numpy as np
 from SITTranslateLib.arguments import check_progress, path_of
 from SITTranslateLib.errors import PackageError
 from SITTranslateLib.packages import Package, find
+from SITTranslateLib.structure_table import StructureVolumes
 from SITTranslateLib.translate.integrity import changes
 from SITTranslateLib.translate.pipeline import Progress, hash_of, software_versions, translate
 from SITTranslateLib.translate.saving import PROVENANCE_FILE, exact_source, fields_left_out, read_translation
@@ -18,6 +19,8 @@ from SITTranslateLib.volume import VectorField, Volume
 
 #: How far two runs on other devices or with other software may lie apart: share of the scan's intensity range, mm.
 LARGEST_DIFFERENCE, LARGEST_SHIFT_MM = 1e-3, 0.01
+#: The same of the volumes of structures, per cent of the volume before.
+LARGEST_POINTS = 1.0
 #: The same of the other parts by their unit, and of further maps as a share of their own range.
 LARGEST_PART, LARGEST_EXTRA = {"mm": LARGEST_SHIFT_MM, "mm per unit time": LARGEST_SHIFT_MM, "1": 0.01}, 0.01
 
@@ -152,6 +155,8 @@ def _not_again(before: Translation, again: Translation, span: float, without_fie
             largest = LARGEST_EXTRA * (float(np.ptp(again.extras[name].array)) or 1.0)
             if not _apart(before.extras[name], again.extras[name]) <= largest:
                 failures.append(f"the map '{name}' is another when made again")
+    if before.known_structures is not None and not _alike(before.known_structures, again.structures):
+        failures.append("the volumes of structures are others when made again")
     for name in ("attributes", "forced", "warnings", "target"):
         if getattr(before.provenance, name) != getattr(again.provenance, name):
             failures.append(f"the record says other {name} than come out again")
@@ -159,6 +164,17 @@ def _not_again(before: Translation, again: Translation, span: float, without_fie
     if not (error >= 0.0 and abs(error - again.recomposition_error) <= LARGEST_DIFFERENCE * span):
         failures.append("the recorded recomposition error is not the one that comes out again")
     return failures
+
+
+def _alike(before: StructureVolumes, again: StructureVolumes) -> bool:
+    """Whether two tables of structures agree within :data:`LARGEST_POINTS` of the volume before."""
+    if [(row.name, row.side) for row in before] != [(row.name, row.side) for row in again]:
+        return False
+    return all(
+        abs(a.before_ml - b.before_ml) <= LARGEST_POINTS / 100.0 * b.before_ml
+        and abs(a.change_percent - b.change_percent) <= LARGEST_POINTS
+        for a, b in zip(before, again, strict=True)
+    )
 
 
 def _same_package(package: Package, made: Provenance) -> Package:

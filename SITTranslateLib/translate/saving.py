@@ -22,6 +22,7 @@ from SITTranslateLib.files import read_field, read_volume, write_field, write_vo
 from SITTranslateLib.files.reading import read_image_as_volume
 from SITTranslateLib.files.result_folder import claimed
 from SITTranslateLib.files.writing import reason_of
+from SITTranslateLib.structure_table import StructureVolumes
 from SITTranslateLib.translate.integrity import add_hashes, read_sidecar
 from SITTranslateLib.translation import (
     FIELD_PARTS,
@@ -34,11 +35,12 @@ from SITTranslateLib.translation import (
 )
 from SITTranslateLib.volume import VectorField, Volume
 
-PROVENANCE_FILE = "provenance.json"
+PROVENANCE_FILE, STRUCTURES_FILE = "provenance.json", "structures.csv"
 #: What commands write into the folder of a result.
 _OF_A_RESULT = re.compile(
     "|".join(re.escape(part.file) for part in PARTS)
     + r"|extra_\d+\.nii\.gz|translated_at_.*\.nii\.gz|provenance\.json|trace\.json|segments\.csv|points\.csv"
+    r"|structures\.csv"
     r"|points_translated\.mrk\.json|report\.html|scene\.mrb|pictures|dicom"
 )
 
@@ -52,6 +54,8 @@ def save_translation(
     also: Callable[[Path], None] | None = None,
 ) -> Path:
     """Write a translation to a folder, which appears whole or not at all, and is this process's while it is written.
+
+    The volumes of its structures are written where they are known (``translation.structures`` finds them).
 
     Args:
         strength: also write the scan with this share of the change.
@@ -154,6 +158,7 @@ def read_translation(place: str | os.PathLike[str]) -> Translation:
         extras = list(map(str, about.get("extras", [])))
         named = {str(n): _file_of(folder, "", str(f)) for n, f in dict(about.get("extra_files", {})).items()}
         steps = tuple(name for name in map(str, about.get("steps", [])) if name in extras)
+        structures = StructureVolumes.from_dict(about["structures"]) if "structures" in about else None
     except (AttributeError, InputError, KeyError, TypeError, ValueError) as exception:
         raise InputError(f"'{sidecar_file.name}' in '{folder.name}' is not that of a translation.") from exception
 
@@ -190,6 +195,7 @@ def read_translation(place: str | os.PathLike[str]) -> Translation:
             for index, name in enumerate(extras)
         },
         steps=steps,
+        given_structures=structures,
     )
 
 
@@ -221,7 +227,7 @@ def _file_of(folder: Path, part: str, name: str) -> Path:
 
 def sidecar(translation: Translation) -> dict[str, Any]:
     """The provenance as a BIDS-derivative-like JSON: standard keys first, all of ours below ``SITTranslate``."""
-    provenance = translation.provenance
+    provenance, structures = translation.provenance, translation.known_structures
     present: dict[str, dict[str, str]] = {}
     for part in PARTS:
         value = getattr(translation, part.name)
@@ -246,6 +252,7 @@ def sidecar(translation: Translation) -> dict[str, Any]:
             "extras": list(translation.extras),
             "extra_files": extra_files(translation.extras),
             "steps": list(translation.steps),
+            **({} if structures is None else {"structures": structures.to_dict()}),
             "provenance": provenance.to_dict(),
         },
     }
@@ -270,6 +277,8 @@ def _write_all(translation: Translation, folder: Path) -> None:
             write_field(vectors, folder / part.file, note)
     for name, file in extra_files(translation.extras).items():
         write_volume(translation.extras[name], folder / file, note)
+    if translation.known_structures:
+        (folder / STRUCTURES_FILE).write_text(translation.known_structures.to_csv(), encoding="utf-8")
     text = json.dumps(sidecar(translation), indent=2, ensure_ascii=False) + "\n"
     (folder / PROVENANCE_FILE).write_text(text, encoding="utf-8")
 

@@ -14,8 +14,8 @@ LIBRARY = Path(__file__).resolve().parents[2] / "SITTranslateLib"
 #: checked by what traceability says, so that the room that makes translations stands above it.
 ROOMS = [
     "ui", "app", "view", "report", "scene", "host", "training", "evaluation", "dicom", "translate", "traceability",
-    "systems", "segmentation", "packages", "simulation", "translation", "fields", "files", "options", "volume",
-    "interchange", "notebook", "arguments", "errors", "escaping",
+    "systems", "segmentation", "packages", "simulation", "translation", "structure_table", "fields", "files", "options",
+    "volume", "interchange", "notebook", "arguments", "errors", "escaping",
 ]  # fmt: skip
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "core", "misc", "util"}
 SOURCES = sorted(LIBRARY.rglob("*.py"))

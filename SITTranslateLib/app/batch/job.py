@@ -18,6 +18,7 @@ from SITTranslateLib.app.batch.names import ResultNames, path_from
 from SITTranslateLib.app.batch.scans import Scan
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.options import TranslationOptions
+from SITTranslateLib.structure_table import StructureVolumes
 
 if TYPE_CHECKING:
     from SITTranslateLib.translate.model import LoadedModel
@@ -37,17 +38,23 @@ class Settings:
     request: tuple[tuple[str, float], ...]
     options: TranslationOptions = field(default_factory=TranslationOptions)
     fields: bool = True
+    structures: bool = True
     threads: int = 1
 
     def of_result(self) -> dict[str, Any]:
         """Those that decide what comes out; a result made with others is another result."""
-        return {
-            "model_sha256": self.model_sha256,
-            "request": dict(self.request),
-            "seed": self.options.seed,
-            "precision": self.options.precision,
-            "fields": self.fields,
-        } | ({} if self.options.ensemble == 1 else {"ensemble": self.options.ensemble})
+        return (
+            {
+                "model_sha256": self.model_sha256,
+                "request": dict(self.request),
+                "seed": self.options.seed,
+                "precision": self.options.precision,
+                "fields": self.fields,
+                # Only where they are not the default, so that results of earlier versions count.
+            }
+            | ({} if self.options.ensemble == 1 else {"ensemble": self.options.ensemble})
+            | ({} if self.structures else {"structures": False})
+        )
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,8 @@ class Job:
 class Record:
     """What became of a job. ``status``: ``done``, ``already done``, ``failed`` or ``not run``; the rest as measured.
 
-    ``translated`` is the translated scan's file, relative to the output; empty where there is none.
+    ``translated`` is the translated scan's file, relative to the output; empty where there is none. ``volumes_ml`` are
+    volumes before and after by structure, ``structures`` the most important of them in words.
     """
 
     id: str
@@ -102,6 +110,8 @@ class Record:
     seconds: float | None = None
     worker: str = ""
     translated: str = ""
+    structures: str = ""
+    volumes_ml: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     @classmethod
     def failed(cls, job: Job, reason: str, status: str = "failed") -> Record:
@@ -222,6 +232,9 @@ def _translated(job: Job) -> tuple[Translation, Verification]:
         options=settings.options,
         attributes=dict(settings.request),
     )
+    if settings.structures:
+        # Kept with the translation, for its sidecar and the record.
+        _ = translation.structures
     return translation, verify(translation)
 
 
@@ -239,6 +252,7 @@ def _model(folder: str, wanted: str, device: str) -> LoadedModel:
 
 def _record(job: Job, translation: Translation, verification: Verification, seconds: float) -> Record:
     change = translation.translated.array - translation.source.array
+    found = translation.known_structures or StructureVolumes()
     return Record(
         id=job.id,
         source=job.scan.relative,
@@ -254,6 +268,8 @@ def _record(job: Job, translation: Translation, verification: Verification, seco
         seconds=round(seconds, 2),
         worker=f"{socket.gethostname()}:{os.getpid()}",
         translated=(job.folder / job.names.file("translated")).relative_to(job.out).as_posix(),
+        structures=found.headline(),
+        volumes_ml={row.title: (round(row.before_ml, 3), round(row.after_ml, 3)) for row in found},
     )
 
 

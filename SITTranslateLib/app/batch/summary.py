@@ -15,7 +15,7 @@ from SITTranslateLib.app.batch.job import Record
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.escaping import csv_cell, markdown_cell, printable
 
-COLUMNS = tuple(field.name for field in fields(Record))
+COLUMNS = tuple(field.name for field in fields(Record) if field.name != "volumes_ml")
 #: Columns of the report: heading, field of a record.
 SHOWN = (
     ("scan", "source"),
@@ -27,6 +27,7 @@ SHOWN = (
     ("folded voxels", "folded_voxels"),
     ("largest motion, mm", "largest_motion_mm"),
     ("mean change, native units", "mean_change"),
+    ("structures", "structures"),
     ("seconds", "seconds"),
 )
 _ORDER = ("failed", "not run", "done", "already done")
@@ -61,9 +62,17 @@ class Summary:
     def to_csv(self) -> str:
         stream = io.StringIO()
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for record in sorted(self.records, key=lambda r: (r.source, r.frame or 0)):
-            writer.writerow([csv_cell(getattr(record, column)) for column in COLUMNS])
+        records = sorted(self.records, key=lambda r: (r.source, r.frame or 0))
+        names = list(dict.fromkeys(name for record in records for name in record.volumes_ml))
+        measures = ("before_ml", "after_ml", "change_percent")
+        writer.writerow([*COLUMNS, *(f"{name.replace(' ', '_')}_{m}" for name in names for m in measures)])
+        for record in records:
+            row = [csv_cell(getattr(record, column)) for column in COLUMNS]
+            for name in names:
+                before, after = record.volumes_ml.get(name, (None, None))
+                change = None if before is None or after is None else round(100.0 * (after / before - 1.0), 3)
+                row += [csv_cell(value) for value in (before, after, change)]
+            writer.writerow(row)
         return stream.getvalue()
 
     def to_markdown(self) -> str:

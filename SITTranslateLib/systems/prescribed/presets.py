@@ -134,3 +134,25 @@ def preset_changes(preset: str, age: float | None, years: float) -> dict[str, fl
     table = PRESETS[preset]
     start = 0.0 if age is None else age
     return {region: 100.0 * float(np.expm1(rate.log_ratio(start, years))) for region, rate in table.items()}
+
+
+def cited_range(region: str, years: float, age: float | None = None) -> tuple[tuple[float, float] | None, str]:
+    """Smallest and largest change in per cent that cited mean rates of healthy adults give a region, and their source.
+
+    Args:
+        region: a region of :data:`HEALTHY_AGEING`.
+        years: later, or (negative) earlier.
+        age: at the scan; without it, the range over all adult ages.
+
+    Returns:
+        None and an empty source where no source gives a number, or the ages lie beyond those of adults.
+    """
+    rate = HEALTHY_AGEING.get(region)
+    if rate is None or CHOSEN in rate.source:
+        return None, ""
+    ages = np.arange(ADULT, OLDEST + 0.5) if age is None else np.array([age])
+    ages = ages[(ages >= ADULT) & (ages <= OLDEST) & (ages + years >= ADULT) & (ages + years <= OLDEST)]
+    if not len(ages):
+        return None, ""
+    percent = [100.0 * float(np.expm1(rate.log_ratio(float(start), years))) for start in ages]
+    return (round(min(percent), 2), round(max(percent), 2)), rate.source

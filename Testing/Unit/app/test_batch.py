@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import signal
@@ -24,10 +25,21 @@ from SITTranslateLib.app.batch.job import Record, finished
 from SITTranslateLib.app.batch.names import ResultNames, ScanName, description_of
 from SITTranslateLib.app.batch.running import run
 from SITTranslateLib.app.batch.scans import find_scans
+from SITTranslateLib.app.batch.summary import Summary
 from SITTranslateLib.app.main import run as command
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.files import read_volume, write_volume
 from SITTranslateLib.files.sequences import frame_count, write_sequence
+
+
+def test_the_table_has_columns_for_structures() -> None:
+    volumes = {"lateral ventricles": (17.7, 25.8), "left hippocampus": (3.0, 2.7)}
+    done = Record("a", "a.nii.gz", None, "done", structures="Ventricles 17.7 to 25.8 mL", volumes_ml=volumes)
+    table = Summary("m", "age +20", (done, Record("b", "b.nii.gz", None, "failed", "no")))
+    rows = list(csv.DictReader(io.StringIO(table.to_csv())))
+    assert rows[0]["lateral_ventricles_change_percent"] == "45.763" and rows[0]["left_hippocampus_after_ml"] == "2.7"
+    assert rows[1]["lateral_ventricles_before_ml"] == "" and "volumes_ml" not in rows[0]
+    assert "17.7 to 25.8" in table.to_html() and "17.7 to 25.8" in table.to_markdown()
 
 
 # ------------------------------------------------------------------------------------------------ names and finding
@@ -122,7 +134,8 @@ def test_the_command_translates_skips_repairs_and_gathers_frames(
     write_volume(scans[0], place / "one.nii.gz")
     write_sequence(scans, place / "two.seq.nrrd")
     (place / "broken.mha").write_bytes(b"no scan at all")
-    arguments = ["batch", str(place), "-m", "tiny", "-s", "age=+10", "-o", str(out), "--frames"]
+    arguments = ["batch", str(place), "-m", "tiny", "-s", "age=+10", "-o", str(out), "--frames",
+                 "--no-structures"]  # fmt: skip
     assert command([*arguments, "--dry-run"]) == 0
     assert capsys.readouterr().out.count("to do:") == 4 and not out.exists()
 
@@ -232,7 +245,8 @@ def test_a_batch_that_is_killed_goes_on(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         write_volume(head(spacing=(5.0, 5.0, 5.0), seed=number), folder / f"sub-{number}_T1w.nii.gz")
     out = tmp_path / "out"
-    arguments = ["batch", str(place), "-m", str(model), "-s", "age=+10", "-o", str(out), "--no-fields"]
+    arguments = ["batch", str(place), "-m", str(model), "-s", "age=+10", "-o", str(out), "--no-fields",
+                 "--no-structures"]  # fmt: skip
     code = f"import sys; from SITTranslateLib.app.main import run; sys.exit(run({arguments!r}))"
     first = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
