@@ -1,17 +1,20 @@
 """Tables of change with their sources: healthy ageing, Alzheimer's disease, multiple sclerosis, ventricles alone.
 
 Averages of groups, not a prediction for a person. Where a source gives no number for a region, the number is chosen
-and says so. Sources, as their abstracts give them:
+and says so. Sources; numbers of those marked * were held against the paper's abstract:
 
-    Hedman et al., Hum Brain Mapp 2012;33:1987: whole brain, no loss from 18 to 35 years, -0.2 % a year after 35,
+    *Hedman et al., Hum Brain Mapp 2012;33:1987: whole brain, no loss from 18 to 35 years, -0.2 % a year after 35,
         -0.5 % a year at 60 and more than that after.
     Fraser et al., NeuroImage 2015;112:364: hippocampus, -0.38 % a year below 55, -0.98 from 55 to 70, -1.12 after.
-    Resnick et al., J Neurosci 2003;23:3295: ventricles +1.2 to +1.4 mL a year at 59 to 85 years, of about 40 mL.
-    Fjell et al., J Neurosci 2009;29:15223: cortex about -0.5 % a year at 60 to 91 years; subcortical structures shrink,
-        the fourth ventricle does not change.
+    *Resnick et al., J Neurosci 2003;23:3295: ventricles +1.4 mL a year at 59 to 85 years, +1.2 in the very healthy;
+        as per cent, of about 40 mL.
+    *Fjell et al., J Neurosci 2009;29:15223: at 60 to 91 years, -0.5 % a year in temporal and prefrontal cortex; all
+        subcortical structures and ventricles change within a year but the caudate and the fourth ventricle.
     Bethlehem et al. (brain charts), Nature 2022;604:525: ventricles grow faster and faster from midlife on.
-    Barnes et al., Neurobiol Aging 2009;30:1711: hippocampus, -4.66 % a year in Alzheimer's disease, -1.41 in controls.
-    Sluimer et al., Radiology 2008;248:590: whole brain, -1.9 % a year in Alzheimer's disease.
+    *Barnes et al., Neurobiol Aging 2009;30:1711: hippocampus, -4.66 % a year (95 % interval 3.92 to 5.40) in
+        Alzheimer's disease, -1.41 (0.52 to 2.30) in controls.
+    *Sluimer et al., Radiology 2008;248:590: whole brain, -1.9 % a year (standard deviation 0.9) in Alzheimer's disease,
+        -0.5 in controls.
     De Stefano et al., Neurology 2010;74:1868: whole brain, about -0.7 % a year in multiple sclerosis.
     Eshaghi et al., Ann Neurol 2018;83:210: deep grey matter, -1.3 to -1.7 % a year in multiple sclerosis.
 """
