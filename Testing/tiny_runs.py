@@ -16,6 +16,7 @@ from tiny_phantoms import tiny_phantom
 from SITTranslateLib.simulation import brain_mask, procedural_head
 from SITTranslateLib.simulation.labels import LabelMap
 from SITTranslateLib.training.engine.phantoms import Phantom, PhantomSet
+from SITTranslateLib.training.engine.random_heads import head_of
 from SITTranslateLib.training.engine.trainer import Trainer
 from SITTranslateLib.training.recipes.aldm import config as aldm
 from SITTranslateLib.training.recipes.aldm.recipe import ALDMTrainer
@@ -28,7 +29,6 @@ from SITTranslateLib.training.recipes.plasticine.phantoms import AgeingPhantom, 
 from SITTranslateLib.training.recipes.plasticine.recipe import PlasticineTrainer
 from SITTranslateLib.training.recipes.segmentation import parcellation_data, tissue_data
 from SITTranslateLib.training.recipes.segmentation.config import ParcellationConfig, StructureConfig
-from SITTranslateLib.training.recipes.segmentation.parcellation_data import head_of
 from SITTranslateLib.training.recipes.segmentation.recipe import SegmentationTrainer
 from SITTranslateLib.training.recipes.segmentation.tissue_data import DeformedHead
 from SITTranslateLib.training.recipes.sit.recipe import SITTrainer

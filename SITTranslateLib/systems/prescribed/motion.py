@@ -71,7 +71,7 @@ def prescribed_motion(shares: Shares, asked: Mapping[str, float], *, stripped: b
     if all(abs(ratio - 1.0) < 1e-12 for ratio in asked.values()):
         full = dict.fromkeys(full, 1.0)
     surroundings = _surroundings(shares, stripped)
-    window = _window(shares, surroundings, hold_stem=BRAIN_STEM not in asked)
+    window = window_of(shares, surroundings, hold_stem=BRAIN_STEM not in asked)
     names = list(full)
     stacked = np.stack([shares.parts[name] for name in names])
     wanted = np.array([full[name] for name in names])
@@ -123,7 +123,7 @@ def _surroundings(shares: Shares, stripped: bool) -> Surroundings:
     return Surroundings.STRIPPED if stripped else Surroundings.SHELL
 
 
-def _window(shares: Shares, surroundings: Surroundings, *, hold_stem: bool) -> NDArray[np.float32]:
+def window_of(shares: Shares, surroundings: Surroundings, *, hold_stem: bool) -> NDArray[np.float32]:
     """0 where nothing moves (skull, brain stem, border of the grid), 1 where everything may."""
     if surroundings is Surroundings.LABELLED:
         inside = np.clip(shares.brain + shares.outer_csf, 0.0, 1.0)

@@ -7,6 +7,8 @@ paper's own 2D form. The velocity is that of the motion, so the image is read th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -58,6 +60,23 @@ def _largest_within(image: Tensor, radius: int) -> Tensor:
         size[axis], padding[axis] = 2 * radius + 1, radius
         image = nn.functional.max_pool3d(image, size, stride=1, padding=padding)
     return image
+
+
+def flow_of_potential(
+    potential: Tensor, window: Tensor, axes: NDArray[np.float64], kernel: Sequence[tuple[float, float]]
+) -> Tensor:
+    """Velocity ``-W K * (W grad p)`` (mm) of a potential ``(B, 1, K, J, I)`` (mm^2) and a window, on their grid.
+
+    Args:
+        kernel: sigma (mm) and weight of each Gaussian of ``K``.
+    """
+    pushed = window * tensors.gradient(potential, axes)[:, 0]
+    spacing = np.linalg.norm(axes, axis=0)
+    smooth = torch.zeros_like(pushed)
+    for sigma, weight in kernel:
+        k, j, i = (sigma / float(s) for s in reversed(spacing))
+        smooth = smooth + weight * tensors.gaussian(pushed, (k, j, i))
+    return -window * smooth
 
 
 def sampling_of(velocity: Tensor, axes: NDArray[np.float64], steps: int) -> Tensor:

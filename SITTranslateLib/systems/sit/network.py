@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,9 +13,13 @@ from torch import Tensor, nn
 from SITTranslateLib.fields import tensors
 from SITTranslateLib.systems.network import NetworkOutput, Progress
 from SITTranslateLib.systems.sit import layer
+from SITTranslateLib.systems.sit.courses import course_values, courses_of
 from SITTranslateLib.systems.sit.legacy import CHANNELS, LegacyLayer
+from SITTranslateLib.systems.sit.structures import StructureHead, parcellation_sha256, structure_features
 from SITTranslateLib.systems.sit.unet import ConditionalUNet, FullResolutionHead
 
+#: Potential, mm^2, of a network output of 1: brings the outputs near 1.
+POTENTIAL = 100.0
 VARIANTS = ("raw", "it", "st", "dt", "sit", "dit")
 
 
@@ -48,6 +52,13 @@ class SITNetwork(nn.Module):
         intensity_bound: bound of ``|d|`` in normalised intensity.
         steps: squarings.
         legacy: the paper's 2D layer on axial slices, for parity (full resolution, pixels, no smoothing).
+        courses: of :mod:`SITTranslateLib.systems.sit.courses`, named as the attributes. The maps then depend on the
+            image alone, and the velocity is exactly additive in time (a ``bound_mm`` of 0 leaves the bound out).
+        hold_edges: whether nothing moves where the scanned region ends.
+        kernel: pairs of sigma (mm) and weight of Gaussians. With them the maps are potentials ``p`` and a window ``W``,
+            and the velocity is ``W K * (W grad p)``, as that of prescribed change is.
+        structures: hash of the parcellation weights whose structures the maps are made from, instead of by a U-Net of
+            the scan; needs courses, a kernel and the variant ``dt``.
     """
 
     def __init__(
@@ -61,12 +72,19 @@ class SITNetwork(nn.Module):
         intensity_bound: float = 0.5,
         steps: int = 5,
         legacy: bool = False,
+        courses: Sequence[Mapping[str, Any]] = (),
+        hold_edges: bool = True,
+        kernel: Sequence[Sequence[float]] = (),
+        structures: str = "",
     ) -> None:
         super().__init__()
         if variant not in VARIANTS:
             raise ValueError(f"variant '{variant}' is not one of {', '.join(VARIANTS)}")
         if len(attributes) != len(scales):
             raise ValueError("attributes and scales differ in length")
+        self.courses, self.hold_edges = courses_of(courses), hold_edges
+        if courses and [course.name for course in self.courses] != list(attributes):
+            raise ValueError("attributes and courses differ in their names")
         self.variant, self.attributes, self.scales = variant, tuple(attributes), tuple(float(s) for s in scales)
         self.smoothing_mm, self.bound_mm, self.intensity_bound, self.steps = (
             smoothing_mm,
@@ -74,30 +92,54 @@ class SITNetwork(nn.Module):
             intensity_bound,
             steps,
         )
+        self.kernel = tuple((float(sigma), float(weight)) for sigma, weight in kernel)
         count = len(self.attributes)
+        self.structures = structures
+        self.legacy_layer: LegacyLayer | None = None
+        if structures:
+            if not (self.courses and self.kernel and variant == "dt"):
+                raise ValueError("structures need courses, a kernel and the variant dt")
+            if structures != parcellation_sha256():
+                raise ValueError("the model was trained on structures of another version of the parcellation")
+            self.field_head: nn.Module = StructureHead(count + 1)
+            return
         self.unet = ConditionalUNet(tuple(widths), 2 * count)
-        self.legacy_layer = LegacyLayer(variant) if legacy else None
         if legacy:
+            self.legacy_layer = LegacyLayer(variant)
             self.legacy_head = FullResolutionHead(widths[0], sum(CHANNELS[variant]), zero=False)
             return
         if variant in ("st", "dt", "sit", "dit"):
-            self.field_head = nn.Conv3d(widths[0], 3 * count, 3, padding=1)
+            head = nn.Conv3d(widths[0], count + 1 if self.kernel else 3 * count, 3, padding=1)
             # Nearly zero: the identity at the start, yet with a gradient.
-            nn.init.normal_(self.field_head.weight, std=1e-5)
-            nn.init.zeros_(self.field_head.bias)  # type: ignore[arg-type]
+            nn.init.normal_(head.weight, std=1e-5)
+            nn.init.zeros_(head.bias)  # type: ignore[arg-type]
+            self.field_head = head
         if variant in ("it", "sit", "dit"):
             self.intensity_head = FullResolutionHead(widths[0], count)
         if variant == "raw":
             self.image_head = FullResolutionHead(widths[0], 1, zero=False)
 
     def code(self, request: Mapping[str, float]) -> Tensor:
-        """The request as ``(1, 2n)``: scaled values, then presence (1 asked for, 0 left alone)."""
+        """The request as ``(1, 2n)``: scaled values, then presence (1 asked for, 0 left alone).
+
+        Raises:
+            InputError: a request that the courses do not cover.
+        """
+        if self.courses:
+            request = dict(zip(self.attributes, course_values(self.courses, request), strict=True))
         values = [request.get(name, 0.0) / scale for name, scale in zip(self.attributes, self.scales, strict=True)]
         present = [float(name in request) for name in self.attributes]
         device = next(self.parameters()).device
         return torch.tensor([values + present], dtype=torch.float32, device=device)
 
-    def forward(self, image: Tensor, code: Tensor, axes: NDArray[np.float64], use_intensity: bool = True) -> SITParts:
+    def forward(
+        self,
+        image: Tensor,
+        code: Tensor,
+        axes: NDArray[np.float64],
+        use_intensity: bool = True,
+        features: Tensor | None = None,
+    ) -> SITParts:
         """Translate a batch.
 
         Args:
@@ -105,10 +147,14 @@ class SITNetwork(nn.Module):
             code: ``(B, 2n)`` as :meth:`code` makes it.
             axes: 3x3 of the image's grid (index steps to RAS mm).
             use_intensity: False leaves ``d`` out (the geometry-first part of training).
+            features: :func:`structure_features` of the image, where known: then the velocity alone is computed.
         """
+        if self.structures:
+            return self._of_structures(image, code, axes, features)
         if self.legacy_layer is not None:
             return self._legacy(image, code, axes)
-        features = self.unet(image, code)
+        # Additive in time: the maps know nothing of the request.
+        features = self.unet(image, torch.zeros_like(code) if self.courses and self.variant != "raw" else code)
         if self.variant == "raw":
             return SITParts(self.image_head(features, image).float(), None, None, None)
         values = code[:, : len(self.attributes)]
@@ -127,13 +173,28 @@ class SITNetwork(nn.Module):
         translated = layer.spatial_intensity_transform(image, change, sampling, axes)
         return SITParts(translated, change, velocity, sampling)
 
+    def _of_structures(
+        self, image: Tensor, code: Tensor, axes: NDArray[np.float64], features: Tensor | None
+    ) -> SITParts:
+        seen = structure_features(image) if features is None else features
+        velocity = self._field(self.field_head(seen).float(), code[:, : len(self.attributes)], axes)
+        if features is not None:
+            return SITParts(image, None, velocity, None)
+        sampling = layer.sampling_of(velocity, axes, self.steps)
+        return SITParts(layer.spatial_intensity_transform(image, None, sampling, axes), None, velocity, sampling)
+
     def _field(self, maps: Tensor, values: Tensor, axes: NDArray[np.float64]) -> Tensor:
         with torch.autocast(maps.device.type, enabled=False):
+            if self.kernel:
+                window = torch.sigmoid(maps[:, -1:])
+                potential = (values[:, :, None, None, None] * maps[:, :-1]).sum(dim=1, keepdim=True)
+                return layer.flow_of_potential(POTENTIAL * potential, window, axes * 2.0, self.kernel)
             by_attribute = maps.unflatten(1, (len(self.attributes), 3))
             field = (values[:, :, None, None, None, None] * by_attribute).sum(dim=1)
             spacing = 2.0 * np.linalg.norm(axes, axis=0)
             sigma = tuple(float(self.smoothing_mm / s) for s in reversed(spacing))
-            return tensors.soft_bound(tensors.gaussian(field, sigma), self.bound_mm)  # type: ignore[arg-type]
+            field = tensors.gaussian(field, sigma)  # type: ignore[arg-type]
+            return tensors.soft_bound(field, self.bound_mm) if self.bound_mm > 0 else field
 
     def _legacy(self, image: Tensor, code: Tensor, axes: NDArray[np.float64]) -> SITParts:
         assert self.legacy_layer is not None
@@ -163,7 +224,9 @@ class SITNetwork(nn.Module):
         parts = self(image, self.code(request), affine[:3, :3])
         if parts.velocity is not None:
             # Training integrates at half resolution, which is fast; here the inverse has to hold to 0.1 mm.
-            velocity = layer.to_full_resolution_smoothly(parts.velocity) * layer.holds_data(image)
+            velocity = layer.to_full_resolution_smoothly(parts.velocity)
+            if self.hold_edges:
+                velocity = velocity * layer.holds_data(image)
             steps = tensors.squarings(velocity, affine[:3, :3])
             sampling = tensors.exponential(velocity, affine[:3, :3], time=-1.0, steps=steps)
             translated = layer.spatial_intensity_transform(image, parts.intensity_change, sampling, affine[:3, :3])

@@ -35,6 +35,7 @@ TABLES: dict[str, str] = {
     "contrasts": f"{_HERE}.real_contrasts.evaluate:evaluate",
     "gate": f"{_HERE}.contrast_classifiers.evaluate:evaluate",
     "suitability": f"{_HERE}.contrast_classifiers.evaluate:evaluate",
+    "change": f"{_HERE}.prescribed.change:evaluate",
     "prescribed": f"{_HERE}.prescribed.table:evaluate",
 }
 

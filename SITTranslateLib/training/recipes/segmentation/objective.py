@@ -4,26 +4,40 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
 from SITTranslateLib.segmentation.structures import SIDED_CLASSES
 
+#: Weight of the cross-entropy and of the volumes in the loss of the parcellation.
+ENTROPY, VOLUMES = 2.0, 0.25
 
-def soft_loss(logits: Tensor, truth: Tensor, least: float = 8.0) -> Tensor:
-    """Cross-entropy to shares, and soft Dice over the classes of which there are more than ``least`` voxels."""
+
+def soft_loss(
+    logits: Tensor, truth: Tensor, least: float = 8.0, entropy_weight: float = 1.0, volumes: float = 0.0
+) -> Tensor:
+    """Cross-entropy to shares, and soft Dice over the classes of which there are more than ``least`` voxels.
+
+    Args:
+        volumes: weight of the logarithm of found over true volume: where it is unsure, Dice alone would rather find
+            too much than too little.
+    """
     logs = functional.log_softmax(logits.float(), dim=1)
     entropy = -(truth * logs).sum(dim=1).mean()
     probabilities = logs.exp()
     axes = (0, 2, 3, 4)
-    present = truth.sum(dim=axes) > least
+    true = truth.sum(dim=axes)
+    present = true > least
     total = (probabilities.square() + truth.square()).sum(dim=axes).clamp(min=1.0)
     dice = 2.0 * (probabilities * truth).sum(dim=axes) / total
-    return entropy + (1.0 - dice[present]).mean()
+    ratio = (probabilities.sum(dim=axes)[present] / true[present]).clamp(min=1e-3).log()
+    miss = functional.smooth_l1_loss(ratio, torch.zeros_like(ratio), beta=0.1)
+    return entropy_weight * entropy + (1.0 - dice[present]).mean() + volumes * miss
 
 
 def sided_loss(output: Tensor, truth: Tensor, right: Tensor) -> Tensor:
-    """:func:`soft_loss` of the structures, and cross-entropy of the side.
+    """:func:`soft_loss` of the structures with their volumes, and cross-entropy of the side.
 
     Args:
         output: ``(B, classes + 1, K, J, I)`` logits.
@@ -32,7 +46,8 @@ def sided_loss(output: Tensor, truth: Tensor, right: Tensor) -> Tensor:
     """
     sided = truth[:, list(SIDED_CLASSES)].sum(dim=1)
     side = functional.binary_cross_entropy_with_logits(output[:, -1].float(), right, weight=sided, reduction="sum")
-    return soft_loss(output[:, :-1], truth, least=4.0) + 0.5 * side / sided.sum().clamp(min=1.0)
+    structures = soft_loss(output[:, :-1], truth, 4.0, ENTROPY, VOLUMES)
+    return structures + 0.5 * side / sided.sum().clamp(min=1.0)
 
 
 def rate_factor(step: int, steps: int, warm_up: float, restart: int = 0) -> float:

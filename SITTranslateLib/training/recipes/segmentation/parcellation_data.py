@@ -16,32 +16,20 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
-from torch.nn import functional
 
 from SITTranslateLib.segmentation.structures import CLASS_COUNT, CLASS_OF_LABEL, RIGHT_LABELS, SIDED_CLASSES
 from SITTranslateLib.segmentation.tissues import normalised
-from SITTranslateLib.simulation.labels import BRAIN_LABELS, LEFT_RIGHT, OUTER_CSF, LabelMap, lookup
+from SITTranslateLib.simulation.labels import LEFT_RIGHT
 from SITTranslateLib.simulation.random_contrast import random_table
 from SITTranslateLib.simulation.scanner import bias_field
+from SITTranslateLib.training.engine.random_heads import LabelledHead, averaged, deformed, stripping_mask
 from SITTranslateLib.training.recipes.segmentation.config import ParcellationConfig
 
 #: Deformed label maps at hand: each is drawn from several times, every time in another contrast. A new one takes the
 #: place of the oldest every ``REUSE`` steps.
 FIRST, POOL, REUSE = 8, 48, 4
-_BRAIN = lookup(dict.fromkeys(BRAIN_LABELS, True), np.bool_)
-_WITH_FLUID = lookup(dict.fromkeys((*BRAIN_LABELS, OUTER_CSF, 30, 62, 85, 502, 514), True), np.bool_)
-_OTHER_SIDE = np.arange(len(_BRAIN), dtype=np.int16)
-for _label, _other in LEFT_RIGHT.items():
-    _OTHER_SIDE[_label] = _other
-
-
-@dataclass(frozen=True, eq=False)
-class LabelledHead:
-    """A label map ready for sampling: labels ``(K, J, I)`` at 1 mm along R, A, S, and the voxel (k, j, i) of the
-    brain's centre."""
-
-    labels: NDArray[np.int16]
-    centre: NDArray[np.float64]
+#: Largest distance of the brain's centre from the middle, mm along (k, j, i).
+SHIFT_MM = (22.0, 26.0, 18.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,54 +39,6 @@ class DeformedLabels:
     labels: NDArray[np.int16]
     shares: NDArray[np.uint8]
     right: NDArray[np.float32]
-
-
-def head_of(labels: LabelMap) -> LabelledHead:
-    """Prepare a label map of 1 mm."""
-    brain = labels.mask(*BRAIN_LABELS)
-    found = ndimage.find_objects(brain.astype(np.uint8))[0]
-    return LabelledHead(labels.array, np.array([(s.start + s.stop - 1) / 2 for s in found]))
-
-
-def _smooth_noise(rng: np.random.Generator, nodes: tuple[int, int, int], shape: tuple[int, int, int]) -> NDArray:
-    noise = torch.from_numpy(rng.standard_normal((1, 3, *nodes), dtype=np.float32))
-    raised: NDArray = functional.interpolate(noise, size=shape, mode="trilinear", align_corners=True)[0].numpy()
-    return raised
-
-
-def deformed(head: LabelledHead, rng: np.random.Generator, shape: tuple[int, int, int]) -> NDArray[np.int16]:
-    """Labels of a random person made from a head, voxels of 1 mm."""
-    angles = np.deg2rad(rng.uniform(-15, 15, 3))
-    cosines, sines = np.cos(angles), np.sin(angles)
-    matrix = np.eye(3)
-    for (a, b), c, s in zip(((0, 1), (0, 2), (1, 2)), cosines, sines, strict=True):
-        turn = np.eye(3)
-        turn[a, a] = turn[b, b] = c
-        turn[a, b], turn[b, a] = -s, s
-        matrix = matrix @ turn
-    matrix = (
-        matrix
-        @ np.diag(rng.uniform(0.85, 1.18, 3) * rng.uniform(0.95, 1.05))
-        @ (np.eye(3) + rng.uniform(-0.06, 0.06, (3, 3)))
-    )
-    flip = rng.random() < 0.5
-    if flip:
-        matrix = matrix @ np.diag([1.0, 1.0, -1.0])
-    shift = rng.uniform(-1, 1, 3) * (22.0, 26.0, 18.0)
-    smooth = tuple(n // 4 for n in shape)
-    offset = rng.uniform(0, 4.0) * _smooth_noise(rng, (6, 7, 6), smooth)  # type: ignore[arg-type]
-    offset += rng.uniform(0, 1.6) * _smooth_noise(rng, (13, 16, 13), smooth)  # type: ignore[arg-type]
-    raised = functional.interpolate(torch.from_numpy(offset)[None], size=shape, mode="trilinear")[0].numpy()
-    places = []
-    for axis in range(3):
-        place = raised[axis]
-        for other in range(3):
-            line = (np.arange(shape[other]) - (shape[other] - 1) / 2 + shift[other]) * matrix[axis, other]
-            place += line.astype(np.float32).reshape([-1 if d == other else 1 for d in range(3)])
-        place += np.float32(head.centre[axis] + 0.5)
-        places.append(np.clip(place, 0, head.labels.shape[axis] - 1).astype(np.int32))
-    labels = head.labels[tuple(places)]
-    return _OTHER_SIDE[labels] if flip else labels
 
 
 def with_shares(labels: NDArray[np.int16]) -> DeformedLabels:
@@ -117,22 +57,6 @@ def with_shares(labels: NDArray[np.int16]) -> DeformedLabels:
     return DeformedLabels(labels, shares, right / np.maximum(sided, 1.0))
 
 
-def _averaged(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    k, j, i = (n // 2 for n in image.shape)
-    return image.reshape(k, 2, j, 2, i, 2).mean(axis=(1, 3, 5), dtype=np.float32)
-
-
-def _stripping(labels: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Masks of skull stripping: the brain alone, with its fluid, or the brain with a loose border."""
-    kind = rng.random()
-    if kind < 0.3:
-        return np.asarray(_BRAIN[labels])
-    if kind < 0.6:
-        return np.asarray(_WITH_FLUID[labels])
-    loose = ndimage.uniform_filter(_BRAIN[labels].astype(np.float32), int(rng.choice([3, 5, 7])))
-    return np.asarray((loose > rng.uniform(0.15, 0.5)) & _WITH_FLUID[labels]) | _BRAIN[labels]
-
-
 def example(
     pooled: DeformedLabels, rng: np.random.Generator, strip: float, physical: float, t1w: float = 0.0
 ) -> tuple[Tensor, ...]:
@@ -146,19 +70,19 @@ def example(
         t1w: probability that those are the equations of T1w.
     """
     table, spread = random_table(rng, physical, "T1w" if rng.random() < t1w else None)
-    jitter = rng.normal(0.0, rng.uniform(0.0, 0.03), len(table)).astype(np.float32)
+    jitter = rng.normal(0.0, rng.uniform(0.0, 0.05), len(table)).astype(np.float32)
     for label, other in LEFT_RIGHT.items():
         jitter[max(label, other)] = jitter[min(label, other)]
     table = np.where(table > 0.03, np.clip(table + jitter, 0.0, 1.0), table).astype(np.float32)
     image = table[pooled.labels]
     shares = pooled.shares.astype(np.float32) / 8.0
     if rng.random() < strip:
-        mask = _stripping(pooled.labels, rng)
+        mask = stripping_mask(pooled.labels, rng)
         image *= mask
-        left = _averaged(mask.astype(np.float32))
+        left = averaged(mask.astype(np.float32))
         shares *= left
         shares[0] += 1.0 - left
-    image = _averaged(image)
+    image = averaged(image)
     if spread > 0:
         image *= 1.0 + np.float32(spread) * rng.standard_normal(image.shape, dtype=np.float32)
     blur = [float(rng.uniform(0.0, 0.45))] * 3
@@ -191,7 +115,7 @@ def batches(heads: Sequence[LabelledHead], config: ParcellationConfig, start: in
         number = int(rng.integers(oldest, newest))
         if number not in pool:
             own = np.random.default_rng([config.seed, 1, number])
-            pool[number] = with_shares(deformed(heads[int(own.integers(len(heads)))], own, config.shape))
+            pool[number] = with_shares(deformed(heads[int(own.integers(len(heads)))], own, config.shape, SHIFT_MM))
         image, truth, right = example(pool[number], rng, config.strip, config.physical, config.t1w)
         yield {"image": image, "truth": truth, "right": right}
         step += 1

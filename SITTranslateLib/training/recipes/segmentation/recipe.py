@@ -21,6 +21,7 @@ from SITTranslateLib.segmentation.structures import CLASS_COUNT
 from SITTranslateLib.segmentation.tissues import SPACING_MM
 from SITTranslateLib.training.engine.label_maps import label_map, prepared_subjects
 from SITTranslateLib.training.engine.losses import Outcome
+from SITTranslateLib.training.engine.random_heads import head_of
 from SITTranslateLib.training.engine.recipe import Recipe
 from SITTranslateLib.training.engine.schedule import average_of
 from SITTranslateLib.training.engine.trainer import RunOptions, Trainer
@@ -79,7 +80,7 @@ def _tissue_batches(config: StructureConfig, labels: Path, cache: Path) -> Batch
 
 
 def _parcellation_batches(config: ParcellationConfig, labels: Path, cache: Path) -> Batches:
-    heads = [parcellation_data.head_of(label_map(labels, name)) for name in config.maps]
+    heads = [head_of(label_map(labels, name)) for name in config.maps]
     return partial(parcellation_data.batches, heads, config)
 
 

@@ -31,6 +31,17 @@ class Scans:
 
 
 @dataclass(frozen=True)
+class Prescribed:
+    """Prescribed follow-ups instead of simulated pairs: heads, images of each, and how many lose their skull."""
+
+    training_maps: tuple[str, ...]
+    heads: int = 120
+    images: int = 3
+    skull_strip: float = 0.6
+    seed: int = 1
+
+
+@dataclass(frozen=True)
 class Losses:
     """Weight of each term of ``objective`` and of the StarGAN host; 0 leaves it out."""
 
@@ -44,6 +55,8 @@ class Losses:
     smoothness: float = 0.0
     folding: float = 0.0
     drawing: float = 0.0
+    velocity: float = 0.0
+    volumes: float = 0.0
 
     @property
     def need_discriminator(self) -> bool:
@@ -79,9 +92,14 @@ class TrainingConfig(RunConfig):
     losses: Losses = field(default_factory=Losses)
     schedule: Schedule = field(default_factory=Schedule)
     scans: Scans | None = None
+    prescribed: Prescribed | None = None
 
     def __post_init__(self) -> None:
         losses = self.losses
+        if (losses.velocity or losses.volumes) and self.prescribed is None:
+            raise InputError("The terms velocity and volumes need [prescribed]: no other data know the true velocity.")
+        if self.prescribed is not None:
+            return
         if self.scans is None:
             if not self.data.training_maps:
                 raise InputError("There is nothing to train on: name label maps in [data], or own scans in [scans].")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from SITTranslateLib import systems
 from SITTranslateLib.systems.sit.network import SITNetwork, SITParts
+from SITTranslateLib.systems.sit.structures import parcellation_sha256
 from SITTranslateLib.training.engine.grid import training_axes
 from SITTranslateLib.training.engine.label_maps import prepared_subjects
 from SITTranslateLib.training.engine.losses import Outcome, masked_mean
@@ -29,6 +31,7 @@ from SITTranslateLib.training.recipes.sit.discriminator import (
     gradient_penalty,
     hinge_discriminator,
 )
+from SITTranslateLib.training.recipes.sit.prescribed import PrescribedHeads, begin_with_structures
 from SITTranslateLib.training.recipes.sit.preview import draw_preview
 from SITTranslateLib.training.recipes.sit.torchio_subjects import scans_of_subjects, subjects_of_file
 
@@ -52,17 +55,25 @@ class SITTrainer(Trainer):
     Args:
         data: batches from a step on.
         axes: 3x3 of the training grid, mm.
+        begin: sets weights to begin with.
     """
 
     log_every = 20
 
     def __init__(
-        self, config: TrainingConfig, fabric: Fabric, data: Callable[[int], Iterator[Batch]], axes: np.ndarray
+        self,
+        config: TrainingConfig,
+        fabric: Fabric,
+        data: Callable[[int], Iterator[Batch]],
+        axes: np.ndarray,
+        begin: Callable[[SITNetwork], None] | None = None,
     ) -> None:
         super().__init__(config, fabric)
         self.batches, self.axes = data, axes
         network = systems.create(config.system, config.network)
         assert isinstance(network, SITNetwork)
+        if begin is not None:
+            begin(network)
         network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.attributes = len(network.attributes)
         adam = optimiser(network, config)
@@ -87,12 +98,16 @@ class SITTrainer(Trainer):
         """The terms of the generator, after a step of the discriminator (if there is one)."""
         live = self.step >= self.config.schedule.geometry_first * self.config.schedule.steps
         use_intensity = live or self.config.network["variant"] == "it"
-        parts: SITParts = self.network(batch["source"], batch["code"], self.axes, use_intensity)
+        # Where the structures of a scan are known, the velocity is all that is needed of it.
+        given = {"features": batch["features"]} if "features" in batch else {}
+        parts: SITParts = self.network(batch.get("source"), batch["code"], self.axes, use_intensity, **given)
         logged = self._update_discriminator(batch, parts.translated.detach()) if self.discriminator is not None else {}
         return Outcome(self._terms(batch, parts, use_intensity), logged=logged)
 
     def _terms(self, batch: Batch, parts: SITParts, use_intensity: bool) -> dict[str, Tensor]:
         weights = self.config.losses
+        if self.config.prescribed is not None:
+            return objective.prescribed_terms(parts, batch, self.axes)
         terms = objective.anatomy_terms(parts, self.axes, batch["mask"], lambda name: getattr(weights, name) > 0)
         if weights.follow_up or weights.motion or weights.change:
             terms |= objective.follow_up_terms(parts, batch, batch["mask"])
@@ -129,7 +144,8 @@ class SITTrainer(Trainer):
         }
 
     def draw_preview(self, batch: Batch, path: Path) -> None:
-        draw_preview(self.average.module, batch, self.axes, path)
+        if "source" in batch:
+            draw_preview(self.average.module, batch, self.axes, path)
 
 
 class SITRecipe(Recipe):
@@ -138,6 +154,12 @@ class SITRecipe(Recipe):
     parallel = True
 
     config_class = TrainingConfig
+
+    def parse(self, raw: dict[str, Any], *, seed: int | None = None, steps: int | None = None) -> TrainingConfig:
+        network = dict(raw["network"])
+        if network.get("structures") == "current":
+            network["structures"] = parcellation_sha256()
+        return self.config_class.from_dict(raw | {"network": network}, seed=seed, steps=steps)
 
     def trainer(
         self, config: TrainingConfig, labels: Path | Any, cache: Path, fabric: Fabric, options: RunOptions
@@ -148,6 +170,11 @@ class SITRecipe(Recipe):
             labels: folder of label maps; where the config has ``[scans]``, a BIDS dataset, a folder with a table, a
                 ``torchio.SubjectsDataset``, or a Python file that names one ``subjects``.
         """
+        if config.prescribed is not None:
+            network = config.network
+            heads = PrescribedHeads(labels, config.prescribed, network["courses"], cache, network.get("structures", ""))
+            begin = partial(begin_with_structures, heads=heads) if network.get("structures") else None
+            return SITTrainer(config, fabric, partial(heads.batches, config.seed), training_axes(), begin)
         scales = tuple(config.network["scales"])
         pairs: SimulatedPairs | ScanDataset
         if config.scans is not None:
