@@ -70,18 +70,46 @@ def picture_html(
         return ""
     from PIL import Image
 
-    values, aspect = middle_slice(array, affine)
-    colours = _coloured(np.nan_to_num(np.asarray(values, dtype=np.float64)), kind, window)
-    width = SIZE if aspect <= 1 else round(SIZE / aspect)
-    image = Image.fromarray(colours).resize((max(width, 1), max(round(width * aspect), 1)), Image.Resampling.BILINEAR)
     stream = io.BytesIO()
-    image.save(stream, "png", optimize=True)
+    Image.fromarray(_picture(array, affine, kind, window)).save(stream, "png", optimize=True)
     text = base64.b64encode(stream.getvalue()).decode()
     return (
         '<figure style="display:inline-block;margin:0 8px 8px 0;text-align:center">'
         f'<img alt="{escape(caption, quote=True)}" src="data:image/png;base64,{text}">'
         f'<figcaption style="font-size:small">{escape(caption)}</figcaption></figure>'
     )
+
+
+def strip_png(arrays: Sequence[NDArray[np.floating]], affine: NDArray[np.float64], kinds: Sequence[Kind]) -> bytes:
+    """The middle slices of several maps of one scan side by side as a PNG; scans share the window of the first.
+
+    Empty without pillow.
+    """
+    if find_spec("PIL") is None:
+        return b""
+    from PIL import Image
+
+    window = window_of(arrays[0])
+    pictures = [
+        _picture(array, affine, kind, window if kind == "scan" else None)
+        for array, kind in zip(arrays, kinds, strict=True)
+    ]
+    stream = io.BytesIO()
+    Image.fromarray(np.concatenate(pictures, axis=1)).save(stream, "png", optimize=True)
+    return stream.getvalue()
+
+
+def _picture(
+    array: NDArray[np.floating], affine: NDArray[np.float64], kind: Kind, window: tuple[float, float] | None
+) -> NDArray[np.uint8]:
+    """The middle slice in colours, ``(rows, columns, 3)``, with square pixels."""
+    from PIL import Image
+
+    values, aspect = middle_slice(array, affine)
+    colours = _coloured(np.nan_to_num(np.asarray(values, dtype=np.float64)), kind, window)
+    width = SIZE if aspect <= 1 else round(SIZE / aspect)
+    size = (max(width, 1), max(round(width * aspect), 1))
+    return np.asarray(Image.fromarray(colours).resize(size, Image.Resampling.BILINEAR))
 
 
 def window_of(array: NDArray[np.floating]) -> tuple[float, float]:

@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from SITTranslateLib import __version__
 from SITTranslateLib.app.holding import release
@@ -62,9 +63,36 @@ COMMANDS: tuple[Command, ...] = (
     Command("train", "SITTranslateLib.app.train:train", "Train a translator on simulated pairs; resumable."),
     Command("publish", "SITTranslateLib.app.train:publish", "Make a model package of a finished run."),
     Command("package", "SITTranslateLib.app.packaging:package_model", "Make a package of an ONNX file or a bundle."),
-    Command("evaluate", "SITTranslateLib.app.evaluate:evaluate", "Make a system's tables, with the do-nothing row."),
+    Command("evaluate", "SITTranslateLib.app.evaluate:evaluate", "Make a system's tables, with the identity baseline."),
     Command("bench", "SITTranslateLib.app.bench:run_bench", "Measure speed against peers, side by side."),
 )
+
+
+#: Groups of options on help pages, by the names of the functions' parameters; all others stand before them.
+HELP_GROUPS: dict[str, tuple[str, ...]] = {
+    "Which scans": ("participant", "session", "suffix", "frames"),
+    "Network": ("device", "precision", "seed", "ensemble", "force"),
+    "Also written": ("fields", "structures", "strength", "segmentation", "translated_segmentation", "names", "dicom"),
+    "How it runs": ("workers", "scheduler", "overwrite", "dry_run", "timing", "as_json", "quiet", "verbose", "help"),
+}
+
+
+class GroupedCommand(typer.core.TyperCommand):
+    """A command whose help page shows its options in groups, a line or two each."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the groups in the order of :data:`HELP_GROUPS`."""
+        groups: dict[str, list[tuple[str, str]]] = {name: [] for name in ("Arguments", "Options", *HELP_GROUPS)}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                argument = parameter.param_type_name == "argument"
+                group = next((g for g, names in HELP_GROUPS.items() if parameter.name in names), "Options")
+                groups["Arguments" if argument else group].append(record)
+        for name, records in groups.items():
+            if records:
+                with formatter.section(name):
+                    formatter.write_dl(records)
 
 
 def build(called: str | None) -> typer.Typer:
@@ -76,12 +104,14 @@ def build(called: str | None) -> typer.Typer:
         no_args_is_help=True,
         add_completion=True,
         pretty_exceptions_enable=False,
-        rich_markup_mode="rich",
+        # As plain text: half as long as in boxes, and readable by programs.
+        rich_markup_mode=None,
     )
     app.callback()(_options)
     for command in COMMANDS:
         function = command.function() if command.name == called else command.outline()
-        app.command(command.name, help=None if command.name == called else command.summary)(function)
+        summary = None if command.name == called else command.summary
+        app.command(command.name, cls=GroupedCommand, help=summary)(function)
     return app
 
 

@@ -19,30 +19,22 @@ if TYPE_CHECKING:
 
 
 def trace(
-    source: Annotated[str, typer.Argument(help="The scan that was translated: NIfTI, NRRD, MHA or DICOM.")],
-    translated: Annotated[str, typer.Argument(help="The image made of it, or a second scan of the same head.")],
+    source: Annotated[str, typer.Argument(help="The scan before: NIfTI, NRRD, MHA or DICOM.")],
+    translated: Annotated[str, typer.Argument(help="What was made of it, or a second scan.")],
     segmentation: Annotated[
-        str | None, typer.Option("--segmentation", "-s", help="Label map of the source; gives the segment table.")
+        str | None, typer.Option("--segmentation", "-s", help="Label map of the source: segment table.")
     ] = None,
-    translated_segmentation: Annotated[
-        str | None, typer.Option(help="Label map of the translated image with the same labels: Dice and HD95.")
-    ] = None,
-    names: Annotated[
-        Path | None, typer.Option(help="Names of the labels: a table with the columns label and name (CSV or TSV).")
-    ] = None,
-    points: Annotated[
-        Path | None, typer.Option(help="Landmarks in the source: Slicer markups (.mrk.json) or CSV label,r,a,s.")
-    ] = None,
-    contrasts: Annotated[
-        str | None, typer.Option(help="Both contrasts, as T1w,T2w: takes the floor measured on just these.")
-    ] = None,
+    translated_segmentation: Annotated[str | None, typer.Option(help="Of the translated image: Dice and HD95.")] = None,
+    names: Annotated[Path | None, typer.Option(help="Names of the labels (CSV, TSV: label, name).")] = None,
+    points: Annotated[Path | None, typer.Option(help="Landmarks: Slicer markups or CSV label,r,a,s.")] = None,
+    contrasts: Annotated[str | None, typer.Option(help="Both, as T1w,T2w: the noise floor of just these.")] = None,
     transform: Annotated[
         list[Path] | None,
         typer.Option(
             "--transform",
             "-t",
-            help="The motion that another program found between them (ANTs, ITK, Greedy, FreeSurfer .lta, DICOM): "
-            "nothing is estimated. May be repeated, in the order of antsApplyTransforms.",
+            help="The motion by another program (ANTs, ITK, Greedy, FreeSurfer, DICOM), not estimated; "
+            "repeatable, in the order of antsApplyTransforms.",
         ),
     ] = None,
     structures: Annotated[

@@ -45,36 +45,27 @@ class Wishes:
 def translate_scan(
     scan: Annotated[
         list[str],
-        typer.Argument(metavar="SCAN...", help="NIfTI, NRRD or MHA file, DICOM folder, or one DICOM file of a series."),
+        typer.Argument(metavar="SCAN...", help="NIfTI, NRRD, MHA; DICOM folder, or a file of the series."),
     ],
-    model: Annotated[str, typer.Option("--model", "-m", help="Name of an installed model, or the folder of one.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="Name of an installed model, or a folder.")],
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", help="Folder for the result, of several scans for a folder each; or x.nii.gz."),
+        typer.Option("--out", "-o", help="Folder for the results, or one x.nii.gz."),
     ],
     settings: Annotated[
-        list[str] | None, typer.Option("--set", "-s", help="Attribute to ask for, as age=+10; may be repeated.")
+        list[str] | None, typer.Option("--set", "-s", metavar="NAME=VALUE", help="Attribute, as age=+10; repeatable.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    precision: Annotated[
-        str, typer.Option(help="Of the network: float32, or bfloat16 (faster, a little off).")
-    ] = "float32",
+    precision: Annotated[str, typer.Option(help="float32, bfloat16 (less exact).")] = "float32",
     seed: Annotated[int, typer.Option(help="Of systems that draw random numbers.")] = 0,
-    ensemble: Annotated[int, typer.Option(help="How many answers a map of uncertainty is made of.")] = 1,
-    strength: Annotated[float | None, typer.Option(help="Also write the scan with this share of the change.")] = None,
-    segmentation: Annotated[
-        str | None, typer.Option(help="Label map of the scan: the volumes before and after, in segments.csv.")
-    ] = None,
-    names: Annotated[Path | None, typer.Option(help="Names of its labels: CSV or TSV with label and name.")] = None,
-    dicom: Annotated[
-        bool, typer.Option("--dicom", help="Of a DICOM scan: also a derived series, its motion, segments, volumes.")
-    ] = False,
-    fields: Annotated[
-        bool, typer.Option("--fields/--no-fields", help="Write the fields (motion, sampling, velocity).")
-    ] = True,
+    ensemble: Annotated[int, typer.Option(help="Answers for a map of uncertainty.")] = 1,
+    strength: Annotated[float | None, typer.Option(help="The scan with this share of the change.")] = None,
+    segmentation: Annotated[str | None, typer.Option(help="Label map of the scan: volumes before and after.")] = None,
+    names: Annotated[Path | None, typer.Option(help="Names of its labels (CSV, TSV: label, name).")] = None,
+    dicom: Annotated[bool, typer.Option("--dicom", help="A derived series with motion, segments, volumes.")] = False,
+    fields: Annotated[bool, typer.Option("--fields/--no-fields", help="Motion, sampling, velocity.")] = True,
     structures: Annotated[
-        bool,
-        typer.Option("--structures/--no-structures", help="Find and write volumes of structures (2.5 CPU-s a scan)."),
+        bool, typer.Option("--structures/--no-structures", help="Volumes of structures (2.5 CPU-s).")
     ] = True,
     frame: Annotated[int | None, typer.Option(help="Which image of a 4D file, from 0.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Translate a scan that does not suit the model.")] = False,
@@ -84,7 +75,10 @@ def translate_scan(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Progress as lines, also in a pipe.")] = False,
 ) -> None:
-    """Translate scans: writes the translated scan, the motion, the intensity change and where they come from."""
+    """Translate scans: translated scan, motion, intensity change, record.
+
+    Exit code 0: done; 2: a scan cannot be used; 130, 143: stopped.
+    """
     set_talk(quiet or as_json, verbose)
     from SITTranslateLib.options import TranslationOptions
     from SITTranslateLib.packages import find

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from browser_widths import assert_fits
 
+from SITTranslateLib.app.batch.job import Record, picture_of
+from SITTranslateLib.app.batch.summary import Summary
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.packages.card import read_card
 from SITTranslateLib.report.page import report_html, write_report
@@ -22,7 +23,6 @@ from SITTranslateLib.translate.verification import verify
 from SITTranslateLib.translation import FieldOrigin, Translation
 from SITTranslateLib.volume import Volume
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 REPOSITORY = Path(__file__).resolve().parents[2]
 NAMES = {1: "Brain", 2: "Ventricles"}
 
@@ -107,22 +107,20 @@ def test_a_place_that_cannot_be_written_is_one_sentence(translation: Translation
         write_report(tmp_path / "missing" / "r.html", translation, verify(translation))
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-@pytest.mark.parametrize("width", [1200, 500])
-def test_a_browser_shows_it_without_a_sideways_scroll(page: str, tmp_path: Path, width: int) -> None:
-    """The page reports its own widths through its title, so that nothing but the browser is needed."""
-    probe = "<script>document.title = [document.documentElement.scrollWidth, innerWidth, [...document.images].every(i => i.naturalWidth > 0)].join()</script>"  # noqa: E501
-    file = tmp_path / "report.html"
-    file.write_text(page.replace("</body>", f"{probe}</body>"), encoding="utf-8")
-    answer = subprocess.run(
-        [
-            str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},900", "--dump-dom", file.as_uri(),
-        ],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
-    found = re.search(r"<title>(\d+),(\d+),(true|false)</title>", answer.stdout)
-    assert found, answer.stdout[:400]
-    assert int(found[1]) <= int(found[2])
-    assert found[3] == "true"
+def test_a_browser_shows_it_on_a_phone_a_tablet_and_a_desk(page: str, tmp_path: Path) -> None:
+    assert_fits(page, tmp_path)
+
+
+def test_a_browser_shows_the_summary_of_a_batch(tmp_path: Path) -> None:
+    records = [
+        Record("sub-1_T1w", "sub-1/anat/sub-1_T1w.nii.gz", None, "done", verdict="PASS: " + "recomposed exactly, " * 6,
+               field_origin="model", recomposition_percent=0.001, folded_voxels=0, largest_motion_mm=3.2,
+               translated="sub-1/anat/sub-1_desc-older_T1w.nii.gz"),
+        Record("x", "a/very/deep/" + "n" * 80 + ".nii.gz", 3, "failed", reason="The scan is damaged."),
+    ]  # fmt: skip
+    (tmp_path / "figures").mkdir()
+    (tmp_path / picture_of("sub-1_T1w")).write_bytes(png(np.full((18, 54, 3), 90, np.uint8)))
+    page = Summary("Model", "age +10", tuple(records)).to_html(tmp_path)
+    assert page.index("The scan is damaged.") < page.index("recomposed exactly"), "failures first"
+    assert page.count("<img") == 1
+    assert_fits(page, tmp_path)

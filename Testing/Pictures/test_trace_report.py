@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from browser_widths import CHROMIUM, assert_fits
 from synthetic_translation import head, oblique_grid, synthetic_translation
 
 from SITTranslateLib.errors import InputError
@@ -21,7 +21,6 @@ from SITTranslateLib.traceability.tracing import PairTrace, trace_pair
 from SITTranslateLib.traceability.verdict import SMALL_CHANGES
 from SITTranslateLib.volume import Volume
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 NAMES = {1: "Brain", 2: "Ventricles", 3: "Forgotten"}
 
@@ -119,25 +118,8 @@ def browser(tmp_path: Path, *arguments: str) -> str:
     return answer.stdout
 
 
-@in_a_browser
-@pytest.mark.parametrize("width", [390, 1200])
-def test_a_browser_photographs_it_without_a_sideways_scroll(page: str, tmp_path: Path, width: int) -> None:
-    """In a frame of the phone's width, since Chromium's own windows are no narrower than 500."""
-    probe = "<script>parent.document.title = [document.documentElement.scrollWidth, innerWidth, [...document.images].every(i => i.naturalWidth > 0)].join()</script>"  # noqa: E501
-    (tmp_path / "report.html").write_text(page.replace("</body>", f"{probe}</body>"), encoding="utf-8")
-    frame = tmp_path / "frame.html"
-    frame.write_text(
-        f'<title>-</title><iframe src="report.html" style="width:{width}px;height:1600px;border:0"></iframe>', "utf-8"
-    )
-    answer = browser(tmp_path, f"--window-size={max(width, 500)},1600", "--dump-dom", frame.as_uri())
-    found = re.search(r"<title>(\d+),(\d+),(true|false)</title>", answer)
-    assert found, answer[:400]
-    assert int(found[1]) <= int(found[2]) == width
-    assert found[3] == "true"
-    photograph = tmp_path / "photograph.png"
-    browser(tmp_path, f"--window-size={max(width, 500)},1600", f"--screenshot={photograph}", frame.as_uri())
-    assert photograph.read_bytes()[:4] == b"\x89PNG"
-    assert photograph.stat().st_size > 20_000
+def test_a_browser_shows_it_on_a_phone_a_tablet_and_a_desk(page: str, tmp_path: Path) -> None:
+    assert_fits(page, tmp_path)
 
 
 @in_a_browser

@@ -15,32 +15,33 @@ MOST_PASSED_OVER = 50
 
 
 def run_batch(
-    scans: Annotated[Path, typer.Argument(help="A BIDS dataset, or any folder of scans and DICOM series.")],
-    model: Annotated[str, typer.Option("--model", "-m", help="Name of an installed model, or the folder of one.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the BIDS derivative dataset; goes on if there.")],
+    scans: Annotated[Path, typer.Argument(help="A BIDS dataset, or any folder of scans and series.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="Name of an installed model, or a folder.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="BIDS derivative dataset; goes on if there.")],
     settings: Annotated[
-        list[str] | None, typer.Option("--set", "-s", help="Attribute to ask for, as age=+10; may be repeated.")
+        list[str] | None, typer.Option("--set", "-s", metavar="NAME=VALUE", help="Attribute, as age=+10; repeatable.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine; each needs memory for a scan.")] = 1,
-    scheduler: Annotated[
-        str, typer.Option(help="Address (tcp://host:8786) or scheduler file (.json) of a dask cluster to use instead.")
-    ] = "",
-    participant: Annotated[list[str] | None, typer.Option(help="Only this BIDS participant; may be repeated.")] = None,
-    session: Annotated[list[str] | None, typer.Option(help="Only this BIDS session; may be repeated.")] = None,
-    suffix: Annotated[str, typer.Option(help="Which BIDS scans, as T1w; the model's own source if not given.")] = "",
-    frames: Annotated[bool, typer.Option("--frames", help="Every frame of 4D files and Slicer sequences.")] = False,
-    desc: Annotated[str, typer.Option(help="BIDS description of the results; by default model and attributes.")] = "",
-    fields: Annotated[bool, typer.Option(help="Keep motion, sampling field and velocity: they are large.")] = True,
-    structures: Annotated[bool, typer.Option(help="Find the volumes of structures: 2.5 CPU-seconds a scan.")] = True,
+    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
+    scheduler: Annotated[str, typer.Option(help="Of a dask cluster: tcp://host:8786, or its file.")] = "",
+    participant: Annotated[list[str] | None, typer.Option(help="Only this one; repeatable.")] = None,
+    session: Annotated[list[str] | None, typer.Option(help="Only this one; repeatable.")] = None,
+    suffix: Annotated[str, typer.Option(help="As T1w; else the model's source.")] = "",
+    frames: Annotated[bool, typer.Option("--frames", help="Every frame of 4D files and sequences.")] = False,
+    desc: Annotated[str, typer.Option(help="BIDS desc; else model and attributes.")] = "",
+    fields: Annotated[bool, typer.Option(help="Motion, sampling, velocity.")] = True,
+    structures: Annotated[bool, typer.Option(help="Volumes of structures (2.5 CPU-s a scan).")] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[str, typer.Option(help="Of the network: float32 or bfloat16.")] = "float32",
-    ensemble: Annotated[int, typer.Option(help="Answers that a map of uncertainty is made of; 1 for no map.")] = 1,
+    ensemble: Annotated[int, typer.Option(help="Answers for a map of uncertainty.")] = 1,
     seed: Annotated[int, typer.Option(help="Of systems that draw random numbers.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Translate scans that do not suit the model.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Make results again that are there.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be done.")] = False,
 ) -> None:
-    """Translate many scans: skips what is done, goes on after a crash, one failure never stops the rest."""
+    """Translate many scans; skips what is done, and one failure never stops the rest.
+
+    Exit code 0: all done; 1: some failed (see summary.html); 2: nothing could begin.
+    """
     watch = Stopwatch()
     from SITTranslateLib.app.batch.dataset import check_output
     from SITTranslateLib.app.batch.job import Settings, finished

@@ -24,7 +24,7 @@ BIDS_VERSION = "1.10.0"
 #: Seconds after which a batch of another machine counts as ended.
 LONGEST_BATCH = 7 * 24 * 3600
 #: Names that BIDS does not know (yet), and the batch's own tables.
-IGNORED = ("*_jacobian.*", "*_change.*", "*_velocity.*", "*_xfm.*", "*_extra*.*", "*.seq.nrrd", "summary.*")
+IGNORED = ("*_jacobian.*", "*_change.*", "*_velocity.*", "*_xfm.*", "*_extra*.*", "*.seq.nrrd", "summary.*", "figures/")
 
 
 def check_output(out: Path, place: Path) -> None:

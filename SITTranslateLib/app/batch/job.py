@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from SITTranslateLib.app.batch.names import ResultNames, path_from
 from SITTranslateLib.app.batch.scans import Scan
@@ -322,10 +322,35 @@ def _write(job: Job, translation: Translation, record: Record) -> None:
         job.folder.mkdir(parents=True, exist_ok=True)
         for path in sorted(aside.iterdir(), key=lambda p: p.name == job.sidecar.name):
             path.replace(job.folder / path.name)
+        _write_picture(job, translation)
     except OSError as error:
         raise InputError(f"The results of '{job.id}' cannot be written: the disk is full or read-only.") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+#: How the parts of the picture are coloured.
+KINDS: tuple[Literal["scan", "change"], ...] = ("scan", "scan", "change")
+
+
+def _write_picture(job: Job, translation: Translation) -> None:
+    """Source, translated scan and intensity change in a slice, for the summary."""
+    from SITTranslateLib import notebook
+
+    maps = [translation.source, translation.translated, translation.intensity_change]
+    shown = [volume.array for volume in maps if volume is not None]
+    picture = notebook.strip_png(shown, translation.source.affine, KINDS[: len(shown)])
+    if picture:
+        target = job.out / picture_of(job.id)
+        target.parent.mkdir(exist_ok=True)
+        part = target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
+        part.write_bytes(picture)
+        part.replace(target)
+
+
+def picture_of(identifier: str) -> str:
+    """Place of a result's small picture in the output."""
+    return f"figures/{identifier}.png"
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

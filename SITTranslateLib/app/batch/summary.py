@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from SITTranslateLib.app.batch.job import Record
+from SITTranslateLib import report
+from SITTranslateLib.app.batch.job import Record, picture_of
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.escaping import csv_cell, markdown_cell, printable
 
@@ -31,12 +32,19 @@ SHOWN = (
     ("seconds", "seconds"),
 )
 _ORDER = ("failed", "not run", "done", "already done")
-_STYLE = """body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:75rem;padding:0 1rem;color:#1b1f24}
-h1{font-size:1.5rem}.mark{background:#ffe9a8;padding:.2rem .6rem;border-radius:4px;font-weight:600}
-.wide{overflow-x:auto}table{border-collapse:collapse;font-size:.85rem;width:100%}
-th,td{text-align:left;padding:.4rem .6rem;border-bottom:1px solid #d5d9df;vertical-align:top}
-th{background:#f2f4f7}td.n{text-align:right;font-variant-numeric:tabular-nums}
-tr.failed td,tr.not-run td{background:#fdecea}td.path{overflow-wrap:anywhere;min-width:9rem}"""
+#: The style of the reports, whose narrow form begins earlier for so many columns, and what is only here.
+_STYLE = (
+    Path(report.__file__).with_name("style.css").read_text(encoding="utf-8").replace("720px", "1000px")
+    + """
+main{max-width:1400px} .counts{display:flex;flex-wrap:wrap;gap:10px;list-style:none;padding:0;margin:14px 0}
+.counts li{background:var(--card);border-radius:6px;padding:8px 14px} a{color:inherit}
+td img{display:block;width:270px;height:auto;border-radius:4px;background:#000} td.n{font-variant-numeric:tabular-nums}
+td.path{text-align:left;min-width:9rem} td.path span{overflow-wrap:anywhere}
+tr.failed td,tr.not-run td{color:var(--bad)}
+@media (max-width:1000px){td.empty{display:none} td.picture::before{content:none} td img{width:100%;max-width:540px}
+ td.path{min-width:0;text-align:right}}
+@media print{td img{width:150px}}"""
+)
 
 
 @dataclass(frozen=True)
@@ -86,18 +94,26 @@ class Summary:
         head = [f"# {title}", "", f"{self.counts()}. Synthetic images, for research only.", ""]
         return "\n".join([*head, *table]) + "\n"
 
-    def to_html(self) -> str:
+    def to_html(self, folder: Path | None = None) -> str:
+        """The report; with the pictures that lie in the folder which it is written to."""
         title = html.escape(f"{self.model}: {self.asked}")
-        rows = "\n".join(_row(record) for record in self.in_order())
-        headings = "".join(f"<th scope=col>{html.escape(heading)}</th>" for heading, _ in SHOWN)
+        records = [
+            (r, picture_of(r.id) if folder and (folder / picture_of(r.id)).is_file() else "") for r in self.in_order()
+        ]
+        pictures = any(picture for _, picture in records)
+        rows = "\n".join(_row(record, picture if pictures else None) for record, picture in records)
+        names = [*(["before, after, intensity change"] if pictures else []), *(heading for heading, _ in SHOWN)]
+        headings = "".join(f"<th scope=col>{html.escape(name)}</th>" for name in names)
+        counts = "".join(f"<li>{html.escape(count)}</li>" for count in self.counts().split(", "))
         return (
             f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f"<style>{_STYLE}</style></head>\n<body><h1>{title}</h1>\n"
+            f"<style>{_STYLE}</style></head>\n<body><main><h1>{title}</h1>\n"
             '<p><span class="mark">Synthetic images, for research only</span></p>\n'
-            f"<p>{html.escape(self.counts())}.</p>\n"
-            f"<div class=wide tabindex=0><table><thead><tr>{headings}</tr></thead>\n"
-            f"<tbody>{rows}</tbody></table></div></body></html>\n"
+            f'<ul class="counts" aria-label="How many scans">{counts}</ul>\n'
+            '<p>The same as a table for programs: <a href="summary.csv">summary.csv</a>.</p>\n'
+            f'<div class="wide" tabindex="0" role="region" aria-label="Every scan"><table><thead><tr>{headings}</tr>'
+            f"</thead>\n<tbody>{rows}</tbody></table></div></main></body></html>\n"
         )
 
     def write(self, folder: Path) -> None:
@@ -106,7 +122,7 @@ class Summary:
         Raises:
             InputError: it cannot be written.
         """
-        texts = {"csv": self.to_csv(), "md": self.to_markdown(), "html": self.to_html()}
+        texts = {"csv": self.to_csv(), "md": self.to_markdown(), "html": self.to_html(folder)}
         try:
             for ending, text in texts.items():
                 part = folder / f".summary.{ending}.part"
@@ -125,14 +141,22 @@ def _text(record: Record, field: str) -> str:
     return f"{value:.4g}" if isinstance(value, float) else printable(str(value), keep="\n\t")
 
 
-def _row(record: Record) -> str:
+def _row(record: Record, picture: str | None) -> str:
+    """A line of the table; ``picture`` is None where no line has one, empty where this one has none."""
     cells = []
-    for _, field in SHOWN:
+    if picture is not None:
+        alt = html.escape(f"{record.id}: before, after and intensity change in the middle slice", quote=True)
+        image = f'<img loading="lazy" src="{quote(picture)}" alt="{alt}">' if picture else ""
+        cells.append(f'<td class="picture">{image}</td>')
+    for heading, field in SHOWN:
         number = isinstance(getattr(record, field), (int, float))
-        kind = "n" if number else "path" if field in ("source", "reason") else ""
+        kind = "name path" if field == "source" else "n" if number else "path" if field == "reason" else ""
         text = html.escape(_text(record, field))
         if field == "source" and record.translated:
             # Relative, so that it holds wherever the dataset goes.
             text = f'<a href="{quote(record.translated)}">{text}</a>'
-        cells.append(f'<td class="{kind}">{text}</td>')
+        if text or field == "source":
+            cells.append(f'<td class="{kind}" data-label="{html.escape(heading)}"><span>{text}</span></td>')
+        else:
+            cells.append('<td class="empty"></td>')
     return f'<tr class="{record.status.replace(" ", "-")}">{"".join(cells)}</tr>'

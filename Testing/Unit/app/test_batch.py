@@ -18,6 +18,7 @@ import batch_work
 import numpy as np
 import pytest
 from batch_work import batch_of, bids, starts
+from PIL import Image
 from tiny_model import head, one_sentence, write_tiny_package
 
 from SITTranslateLib.app.batch import dataset, machine
@@ -171,9 +172,16 @@ def test_the_command_translates_skips_repairs_and_gathers_frames(
     } and lost.is_file()
     rows = list(csv.DictReader((out / "summary.csv").open()))
     assert len(rows) == 3 and all(row["verdict"].startswith("PASS") and row["folded_voxels"] == "0" for row in rows)
-    links = re.findall(r'<a href="([^"]+)">', (out / "summary.html").read_text(encoding="utf-8"))
-    assert sorted(links) == sorted(row["translated"] for row in rows)
+    page = (out / "summary.html").read_text(encoding="utf-8")
+    links = re.findall(r'<a href="([^"]+)">', page)
+    assert sorted(links) == sorted(["summary.csv", *(row["translated"] for row in rows)])
     assert all((out / link).is_file() for link in links), "a report leads to what it is about"
+    pictures = re.findall(r'<img loading="lazy" src="([^"]+)" alt="([^"]+)"', page)
+    assert len(pictures) == 3 and all(row["id"] in text for row, (_, text) in zip(rows, sorted(pictures), strict=True))
+    for picture, _ in pictures:
+        with Image.open(out / picture) as image:
+            width, height = image.size
+            assert width == 3 * image.crop((0, 0, width // 3, height)).width and np.asarray(image).std() > 20
 
 
 @pytest.mark.parametrize(

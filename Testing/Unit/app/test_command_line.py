@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from tiny_model import head, one_sentence, write_tiny_package
 
-from SITTranslateLib.app.main import COMMANDS, run
+from SITTranslateLib.app.main import COMMANDS, HELP_GROUPS, run
 from SITTranslateLib.files import read_volume, write_volume
 
 
@@ -129,7 +130,14 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
 @pytest.mark.parametrize("command", [c.name for c in COMMANDS])
 def test_every_command_can_be_called_for_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([command, "--help"]) == 0
-    assert "Usage" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "Usage" in told and "--help" in told
+    assert len(told.splitlines()) <= 46, "a help page is one screen"
+
+
+def test_the_help_groups_name_parameters_that_exist() -> None:
+    names = {name for command in COMMANDS for name in inspect.signature(command.function()).parameters}
+    assert {name for group in HELP_GROUPS.values() for name in group} - names == {"help"}
 
 
 def test_the_library_imports_nothing_heavy() -> None:
