@@ -104,12 +104,14 @@ def coded(code: Code) -> Dataset:
     return item
 
 
-def reference(instance: Dataset, purpose: Code | None = None) -> Dataset:
-    """An item that refers to an instance."""
+def reference(instance: Dataset, purpose: Code | None = None, frame: int | None = None) -> Dataset:
+    """An item that refers to an instance, or to a frame of it (from 0)."""
     from pydicom.dataset import Dataset
 
     item = Dataset()
     item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = instance.SOPClassUID, instance.SOPInstanceUID
+    if frame is not None:
+        item.ReferencedFrameNumber = frame + 1
     if purpose is not None:
         item.PurposeOfReferenceCodeSequence = [coded(purpose)]
     return item

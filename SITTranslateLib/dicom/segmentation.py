@@ -59,6 +59,9 @@ def segmentation_object(
     dense = np.zeros(labels.shape, dtype=np.uint16 if len(present) > 255 else np.uint8)
     for index, value in enumerate(present, start=1):
         dense[np.rint(labels.array) == value] = index
+    if len(images) == 1 and source.frames:
+        # highdicom takes the planes in the order of the instance's frames.
+        dense = dense[np.argsort(source.frames)]
     algorithm = highdicom.AlgorithmIdentificationSequence(
         name=MANUFACTURER, family=codes.DCM.ArtificialIntelligence, version=__version__
     )

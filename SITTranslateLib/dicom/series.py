@@ -67,7 +67,7 @@ def translated_series(translation: Translation, source: SourceSeries, series_uid
         one.ImageType = ["DERIVED", "SECONDARY", "AXIAL" if modality == "CT" else "OTHER", "SYNTHETIC"]
         one.DerivationDescription = _derivation(translation, step)
         one.DerivationCodeSequence = [coded(code) for code in _derivation_codes(translation)]
-        one.SourceImageSequence = [reference(origin, _purpose())]
+        one.SourceImageSequence = [reference(origin, _purpose(), source.frames[k] if source.frames else None)]
         one.ReferencedSeriesSequence = everything
         one.ContributingEquipmentSequence = equipment
         one.ImageComments = "Synthetic: translated by a model, not acquired from a person as shown. Not for diagnosis."

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 #: mm by which a slice of the file may lie off the slice of the volume.
 _TOLERANCE = 0.05
+_NOWHERE = (np.nan,) * 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +32,12 @@ class SourceSeries:
         slices: one dataset for each slice k of the volume (without pixels); a single one of several frames if the
             series is one multi-frame instance.
         grid: the volume's grid.
+        frames: of a multi-frame instance, the frame (from 0) that holds slice k; empty otherwise.
     """
 
     slices: tuple[Dataset, ...]
     grid: Grid
+    frames: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, path: str | os.PathLike[str], grid: Grid) -> SourceSeries:
@@ -63,8 +66,10 @@ class SourceSeries:
         except (OSError, InvalidDicomError, ValueError) as error:
             raise InputError(f"The DICOM series of '{place.name}' cannot be read again; a file is damaged.") from error
         if len(found) == 1 and int(found[0].get("NumberOfFrames", 1) or 1) > 1:
-            return cls((found[0],), grid)
-        return cls(tuple(_in_order(found, grid, place.name)), grid)
+            order = _order(_frame_positions(found[0]), grid, place.name)
+            return cls((found[0],), grid, tuple(order.tolist()))
+        order = _order([one.get("ImagePositionPatient", _NOWHERE) for one in found], grid, place.name)
+        return cls(tuple(found[index] for index in order), grid)
 
     @property
     def first(self) -> Dataset:
@@ -74,7 +79,7 @@ class SourceSeries:
     @property
     def multi_frame(self) -> bool:
         """Whether one instance holds all slices."""
-        return len(self.slices) == 1 and self.grid.shape[0] > 1
+        return bool(self.frames)
 
     def slice(self, k: int) -> Dataset:
         """The instance of slice k."""
@@ -91,17 +96,27 @@ def require(*names: str) -> None:
         )
 
 
-def _in_order(found: Sequence[Dataset], grid: Grid, name: str) -> list[Dataset]:
-    """The slices sorted as the volume's, each held against the place where the volume has it."""
+def _frame_positions(instance: Dataset) -> list[object]:
+    """ImagePositionPatient of every frame of a multi-frame instance."""
+    shared = instance.get("SharedFunctionalGroupsSequence") or [{}]
+    positions: list[object] = []
+    for frame in instance.get("PerFrameFunctionalGroupsSequence") or []:
+        plane = frame.get("PlanePositionSequence") or shared[0].get("PlanePositionSequence") or [{}]
+        positions.append(plane[0].get("ImagePositionPatient", _NOWHERE))
+    return positions
+
+
+def _order(positions: Sequence[object], grid: Grid, name: str) -> NDArray[np.intp]:
+    """Which of the positions is that of each slice of the volume, held against the place where the volume has it."""
     # pydicom gives LPS; x and y change sign.
-    positions = np.array([ras(one.get("ImagePositionPatient", [np.nan] * 3)) for one in found])
+    places = np.array([ras(position) for position in positions]).reshape(-1, 3)
     planes = grid.to_world(np.array([[0.0, 0.0, k] for k in range(grid.shape[0])]))
-    distances = np.linalg.norm(planes[:, None] - positions[None], axis=2)
-    nearest = distances.argmin(axis=1) if len(found) else np.empty(0, dtype=int)
-    matched = len(found) == len(planes) and len(set(nearest.tolist())) == len(planes)
+    distances = np.linalg.norm(planes[:, None] - places[None], axis=2)
+    nearest = distances.argmin(axis=1) if len(places) else np.empty(0, dtype=np.intp)
+    matched = len(places) == len(planes) and len(set(nearest.tolist())) == len(planes)
     if not matched or not bool((distances.min(axis=1) < _TOLERANCE).all()):
         raise InputError(f"The DICOM series of '{name}' does not have the slices of the scan that was translated.")
-    return [found[index] for index in nearest]
+    return nearest
 
 
 def ras(lps: object) -> NDArray[np.float64]:

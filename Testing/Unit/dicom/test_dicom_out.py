@@ -8,11 +8,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import dicom_series
 import highdicom
 import numpy as np
 import pydicom
 import pytest
-import scan_series
 import SimpleITK as sitk
 
 from SITTranslateLib import fields
@@ -57,7 +57,7 @@ def labels_of(scan: Volume) -> Volume:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Translation, list[object]]:
     folder = tmp_path_factory.mktemp("dicom")
-    series = scan_series.write(folder / "series")
+    series = dicom_series.write(folder / "series")
     scan = read_volume(series)
     result = translation_of(scan)
     labels = labels_of(scan)
@@ -77,7 +77,7 @@ def test_what_the_instances_say(written: tuple[Path, Path, Translation, list[obj
     series, out, _, _ = written
     source = {float(d.ImagePositionPatient[2]): d for d in map(pydicom.dcmread, series.iterdir())}
     made = [pydicom.dcmread(file) for file in sorted((out / "translated").iterdir())]
-    assert len({one.SOPInstanceUID for one in made}) == len(made) == scan_series.SHAPE[0]
+    assert len({one.SOPInstanceUID for one in made}) == len(made) == dicom_series.SHAPE[0]
     for one in made:
         origin = source[float(one.ImagePositionPatient[2])]
         for keyword in ("PatientName", "PatientID", "PatientBirthDate", "StudyInstanceUID", "FrameOfReferenceUID"):
@@ -127,13 +127,18 @@ def test_segments_come_back_by_highdicom(written: tuple[Path, Path, Translation,
     read = highdicom.seg.segread(out / "segments.dcm")
     assert [item.SegmentLabel for item in read.SegmentSequence] == list(NAMES.values())
     assert read.SegmentSequence[0].SegmentedPropertyTypeCodeSequence[0].CodeValue == "66720007"
-    volume = read.get_volume(combine_segments=True, skip_overlap_checks=True)
-    labels = labels_of(result.source).array
+    assert_segments(out / "segments.dcm", result.source)
+
+
+def assert_segments(file: Path, scan: Volume) -> None:
+    """The segments of a file lie where the scan's labels do."""
+    volume = highdicom.seg.segread(file).get_volume(combine_segments=True, skip_overlap_checks=True)
+    labels = labels_of(scan).array
     wanted = np.select([labels == 3, labels == 7, labels == 300], [1, 2, 3])
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.affine
     indices = np.argwhere(np.asarray(volume.array) > 0)
     assert len(indices) == int((wanted > 0).sum())
-    places = np.rint(result.source.grid.to_indices(indices @ lps[:3, :3].T + lps[:3, 3])).astype(int)
+    places = np.rint(scan.grid.to_indices(indices @ lps[:3, :3].T + lps[:3, 3])).astype(int)
     found = np.asarray(volume.array)[tuple(indices.T)]
     np.testing.assert_array_equal(found, wanted[places[:, 2], places[:, 1], places[:, 0]])
 
@@ -191,8 +196,37 @@ def test_a_validator_of_the_standard_finds_no_error(written: tuple[Path, Path, T
         assert not errors, (file.name, errors)
 
 
+def test_a_multi_frame_source_gives_the_same_parts(tmp_path: Path) -> None:
+    """Frames in another order than the slices: every reference, segment and value stands at its own place."""
+    series = dicom_series.write(tmp_path / "series")
+    file = dicom_series.as_multi_frame(series, tmp_path / "enhanced.dcm")
+    scan = read_volume(file)
+    classic = read_volume(series)
+    np.testing.assert_array_equal(scan.array, classic.array)
+    np.testing.assert_allclose(scan.affine, classic.affine, atol=1e-6)
+    source = SourceSeries.of(file, scan.grid)
+    assert source.multi_frame and sorted(source.frames) == list(range(scan.shape[0])) != list(source.frames)
+    result, labels = translation_of(scan), labels_of(scan)
+    rows = list(segment_table(result, labels, NAMES).rows)
+    write_dicom(result, source, tmp_path / "out", labels, NAMES, rows)
+    back = read_volume(tmp_path / "out" / "translated")
+    np.testing.assert_array_equal(back.array, np.rint(result.translated.array))
+    np.testing.assert_allclose(back.affine, scan.affine, atol=1e-5)
+    whole = pydicom.dcmread(file)
+    for one in (pydicom.dcmread(name) for name in sorted((tmp_path / "out" / "translated").iterdir())):
+        (origin,) = one.SourceImageSequence
+        assert origin.ReferencedSOPInstanceUID == whole.SOPInstanceUID
+        frame = whole.PerFrameFunctionalGroupsSequence[origin.ReferencedFrameNumber - 1]
+        np.testing.assert_allclose(
+            np.array(one.ImagePositionPatient, float),
+            np.array(frame.PlanePositionSequence[0].ImagePositionPatient, float),
+            atol=1e-4,
+        )
+    assert_segments(tmp_path / "out" / "segments.dcm", scan)
+
+
 def test_another_contrast_is_not_said_to_be_acquired_as_the_source(tmp_path: Path) -> None:
-    series = scan_series.write(tmp_path / "series")
+    series = dicom_series.write(tmp_path / "series")
     scan = read_volume(series)
     result = replace(translation_of(scan, "CT"), sampling=None, motion=None, jacobian=None)
     write_dicom(result, SourceSeries.of(series, scan.grid), tmp_path / "out")
@@ -204,7 +238,7 @@ def test_another_contrast_is_not_said_to_be_acquired_as_the_source(tmp_path: Pat
 
 
 def test_small_numbers_are_kept_by_a_slope(tmp_path: Path) -> None:
-    series = scan_series.write(tmp_path / "series")
+    series = dicom_series.write(tmp_path / "series")
     scan = read_volume(series)
     result = translation_of(scan)
     small = result.translated.with_array(result.translated.array / 1000.0)
@@ -216,7 +250,7 @@ def test_small_numbers_are_kept_by_a_slope(tmp_path: Path) -> None:
 
 
 def test_what_is_no_dicom_and_what_is_another_series_is_refused(tmp_path: Path) -> None:
-    series = scan_series.write(tmp_path / "series")
+    series = dicom_series.write(tmp_path / "series")
     scan = read_volume(series)
     (tmp_path / "scan.nii").write_bytes(b"\0" * 400)
     with pytest.raises(InputError, match="no DICOM scan"):
@@ -227,7 +261,7 @@ def test_what_is_no_dicom_and_what_is_another_series_is_refused(tmp_path: Path) 
 
 
 def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    series = scan_series.write(tmp_path / "series")
+    series = dicom_series.write(tmp_path / "series")
     scan = read_volume(series)
     calls = []
 
@@ -247,7 +281,7 @@ def test_the_command_writes_it_beside_the_result(tmp_path: Path, capsys: pytest.
     import tiny_package
 
     package = tiny_package.write(tmp_path)
-    series = scan_series.write(tmp_path / "series")
+    series = dicom_series.write(tmp_path / "series")
     labels = labels_of(read_volume(series))
     write_volume(labels, tmp_path / "labels.nii.gz")
     (tmp_path / "names.csv").write_text("label,name\n3,Ventricles\n7,White matter\n300,Shell\n", encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
@@ -60,3 +61,38 @@ def write(folder: Path, modality: str = "MR") -> Path:
         one.PixelData = values[index].astype("<i2").tobytes()
         one.save_as(folder / f"{(index * 7) % SHAPE[0]:02d}.dcm", enforce_file_format=True)
     return folder
+
+
+def as_multi_frame(series: Path, file: Path) -> Path:
+    """The series as one Enhanced MR instance, its frames in the order of the files' names, which is not the slices'."""
+    found = [pydicom.dcmread(one) for one in sorted(series.iterdir())]
+    first = found[0]
+    made = Dataset()
+    made.file_meta = FileMetaDataset()
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    made.SOPClassUID = "1.2.840.10008.5.1.4.1.1.4.1"
+    made.SOPInstanceUID = generate_uid(prefix=None)
+    made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID
+    made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
+    for element in first:
+        if element.keyword not in (
+            "SOPClassUID", "SOPInstanceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
+            "SliceThickness", "PixelData",
+        ):  # fmt: skip
+            made.add(element)
+    measures, plane, shared = Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing, measures.SliceThickness = first.PixelSpacing, first.SliceThickness
+    plane.ImageOrientationPatient = first.ImageOrientationPatient
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [plane]
+    made.SharedFunctionalGroupsSequence = [shared]
+    frames = []
+    for one in found:
+        position, frame = Dataset(), Dataset()
+        position.ImagePositionPatient = one.ImagePositionPatient
+        frame.PlanePositionSequence = [position]
+        frames.append(frame)
+    made.PerFrameFunctionalGroupsSequence = frames
+    made.NumberOfFrames = len(found)
+    made.PixelData = b"".join(one.PixelData for one in found)
+    made.save_as(file, enforce_file_format=True)
+    return file
