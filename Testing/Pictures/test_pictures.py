@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -158,8 +159,13 @@ def test_all_pictures_are_drawn_once_and_none_is_blank(studio: Studio, tmp_path:
     for picture in pictures:
         assert picture.path.stat().st_size > 10_000
         assert picture.caption.endswith(".")
-    studio.save_scene(tmp_path / "scene.mrb")
-    assert (tmp_path / "scene.mrb").stat().st_size > 100_000
+    bundle = tmp_path / "scene.mrb"
+    studio.save_scene(bundle)
+    with zipfile.ZipFile(bundle) as archive:
+        assert archive.testzip() is None
+        fields = [m for m in archive.infolist() if "velocity" in m.filename]
+        assert len(fields) == 1 and fields[0].compress_size < 0.5 * fields[0].file_size
+    assert list(tmp_path.glob(".*")) == []
 
 
 def test_after_the_pictures_all_views_show_one_slice(studio: Studio, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from SITTranslateLib.scene import extras, hierarchy, sequences, volumes
 from SITTranslateLib.scene.headless.application import Application
-from SITTranslateLib.scene.headless.pictures import compress
+from SITTranslateLib.scene.headless.bundle import compress
 from SITTranslateLib.scene.restoring import result_of_nodes
 from SITTranslateLib.scene.result import SceneResult, add_translation
 from SITTranslateLib.scene.volumes import volume_from_node

@@ -15,7 +15,7 @@ from SITTranslateLib.scene.annotation import SYNTHETIC, side_letter
 from SITTranslateLib.scene.colours import SIZE
 from SITTranslateLib.scene.display import decimals, grey_range, head_mask, round_up, transform_display
 from SITTranslateLib.scene.headless.application import Application
-from SITTranslateLib.scene.headless.pictures import compress
+from SITTranslateLib.scene.headless.bundle import save_bundle
 from SITTranslateLib.scene.result import add_translation, request_text
 from SITTranslateLib.scene.table import add_table_node, rows_of_node
 from SITTranslateLib.scene.transforms import field_of_node, moved_points
@@ -206,9 +206,8 @@ def test_everything_survives_a_saved_bundle(app: Application, translation: Trans
     made = add_translation(translation, rows=ROWS)
     names = {role: getattr(made, role).GetName() for role in ("translated", "sampling", "motion", "jacobian", "change")}
     table_name, folder = made.table.GetName(), hierarchy.subject_hierarchy(app.scene).GetItemName(made.folder)
-    compress(made.nodes)
     bundle = tmp_path / "scene.mrb"
-    assert app.scene.WriteToMRB(str(bundle))
+    save_bundle(app.scene, made.nodes, bundle)
     app.clear()
     assert app.scene.GetFirstNodeByName(names["translated"]) is None
     assert app.scene.ReadFromMRB(str(bundle), True)

@@ -18,6 +18,7 @@ from SITTranslateLib.scene import annotation, layout, presentation
 from SITTranslateLib.scene.display import arrow_words
 from SITTranslateLib.scene.extras import STEPS
 from SITTranslateLib.scene.headless.application import application
+from SITTranslateLib.scene.headless.bundle import save_bundle
 from SITTranslateLib.scene.headless.images import Pixels, mosaic, png, write_png
 from SITTranslateLib.scene.headless.views import SliceView, ThreeDView
 from SITTranslateLib.scene.result import SceneResult, add_translation, request_text
@@ -129,11 +130,7 @@ class Studio:
         Raises:
             InputError: it cannot be written there.
         """
-        compress(self.result.nodes)
-        if not self.app.scene.WriteToMRB(str(path)):
-            raise InputError(
-                f"The scene cannot be saved as '{path.name}': is there room, and may the folder be written?"
-            )
+        save_bundle(self.app.scene, self.result.nodes, path)
 
     def _add(self, rows: Sequence[Mapping[str, Any]]) -> SceneResult:
         return add_translation(self.translation, scene=self.app.scene, rows=rows, sampling_mm=SAVED_FIELD_MM)
@@ -358,18 +355,6 @@ class Studio:
 
 VOLUME_COLOURS = "Orange: expanded (+100 % is twice the volume); blue: shrank."
 CHANGE_COLOURS = "Yellow: brighter; violet: darker."
-
-
-def compress(nodes: Sequence[Any]) -> None:
-    """Have these nodes written compressed: a scene of fields is five times smaller so."""
-    for node in nodes:
-        if node.IsA("vtkMRMLStorableNode"):
-            node.AddDefaultStorageNode()
-            if (storage := node.GetStorageNode()) is not None:
-                storage.SetUseCompression(1)
-                if node.IsA("vtkMRMLTransformNode"):
-                    # The default, HDF5, is not compressed.
-                    storage.SetDefaultWriteFileExtension("nrrd")
 
 
 def motion_title(result: SceneResult) -> str:
