@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import qt
@@ -16,6 +17,7 @@ from SITTranslateLib.scene.ranges import Ranges
 from SITTranslateLib.scene.result import SceneResult
 from SITTranslateLib.scene.runs import PREFIX
 from SITTranslateLib.scene.sequences import browser_of, put_into_tool_bar
+from SITTranslateLib.ui.dicom_export import dicom_file, save_as_dicom
 from SITTranslateLib.ui.section import Resource, Section, show_text
 from SITTranslateLib.ui.session import Session
 
@@ -53,6 +55,7 @@ class ChangeSection(Section):
         self.ui.layoutButton.clicked.connect(self._on_layout)
         self.ui.estimateButton.clicked.connect(self._on_estimate)
         self.ui.removeButton.clicked.connect(self._on_remove)
+        self.ui.dicomButton.clicked.connect(self._on_dicom)
         self.ui.resultComboBox.currentIndexChanged.connect(self._on_result)
         self.ui.compareComboBox.currentIndexChanged.connect(self._on_compare)
         session.shown_changed.connect(self.update)
@@ -67,6 +70,7 @@ class ChangeSection(Section):
         nodes = self.nodes
         self._rest.stop()
         show_text(self.ui.volumesLabel, "")
+        self.ui.dicomButton.setVisible(nodes is not None and bool(dicom_file(nodes.source)))
         self._fill_results()
         for name in ("strengthSlider", "bothButton", "anatomyButton", "intensityButton", "motionBox", "mapBox",
                      "layoutButton", "estimateButton", "removeButton"):  # fmt: skip
@@ -263,6 +267,15 @@ class ChangeSection(Section):
         question = _("Take this result out of the scene, with its maps, points and contours? This cannot be undone.")
         if slicer.util.confirmOkCancelDisplay(question, windowTitle=_("Remove result")):
             self.session.remove_shown()
+
+    def _on_dicom(self, *_checked: Any) -> None:
+        chosen = qt.QFileDialog.getExistingDirectory(self.widget, _("Folder for the DICOM files"))
+        folder = chosen if isinstance(chosen, str) else chosen[0]
+        shown = self.session.shown
+        if folder and shown is not None:
+            with slicer.util.tryWithErrorDisplay(_("The result was not written as DICOM."), waitCursor=True):
+                made = save_as_dicom(shown.translation, shown.nodes.source, Path(folder))
+                slicer.util.showStatusMessage(_("Written: {folder}").format(folder=made), 5000)
 
     def _fill_results(self) -> None:
         """Every result of the scene by its title, to be shown or to be compared with."""
