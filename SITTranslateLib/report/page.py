@@ -89,6 +89,7 @@ def report_html(
         trace=None if table is None else (table.verdict, table.reasons),
         provenance=_provenance(translation),
         forced=provenance.forced,
+        warnings=provenance.warnings,
         intended_use=card.intended_use if card is not None else "",
         limits=list(card.limits) if card is not None else [],
     )

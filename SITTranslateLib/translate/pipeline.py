@@ -28,12 +28,19 @@ from SITTranslateLib.files import check_volume
 from SITTranslateLib.options import TranslationOptions
 from SITTranslateLib.packages import Package
 from SITTranslateLib.systems import NetworkOutput
-from SITTranslateLib.translate.decomposition import decompose
+from SITTranslateLib.translate.decomposition import ContrastChange, decompose
 from SITTranslateLib.translate.head import locate_head
+from SITTranslateLib.translate.lesion_contrast import faded_lesions
 from SITTranslateLib.translate.model import LoadedModel, load_model
 from SITTranslateLib.translate.preparation import Prepared, prepare
 from SITTranslateLib.translate.request import checked_request
-from SITTranslateLib.translate.suitability import Severity, check_suitability, contrast_in, refusal
+from SITTranslateLib.translate.suitability import (
+    Severity,
+    check_suitability,
+    contrast_in,
+    likeliest_source,
+    refusal,
+)
 from SITTranslateLib.translate.uncertainty import with_uncertainty
 from SITTranslateLib.translation import Provenance, Translation
 from SITTranslateLib.volume import Volume
@@ -106,6 +113,10 @@ def translate(
     report("decomposing", 0.6)
     decomposition = decompose(output, prepared, loaded.card)
     error = decomposition.recomposition_error(output, prepared, loaded.card)
+    faded: tuple[str, ...] = ()
+    if isinstance(decomposition, ContrastChange):
+        contrast = contrast_in(request, loaded.card) or likeliest_source(anatomy, loaded.card)
+        faded = faded_lesions(decomposition.source, decomposition.target, (contrast, loaded.card.target_of(request)))
     report("restoring the scan's own grid", 0.75)
     provenance = Provenance(
         package=loaded.card.name,
@@ -122,7 +133,7 @@ def translate(
         seconds=0.0,
         software=software_versions(),
         forced=forced,
-        warnings=(*(f.sentence for f in findings if f.severity is Severity.WARN), *output.warnings),
+        warnings=(*(f.sentence for f in findings if f.severity is Severity.WARN), *output.warnings, *faded),
         precision=options.precision,
         ensemble=options.ensemble,
         parts=output.parts,

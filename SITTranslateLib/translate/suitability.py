@@ -72,6 +72,15 @@ def contrast_in(request: Mapping[str, float], card: ModelCard) -> str:
     return attribute.choices[number] if attribute is not None and 0 < number < len(attribute.choices) else ""
 
 
+def likeliest_source(anatomy: Anatomy, card: ModelCard) -> str:
+    """Which of the card's sources the scan most looks like."""
+    seen = guess(anatomy) if card.further_sources else None
+    if seen is None:
+        return card.source
+    shares = seen.probabilities
+    return max(card.sources, key=lambda name: shares.get(name, 0.0))
+
+
 def _modality(volume: Volume, anatomy: Anatomy, card: ModelCard, contrast: str) -> list[Finding]:
     seen = guess(anatomy)
     if seen is None:

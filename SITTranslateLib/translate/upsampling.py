@@ -36,8 +36,10 @@ def on_scan_grid(source: Volume, coarse_source: Volume, coarse_target: Volume, o
     target = fields.resample_volume(with_rim(shifted), source.grid).array + np.float32(outside)
     slope = fields.resample_volume(with_rim(local_slope(coarse_source, coarse_target)), source.grid).array
     seen = fields.resample_volume(faded_outwards(coarse_source), source.grid).array
+    # At the edge of a head the line may lead below air.
+    darkest = np.float32(min(outside, float(coarse_target.array.min())))
     target += slope * (source.array - seen)
-    return source.with_array(target)
+    return source.with_array(np.maximum(target, darkest, out=target))
 
 
 def local_slope(source: Volume, target: Volume) -> Volume:

@@ -142,6 +142,7 @@ class ChangeSection(Section):
             low, high = ranges.grey
             percent = 100.0 * translation.recomposition_error / max(high - low, 1e-9)
             parts.append(_("These parts give the model's own output to {percent:.2g} %.").format(percent=percent))
+        parts += [_("Warning: {reason}").format(reason=sentence) for sentence in translation.provenance.warnings]
         return " ".join(parts)
 
     def show_volumes(self, table: dict[str, Any]) -> None:
