@@ -32,7 +32,10 @@ def evaluate(request: EvaluationRequest) -> None:
         parts["Simulated"] = [table.check(volume, kind, card) for volume, kind in made]
     if request.scans is not None:
         files = track(table.real_scans(request.scans), "Real scans")
-        parts["Real"] = [table.check(read_volume(path), kind, card, path.name) for path, kind in files]
+        parts["Real"] = [
+            table.check(read_volume(path), kind, card, path.name, table.source_of_file(path, request.scans))
+            for path, kind in files
+        ]
     parts["No head at all"] = [table.check(volume, kind, card) for volume, kind in table.strange_things()]
     text = table.write(parts, request.out)
     limits = thresholds()

@@ -6,8 +6,8 @@ network alone, and by both together, as the suitability check uses them. Without
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from SITTranslateLib.simulation.clinical import KINDS, clinical_head, clinical_s
 from SITTranslateLib.simulation.labels import read_label_map
 from SITTranslateLib.translate.contrast import by_histogram, by_picture, combined
 from SITTranslateLib.translate.head import locate_head
-from SITTranslateLib.translate.suitability import Severity, check_suitability
+from SITTranslateLib.translate.suitability import Finding, Severity, check_suitability
 from SITTranslateLib.volume import Volume
 
 SCORES = ("histogram", "network", "both")
@@ -36,6 +36,10 @@ COLUMNS = {
 #: Score of a scan that cannot be scored: no evidence that it suits the model.
 UNKNOWN = 0.0
 HELD_OUT = (13, 14, 15, 16)
+ALONE = ("T1w", "T2w", "FLAIR")
+"""Contrasts that models of one source are tried with on real scans."""
+AVERAGES = "templates"
+"""Folder whose files come from a source each."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class Checked:
         scores: probability of the kind asked for, by each score.
         verdict: of the whole gate: ``pass``, ``warn`` or ``refuse``.
         codes: of the findings that warn or refuse.
+        source: where it comes from.
+        alone: verdict on its contrast of a model of one contrast, by that contrast.
     """
 
     name: str
@@ -56,24 +62,36 @@ class Checked:
     scores: dict[str, float]
     verdict: str
     codes: tuple[str, ...]
+    source: str = ""
+    alone: dict[str, str] = field(default_factory=dict)
 
 
-def check(volume: Volume, kind: str, card: ModelCard, name: str = "") -> Checked:
-    """Check a scan for a model."""
+def check(volume: Volume, kind: str, card: ModelCard, name: str = "", source: str = "") -> Checked:
+    """Check a scan for a model, and its contrast for models of T1w, T2w and FLAIR alone."""
     anatomy = locate_head(volume)
     histogram, picture = by_histogram(anatomy), by_picture(anatomy)
     both = combined(histogram, picture)
     found = check_suitability(volume, anatomy, card)
-    verdict = "pass"
-    if any(f.severity is Severity.WARN for f in found):
-        verdict = "warn"
-    if any(f.refuses for f in found):
-        verdict = "refuse"
     codes = tuple(f.code for f in found if f.severity is not Severity.NOTE)
     probabilities = {"histogram": histogram, "network": picture, "both": both}
-    scores = {s: UNKNOWN if p is None else p.get(card.source, UNKNOWN) for s, p in probabilities.items()}
-    good = None if kind == f"{card.source}Gd" else kind == card.source
-    return Checked(name or volume.name, kind, good, scores, verdict, codes)
+    scores = {
+        s: UNKNOWN if p is None else sum(p.get(c, UNKNOWN) for c in card.sources) for s, p in probabilities.items()
+    }
+    # T1w after a contrast agent is neither what a T1w model asks for nor wrong.
+    after_agent = kind.endswith("Gd") and kind.removesuffix("Gd") in card.sources
+    good = True if kind in card.sources else None if after_agent else False
+    alone = {}
+    if source:
+        for contrast in ALONE:
+            of_one = check_suitability(volume, anatomy, replace(card, source=contrast, further_sources=()))
+            alone[contrast] = _verdict([f for f in of_one if f.code in ("modality", "units")])
+    return Checked(name or volume.name, kind, good, scores, _verdict(found), codes, source, alone)
+
+
+def _verdict(found: Sequence[Finding]) -> str:
+    if any(f.refuses for f in found):
+        return "refuse"
+    return "warn" if any(f.severity is Severity.WARN for f in found) else "pass"
 
 
 def simulated_scans(folder: Path, heads: int, draws: int, seed: int = 1) -> Iterator[tuple[Volume, str]]:
@@ -111,6 +129,35 @@ def real_scans(folder: Path) -> list[tuple[Path, str]]:
         raise InputError(f"There are no scans in '{folder.name}' whose names say what they are (*_T1w.nii.gz).")
     series = [(path, "CT") for path in sorted(folder.iterdir()) if path.is_dir() and "ct" in path.name.split("_")]
     return [*found, *series]
+
+
+def source_of_file(path: Path, folder: Path) -> str:
+    """Where a scan comes from: the folder below the whole collection, or the file of an average of many heads."""
+    parts = path.relative_to(folder).parts
+    if len(parts) == 1:
+        return folder.name
+    return path.name.split(".")[0] if parts[0] == AVERAGES else "/".join(parts[:-1])
+
+
+def by_source(rows: Iterable[Checked]) -> str:
+    """Verdicts on the contrast by source and kind: of models of that kind, and of models of other kinds."""
+    lines = [
+        "| source | kind | scans | models of its contrast: passed | warned | refused | of another: passed | warned "
+        "| refused |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    groups: dict[tuple[str, str], list[Checked]] = {}
+    for row in rows:
+        groups.setdefault((row.source, row.kind), []).append(row)
+    totals = np.zeros(7, int)
+    for (source, kind), members in [*groups.items(), (("", ""), [])]:
+        own = [r.alone[kind.removesuffix("Gd")] for r in members if kind.removesuffix("Gd") in r.alone]
+        others = [v for r in members for contrast, v in r.alone.items() if contrast != kind.removesuffix("Gd")]
+        counts = [len(members), *(part.count(v) for part in (own, others) for v in ("pass", "warn", "refuse"))]
+        totals += counts
+        cells = " | ".join(str(n) for n in (counts if members else totals))
+        lines.append(f"| {source or '**all**'} | {kind} | {cells} |")
+    return "\n".join(lines)
 
 
 def strange_things(seed: int = 0) -> Iterator[tuple[Volume, str]]:
@@ -168,10 +215,19 @@ def _row(part: str, kind: str, scan: Checked, number: int) -> Row:
 
 
 def write(parts: dict[str, list[Checked]], out: Path) -> str:
-    """Write the table with every scan, and return its Markdown."""
+    """Write the table with every scan, and that by source, and return their Markdown."""
     table = table_of(parts)
     table.write(out, "gate", scans={name: [asdict(scan) for scan in scans] for name, scans in parts.items()})
-    return table.markdown()
+    text = table.markdown()
+    real = [scan for scans in parts.values() for scan in scans if scan.alone]
+    if real:
+        sources = by_source(real)
+        (out / "gate-by-source.md").write_text(sources + "
+", encoding="utf-8")
+        text += "
+
+" + sources
+    return text
 
 
 def draw(parts: dict[str, list[Checked]], warned_below: float, refused_below: float, out: Path) -> bool:

@@ -47,6 +47,22 @@ def test_the_table_counts_verdicts_beside_areas() -> None:
     assert "| all that is wrong | 2 | 0.750 | 0.750 | 0.750 | 0 | 1 | 1 | 2 |" in table.markdown()
 
 
+def test_verdicts_are_counted_by_source(tmp_path: Path) -> None:
+    def scan(kind: str, source: str, **alone: str) -> gate.Checked:
+        return gate.Checked("scan", kind, True, {}, "pass", (), source, alone)
+
+    rows = [scan("T1w", "one", T1w="pass", T2w="refuse", FLAIR="warn"), scan("T1w", "one", T1w="warn", T2w="refuse")]
+    lines = gate.by_source([*rows, scan("CT", "two", T1w="refuse", T2w="refuse")]).splitlines()
+    assert lines[2:] == [
+        "| one | T1w | 2 | 1 | 1 | 0 | 0 | 1 | 2 |",
+        "| two | CT | 1 | 0 | 0 | 0 | 0 | 0 | 2 |",
+        "| **all** |  | 3 | 1 | 1 | 0 | 0 | 1 | 4 |",
+    ]
+    places = ("templates/MNI_T1w.nii.gz", "ms/raw/a_T1w.nii.gz", "b_T1w.nii.gz")
+    named = [gate.source_of_file(tmp_path / place, tmp_path) for place in places]
+    assert named == ["MNI_T1w", "ms/raw", tmp_path.name]
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
@@ -90,6 +106,7 @@ def test_the_command_writes_table_and_picture(
     written = json.loads((tmp_path / "out" / "gate.json").read_text(encoding="utf-8"))
     assert {kind: figures["refuse"] for kind, figures in written["summary"]["Real"].items()} == {"T1w": 0, "T2w": 1}
     assert [scan["verdict"] for scan in written["scans"]["Real"]][1] == "refuse"
+    assert "| scans | T1w | 1 | 0 | 1 | 0 |" in (tmp_path / "out" / "gate-by-source.md").read_text(encoding="utf-8")
     assert "| T2w | 1 | 1.000 |" in capsys.readouterr().out
     assert (tmp_path / "out" / "gate_roc.png").stat().st_size > 10_000
 
