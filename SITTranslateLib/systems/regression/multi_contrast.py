@@ -29,7 +29,11 @@ CLIP = (-6.0, 8.0)
 """Standardised values beyond these carry nothing."""
 LEVEL, SPREAD = 0.5, 0.125
 """Network units of a standardised value of 0, and of one standard deviation."""
+OUTSIDE = (-LEVEL / SPREAD, 0.0)
+"""Means and logarithms of scales where there is no tissue."""
 SLICES_AT_ONCE = 4
+MARGIN = 8
+"""Air around the tissue of a slice that the network sees, voxels."""
 AXES = (2, 3, 4)
 """Axes of ``(1, 1, K, J, I)`` along which the network's slices lie."""
 
@@ -124,29 +128,45 @@ class MultiContrastNetwork(nn.Module):
         if source in self.contrasts:
             code[0, self.contrasts.index(source)] = 1.0
         box = _tissue_box(image[0, 0])
-        inner = standard[0, 0][box]
+        inner, there = standard[0, 0][box], (image[0, 0] > AIR)[box]
         total = torch.zeros(2, len(self.contrasts), *inner.shape, device=image.device)
         done, whole = 0, sum(inner.shape)
         for axis in range(3):
-            turned = inner.movedim(axis, 0)
+            turned, tissue = inner.movedim(axis, 0), there.movedim(axis, 0)
             count, rows, columns = turned.shape
             # Whatever lies beside a crop is as dark as air.
             padding = (0, -columns % self.multiple, 0, -rows % self.multiple)
             padded = nn.functional.pad(turned, padding, value=float(turned.min()))
             for first in range(0, count, SLICES_AT_ONCE):
                 many = min(SLICES_AT_ONCE, count - first)
-                stack = neighbours(padded, first, many, self.slices)
+                window = self._window(tissue[max(0, first - 1) : first + many + 1].any(dim=0), padded.shape[1:])
+                stack = neighbours(padded[(slice(None), *window)], first, many, self.slices)
                 answers = self(stack.contiguous(memory_format=torch.channels_last), code.expand(many, -1))
-                for into, answer in zip(total, answers, strict=True):
-                    into.movedim(axis + 1, 1)[:, first : first + many] += answer[..., :rows, :columns].movedim(1, 0)
+                j, i = (slice(w.start, min(w.stop, n)) for w, n in zip(window, (rows, columns), strict=True))
+                for into, answer, outside in zip(total, answers, OUTSIDE, strict=True):
+                    slices = into.movedim(axis + 1, 1)[:, first : first + many]
+                    slices += outside
+                    here = answer[..., : j.stop - j.start, : i.stop - i.start].movedim(1, 0)
+                    slices[..., j, i] += here - outside
                 done += many
                 if progress is not None:
                     progress(done / whole)
         found = []
-        for part, outside in zip(total / 3.0, (-LEVEL / SPREAD, 0.0), strict=True):
+        for part, outside in zip(total / 3.0, OUTSIDE, strict=True):
             filled = torch.full((len(self.contrasts), *standard.shape[2:]), outside, device=image.device)
             filled[(slice(None), *box)] = part
             found.append(filled)
+        return found[0], found[1]
+
+    def _window(self, tissue: Tensor, shape: torch.Size) -> tuple[slice, slice]:
+        """The part of some slices ``(J, I)`` that shows tissue, with a margin, of sizes that the network takes."""
+        found = []
+        for axis, size in enumerate(shape):
+            where = torch.nonzero(tissue.any(dim=1 - axis))
+            low, high = (int(where[0]), int(where[-1]) + 1) if len(where) else (0, self.multiple)
+            start = max(0, low - MARGIN) // self.multiple * self.multiple
+            stop = min(size, -(-(high + MARGIN) // self.multiple) * self.multiple)
+            found.append(slice(start, stop))
         return found[0], found[1]
 
     @torch.no_grad()

@@ -72,3 +72,13 @@ def test_mirrored_heads_are_cut_alike(image: torch.Tensor) -> None:
     means, _ = network.everything(image, "T2w", 4.0)
     inside = image[0, 0] > 0
     torch.testing.assert_close(means[0][inside], torch.ones_like(means[0][inside]))
+
+
+def test_cut_slices_give_what_whole_ones_give(image: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    network = MultiContrastNetwork(NAMES, widths=(4, 8)).eval()
+    cut, _ = network.everything(image, "T1w", 4.0)
+    monkeypatch.setattr(network, "_window", lambda tissue, shape: (slice(0, shape[0]), slice(0, shape[1])))
+    whole, _ = network.everything(image, "T1w", 4.0)
+    inside = torch.from_numpy(tissue_mask(image[0, 0].numpy())) > 0
+    torch.testing.assert_close(cut[:, inside], whole[:, inside], atol=1e-3, rtol=1e-3)

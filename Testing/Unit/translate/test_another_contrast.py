@@ -102,6 +102,17 @@ def test_the_scans_detail_is_carried_over_with_the_right_sign() -> None:
     assert float(np.median(local_slope(seen, target).array[3:-3, 3:-3, 3:-3])) == pytest.approx(-0.8, abs=0.15)
 
 
+def test_nothing_at_the_edge_is_darker_than_air() -> None:
+    """A head that ends at once beside air: the line through both, continued, would go below it."""
+    fine = Grid((40, 40, 40), np.eye(4))
+    coarse = Grid((20, 20, 20), np.diag([2.0, 2.0, 2.0, 1.0]) + np.array([[0, 0, 0, 0.5]] * 3 + [[0, 0, 0, 0]]))
+    _, _, i = np.indices(fine.shape)
+    source = Volume(np.where(i < 21, 600.0, 0.0).astype(np.float32), fine.affine)
+    seen = resample_volume(source, coarse)
+    made = on_scan_grid(source, seen, seen.with_array(0.5 * seen.array), 0.0).array
+    assert made.min() == 0.0 and made[20, 20, 10] == pytest.approx(300.0, abs=1.0)
+
+
 def test_noise_is_not_carried_over() -> None:
     source, seen, coarse = fine_and_coarse()
     flat = seen.with_array(np.full(coarse.shape, 300.0, np.float32))
