@@ -8,16 +8,15 @@ from numpy.typing import NDArray
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.training.engine.progress import say
 from SITTranslateLib.training.engine.recipe import EvaluationRequest
-from SITTranslateLib.training.recipes.real_contrasts import calibration, table
+from SITTranslateLib.training.recipes.real_contrasts import calibration, fading, summary, table
 from SITTranslateLib.training.recipes.real_contrasts.subjects import Visit
 
 
-def evaluate(request: EvaluationRequest, *, aligned: bool = True, bfloat16: bool = False) -> None:
-    """Write tables of similarity, lesions and uncertainty, after each fold, and print them.
+def evaluate(request: EvaluationRequest, *, bfloat16: bool = False) -> None:
+    """Write tables of similarity, lesions, volumes and uncertainty, after each fold, and print them.
 
     Args:
         request: its runs are named for the folds that they leave out.
-        aligned: whether the pairs are registered first.
         bfloat16: of the networks' convolutions.
 
     Raises:
@@ -26,9 +25,10 @@ def evaluate(request: EvaluationRequest, *, aligned: bool = True, bfloat16: bool
     if request.scans is None:
         raise InputError("There is nothing to evaluate: give --scans with the folder of real scans.")
     out, folds = request.out, table.folds_of(request.runs)
-    cases = table.Cases(request.scans, request.kept / "prepared", aligned)
+    cases = table.Cases(request.scans, request.kept / "prepared")
     rows: list[table.Row] = []
     residuals: list[calibration.Residuals] = []
+    clusters: list[fading.Fading] = []
     tissues: dict[str, NDArray[np.int8]] = {}
 
     def keep(visit: Visit, case: table.Standardised, source: str, answer: table.Answer) -> None:
@@ -38,11 +38,14 @@ def evaluate(request: EvaluationRequest, *, aligned: bool = True, bfloat16: bool
         for target in case.scans:
             if target != source:
                 residuals.append(calibration.residuals_of(visit, case, source, target, answer, tissues[visit.name]))
+                if case.lesions.any():
+                    clusters.append(fading.fading_of(visit.scanner, case, source, target, answer))
 
     out.mkdir(parents=True, exist_ok=True)
     for fold, folder in folds.items():
         rows += table.rows_of_fold(fold, table.load_weights(folder), cases, bfloat16=bfloat16, use=keep)
-        table.write(rows, out)
+        summary.write(rows, out)
         calibration.write(residuals, out)
-    for name in ("contrasts.md", "uncertainty.md"):
+        fading.write(clusters, out)
+    for name in ("contrasts.md", "fading.md", "uncertainty.md"):
         say((out / name).read_text(encoding="utf-8"))

@@ -1,18 +1,19 @@
 """Table of a model between real contrasts: every patient by a network trained on none of the patient's scans.
 
-Rows are the source itself, a line with either sign, one intensity curve fitted on other patients, the same fitted on
-the very pair (an oracle), and the network. A curve of real scans comes from real scans.
+Rows are the source itself, a line with either sign, one intensity curve fitted on the network's training patients, on
+other patients of the same scanner, on the very pair (an oracle), and the network; and the network on the pair as the
+headers place it. A curve of real scans comes from real scans.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.evaluation.baselines import TransferCurve, fit_transfer_curve
@@ -27,24 +28,52 @@ from SITTranslateLib.evaluation.contrast_metrics import (
     shell_of,
     truth_of,
 )
+from SITTranslateLib.segmentation.parcellation import parcellated
+from SITTranslateLib.segmentation.structures import STRUCTURES
+from SITTranslateLib.segmentation.tissues import SPACING_MM
 from SITTranslateLib.systems.regression.multi_contrast import LEVEL, SPREAD, MultiContrastNetwork
 from SITTranslateLib.training.recipes.real_contrasts.preparation import PreparedVisit, prepared
 from SITTranslateLib.training.recipes.real_contrasts.subjects import (
     CONTRASTS,
     FOLDS,
+    VISITS,
     Visit,
     held_out_visits,
     training_visits,
 )
+from SITTranslateLib.translate.head import resample_itk
+from SITTranslateLib.translate.model import load_model
 from SITTranslateLib.translate.normalisation import percentile_range
+from SITTranslateLib.translate.preparation import antialiased
+from SITTranslateLib.volume import Grid, Volume
 
-METHODS = ("identity", "linear, free sign", "curve, other patients", "curve, same pair (oracle)", "network")
-NETWORK, CURVE, ORACLE = METHODS[4], METHODS[2], METHODS[3]
+IDENTITY, LINE, CURVE, SAME_SCANNER, ORACLE, NETWORK, NOT_ALIGNED = METHODS = (
+    "identity",
+    "linear, free sign",
+    "curve, other patients",
+    "curve, same scanner",
+    "curve, same pair (oracle)",
+    "network",
+    "network, pair not aligned",
+)
+PARTS = {
+    "white matter": ("cerebral white matter", "white-matter lesion"),
+    "cortex": ("cerebral cortex",),
+    "deep grey matter": ("thalamus", "caudate", "putamen", "pallidum"),
+    "ventricles": ("lateral ventricle", "inferior lateral ventricle", "third ventricle"),
+}
+"""Structures whose volumes are compared, together."""
+MEASURED_IN = ("T1w", "T2w")
+"""Targets whose structures are measured: those that are offered."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One translation of one visit by one method; ``truth_auc`` and ``source_auc`` are of the acquired scans."""
+    """One translation of one visit by one method.
+
+    ``truth_auc`` and ``source_auc`` are of the acquired scans; ``volumes`` has the differences of :data:`PARTS` from
+    the acquired target, per cent.
+    """
 
     visit: str
     subject: str
@@ -56,6 +85,7 @@ class Row:
     truth_auc: float
     source_auc: float
     truth_jitter: float
+    volumes: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +96,7 @@ class Standardised:
     images: dict[str, torch.Tensor]
     brain: Mask
     lesions: Mask
+    affine: NDArray[np.float64]
 
 
 def standardised_visit(visit: PreparedVisit, stripped: bool, aligned: bool = True) -> Standardised:
@@ -78,7 +109,7 @@ def standardised_visit(visit: PreparedVisit, stripped: bool, aligned: bool = Tru
             scaled = np.where(visit.brain, scaled, 0.0).astype(np.float32)
         images[contrast] = torch.from_numpy(np.ascontiguousarray(scaled))[None, None]
         scans[contrast] = plain.standardised(images[contrast])[0, 0].numpy()
-    return Standardised(scans, images, middle_of(visit.brain), visit.lesions)
+    return Standardised(scans, images, middle_of(visit.brain), visit.lesions, visit.affine)
 
 
 def curve_of(visits: Iterable[Standardised], source: str, target: str) -> TransferCurve:
@@ -114,13 +145,18 @@ def answer_of(network: MultiContrastNetwork, image: torch.Tensor, source: str, b
 
 
 def load_weights(run: Path) -> MultiContrastNetwork:
-    """The network of a finished run (or, while it runs, of its last checkpoint's average).
+    """The network of a package, of a finished run, or, while it runs, of its last checkpoint's average.
 
     Raises:
         InputError: nothing there.
     """
     from SITTranslateLib.training.recipes.real_contrasts.trainer import baked_network
 
+    if (run / "model.json").is_file():
+        network = load_model(run, "cpu").network
+        if not isinstance(network, MultiContrastNetwork):
+            raise InputError(f"The package '{run.name}' is of another system.")
+        return network
     final, checkpoint = run / "weights.pt", run / "checkpoint.pt"
     if final.is_file():
         weights = torch.load(final, weights_only=True)
@@ -146,15 +182,18 @@ def _widths(weights: Mapping[str, torch.Tensor]) -> list[int]:
 class Cases:
     """Standardised visits, read once and kept: about 150 MB each."""
 
-    def __init__(self, data: Path, cache: Path, aligned: bool = True) -> None:
-        self._data, self._cache, self._aligned = data, cache, aligned
+    def __init__(self, data: Path, cache: Path) -> None:
+        self._data, self._cache = data, cache
         self._kept: dict[str, Standardised] = {}
 
     def of(self, visit: Visit) -> Standardised:
         if visit.name not in self._kept:
-            ready = prepared(visit, self._data, self._cache)
-            self._kept[visit.name] = standardised_visit(ready, visit.stripped, self._aligned)
+            self._kept[visit.name] = standardised_visit(prepared(visit, self._data, self._cache), visit.stripped)
         return self._kept[visit.name]
+
+    def not_aligned(self, visit: Visit) -> Standardised:
+        """The pairs as the headers place them; not kept."""
+        return standardised_visit(prepared(visit, self._data, self._cache), visit.stripped, aligned=False)
 
 
 def rows_of_fold(
@@ -179,121 +218,65 @@ def rows_of_fold(
     others = [cases.of(visit) for visit in training_visits(fold)]
     rows: list[Row] = []
     for visit in held_out_visits(fold):
-        case = cases.of(visit)
+        case, plain = cases.of(visit), cases.not_aligned(visit)
+        alike = [cases.of(v) for v in VISITS if v.scanner == visit.scanner and v.subject != visit.subject]
         shell = shell_of(case.lesions & case.brain, case.brain) if case.lesions.any() else None
+        sizes = {c: part_volumes(case.images[c][0, 0].numpy(), case.affine) for c in case.scans if c in MEASURED_IN}
         for source in case.scans:
             answer = answer_of(network, case.images[source], source if named else "", bfloat16)
+            # FLAIR stays where it is, the others are moved to it.
+            moved = source != "FLAIR"
+            unmoved = answer_of(network, plain.images[source], source, bfloat16) if moved else answer
             if use is not None:
                 use(visit, case, source, answer)
             for target in case.scans:
-                if target != source:
-                    rows.extend(_rows(visit, case, shell, source, target, curve_of(others, source, target), answer))
+                if target == source:
+                    continue
+                given = case.scans[source]
+                images = {IDENTITY: given, LINE: given}
+                for method, fitted_on in ((CURVE, others), (SAME_SCANNER, alike), (ORACLE, [case])):
+                    if any(source in one.scans and target in one.scans for one in fitted_on):
+                        images[method] = translated_by(curve_of(fitted_on, source, target), given)
+                images[NETWORK] = answer.means[target]
+                found = _rows(visit, case, shell, source, target, images)
+                if target in sizes:
+                    made = part_volumes(LEVEL + SPREAD * answer.means[target], case.affine)
+                    change = {name: 100.0 * (made[name] / max(sizes[target][name], 0.1) - 1.0) for name in PARTS}
+                    found[-1] = replace(found[-1], volumes=change)
+                rows += found
+                rows += _rows(visit, plain, None, source, target, {NOT_ALIGNED: unmoved.means[target]})
     return rows
 
 
+def part_volumes(image: Array, affine: NDArray[np.float64]) -> dict[str, float]:
+    """Volumes of :data:`PARTS` in a scan of 1 mm ``(K, J, I)``, mL, by the parcellation at 2 mm."""
+    volume = Volume(image, affine, "scan")
+    centre = volume.grid.to_world((np.array(image.shape[::-1]) - 1) / 2.0)
+    coarse = Grid.centred(centre, (88, 104, 88), SPACING_MM)
+    small = resample_itk(antialiased(volume, SPACING_MM), coarse, float(image.min()))
+    classes = parcellated(small.array).classes
+    index = {structure.key: number for number, structure in enumerate(STRUCTURES, start=1)}
+    share = SPACING_MM**3 / 1000.0
+    return {name: share * float(sum(classes[index[key]].sum() for key in keys)) for name, keys in PARTS.items()}
+
+
 def _rows(
-    visit: Visit,
-    case: Standardised,
-    shell: Mask | None,
-    source: str,
-    target: str,
-    curve: TransferCurve,
-    answer: Answer,
+    visit: Visit, case: Standardised, shell: Mask | None, source: str, target: str, images: Mapping[str, Array]
 ) -> list[Row]:
-    given, lesions = case.scans[source], None if shell is None else case.lesions
+    """The rows of some images of one direction, by method."""
+    lesions = None if shell is None else case.lesions
     truth = truth_of(case.images[target][0, 0].numpy(), case.brain, lesions, shell)
-    candidates = {
-        METHODS[0]: given,
-        METHODS[1]: given,
-        METHODS[2]: translated_by(curve, given),
-        METHODS[3]: translated_by(curve_of([case], source, target), given),
-        METHODS[4]: answer.means[target],
-    }
     aucs = [float("nan"), float("nan")]
     if truth.lesions is not None and truth.shell is not None:
-        aucs = [area(image[truth.lesions], image[truth.shell]) for image in (truth.image, given)]
+        aucs = [area(image[truth.lesions], image[truth.shell]) for image in (truth.image, case.scans[source])]
     steady = jitter(truth.image, truth.brain)
     return [
         Row(
-            visit.name,
-            visit.subject,
-            visit.scanner,
-            source,
-            target,
-            method,
-            scores(image, truth, free_sign=method == METHODS[1]),
-            aucs[0],
-            aucs[1],
-            steady,
+            visit.name, visit.subject, visit.scanner, source, target, method,
+            scores(image, truth, free_sign=method == LINE), aucs[0], aucs[1], steady,
         )
-        for method, image in candidates.items()
-    ]
-
-
-def mean_rows(rows: Sequence[Row]) -> dict[tuple[str, str, str, str], dict[str, float]]:
-    """Means over subjects (visits of one averaged first) by scanner, source, target and method."""
-    found: dict[tuple[str, str, str, str], dict[str, float]] = {}
-    for key in dict.fromkeys((r.scanner, r.source, r.target, r.method) for r in rows):
-        chosen = [r for r in rows if (r.scanner, r.source, r.target, r.method) == key]
-        by_subject = [[r for r in chosen if r.subject == s] for s in dict.fromkeys(r.subject for r in chosen)]
-        values: dict[str, float] = {}
-        for name in ("ssim", "psnr", "sharpness", "auc", "lesion_contrast", "jitter"):
-            each = [float(np.mean([getattr(r.scores, name) for r in one])) for one in by_subject]
-            values[name] = float(np.mean(each))
-            if name in ("ssim", "psnr"):
-                values |= {f"{name}_low": min(each), f"{name}_high": max(each)}
-        values["truth_auc"] = float(np.mean([r.truth_auc for r in chosen]))
-        values["source_auc"] = float(np.mean([r.source_auc for r in chosen]))
-        values["truth_jitter"] = float(np.mean([r.truth_jitter for r in chosen]))
-        values["subjects"] = float(len(by_subject))
-        found[key] = values
-    return found
-
-
-def as_markdown(rows: Sequence[Row]) -> str:
-    """Two tables: similarity by method, and what becomes of lesions and slices."""
-    means = mean_rows(rows)
-    keys = list(dict.fromkeys(key[:3] for key in means))
-    lines = [
-        "| scanner (subjects) | direction | " + " | ".join(METHODS) + " |",
-        "|---|---|" + "---|" * len(METHODS),
-    ]
-    for scanner, source, target in keys:
-        each = [means[scanner, source, target, m] for m in METHODS]
-        best = max(range(len(METHODS)), key=lambda n: each[n]["ssim"])
-        cells = [f"{v['ssim']:.3f} / {v['psnr']:.1f}" for v in each]
-        cells[best] = f"**{cells[best]}**"
-        low, high = each[-1]["ssim_low"], each[-1]["ssim_high"]
-        if each[-1]["subjects"] > 1:
-            cells[-1] += f" ({low:.3f} to {high:.3f})"
-        lines.append(f"| {scanner} ({each[0]['subjects']:.0f}) | {source} to {target} | " + " | ".join(cells) + " |")
-    lines += [
-        "",
-        "| scanner | direction | lesion AUC: truth | source | curve | network | lesion contrast in % of the truth's: "
-        "curve | network | sharpness: network | jitter: truth | network |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for scanner, source, target in keys:
-        curve, network = (means[scanner, source, target, m] for m in (CURVE, NETWORK))
-        lines.append(
-            f"| {scanner} | {source} to {target} | {_text(network['truth_auc'])} | {_text(network['source_auc'])} "
-            f"| {_text(curve['auc'])} | {_text(network['auc'])} | {_text(curve['lesion_contrast'], 0)} "
-            f"| {_text(network['lesion_contrast'], 0)} | {network['sharpness']:.2f} | {network['truth_jitter']:.3f} "
-            f"| {network['jitter']:.3f} |"
-        )
-    return "\n".join(lines) + "\n"
-
-
-def _text(value: float, digits: int = 2) -> str:
-    return "" if np.isnan(value) else f"{value:.{digits}f}"
-
-
-def write(rows: Sequence[Row], out: Path, name: str = "contrasts") -> None:
-    """``NAME.md`` and ``NAME.json`` below a folder."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / f"{name}.md").write_text(as_markdown(rows), encoding="utf-8")
-    raw = [{**asdict(row), "scores": asdict(row.scores)} for row in rows]
-    (out / f"{name}.json").write_text(json.dumps(raw, indent=1).replace("NaN", "null"), encoding="utf-8")
+        for method, image in images.items()
+    ]  # fmt: skip
 
 
 def folds_of(runs: Mapping[str, Path]) -> dict[str, Path]:
