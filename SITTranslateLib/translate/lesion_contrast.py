@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from SITTranslateLib.segmentation.maps import shows_a_brain, tissue_probabilities
 from SITTranslateLib.segmentation.tissues import BRAIN, CLASSES, SPACING_MM
-from SITTranslateLib.translate.head import resample_itk
+from SITTranslateLib.translate.head import background_of, resample_itk
 from SITTranslateLib.translate.preparation import antialiased
 from SITTranslateLib.volume import Grid, Volume
 
@@ -138,11 +138,10 @@ def faded_lesions(source: Volume, target: Volume, contrasts: tuple[str, str]) ->
 def _white_and_brain(scan: Volume) -> tuple[Mask, Mask] | None:
     """White matter (lesions with it) and brain with its fluid on the scan's grid; None where there is no brain."""
     extent = np.array(scan.shape) * np.array(scan.spacing[::-1]) / SPACING_MM
-    shape = tuple(int(8 * np.ceil(n / 8)) for n in extent)
+    k, j, i = (int(8 * np.ceil(n / 8)) for n in extent)
     centre = scan.grid.to_world((np.array(scan.shape[::-1]) - 1) / 2.0)
-    coarse = Grid.centred(centre, shape, SPACING_MM)
-    outside = float(scan.array.min())
-    small = resample_itk(antialiased(scan, SPACING_MM), coarse, outside)
+    coarse = Grid.centred(centre, (k, j, i), SPACING_MM)
+    small = resample_itk(antialiased(scan, SPACING_MM), coarse, background_of(scan.array))
     shares = tissue_probabilities(torch.from_numpy(small.array)[None, None])
     if not shows_a_brain(shares, SPACING_MM):
         return None

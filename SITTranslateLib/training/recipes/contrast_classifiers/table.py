@@ -222,11 +222,8 @@ def write(parts: dict[str, list[Checked]], out: Path) -> str:
     real = [scan for scans in parts.values() for scan in scans if scan.alone]
     if real:
         sources = by_source(real)
-        (out / "gate-by-source.md").write_text(sources + "
-", encoding="utf-8")
-        text += "
-
-" + sources
+        (out / "gate-by-source.md").write_text(sources + "\n", encoding="utf-8")
+        text += "\n\n" + sources
     return text
 
 
