@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
-import tissues_once
 
 _STATUS = pytest.StashKey[int]()
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -21,13 +19,6 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _tissues_once() -> Iterator[None]:
-    undo = tissues_once.install()
-    yield
-    undo()
 
 
 @pytest.fixture(scope="session")

@@ -47,8 +47,11 @@ def tiny_card(variant: str = "dit", name: str = "tiny", **changes: object) -> Mo
 
 
 def write_tiny_package(folder: Path, variant: str = "dit", **changes: object) -> Package:
-    """A package whose untrained network moves anatomy by about a mm and changes intensity by some per cent."""
-    card = tiny_card(variant, **{"name": folder.name, **changes})
+    """A package whose untrained network moves anatomy by about a mm and changes intensity by some per cent.
+
+    It takes PD too: what :func:`head` looks like, so that no test waits for the tissue network (0.8 s) to allow it.
+    """
+    card = tiny_card(variant, **{"name": folder.name, "further_sources": ("PD",), **changes})
     torch.manual_seed(1)
     network = systems.create("sit", card.system.parameters)
     with torch.no_grad():

@@ -20,6 +20,7 @@ from SITTranslateLib.training.engine.random_heads import head_of
 from SITTranslateLib.training.engine.trainer import Trainer
 from SITTranslateLib.training.recipes.aldm import config as aldm
 from SITTranslateLib.training.recipes.aldm.recipe import ALDMTrainer
+from SITTranslateLib.training.recipes.aldm.tissue_mapping import FoundTissues
 from SITTranslateLib.training.recipes.cross_contrast import config as cross
 from SITTranslateLib.training.recipes.cross_contrast.data import batches as slices
 from SITTranslateLib.training.recipes.cross_contrast.recipe import CrossContrastTrainer
@@ -99,8 +100,13 @@ def aldm_config(system: str = "aldm", steps: int = 2, *, paint: bool = False, **
     return aldm.ALDMConfig.from_dict({**raw, **changes})
 
 
+@cache
+def found_tissues() -> FoundTissues:
+    return FoundTissues(heads()[:3])
+
+
 def aldm_trainer(config: aldm.ALDMConfig) -> ALDMTrainer:
-    return ALDMTrainer(config, fabric(), heads()[:3])
+    return ALDMTrainer(config, fabric(), heads()[:3], found_tissues())
 
 
 def plasticine_config(*stages: plasticine.Stage, **network: object) -> plasticine.PlasticineConfig:

@@ -1,48 +1,27 @@
-"""Finds the contrasts that a scan's tissues allow once, however often the scan is translated: 0.8 s each time."""
+"""A worker that finds the contrasts that the tissues of a scan allow once, however often it is translated (0.8 s)."""
 
 from __future__ import annotations
 
-import hashlib
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from SITTranslateLib.host.process import WorkerProcess
-    from SITTranslateLib.translate.head import Anatomy
-    from SITTranslateLib.volume import Volume
+from SITTranslateLib.host.process import WorkerProcess
 
-#: A worker that does so too.
-WORKER = f"""
-import sys
-sys.path.append({str(Path(__file__).parent)!r})
-import tissues_once
+WORKER = """
+import hashlib, sys
 from SITTranslateLib.host import worker
-tissues_once.install()
+from SITTranslateLib.translate import suitability
+known, find = {}, suitability.by_tissue
+def remembered(volume, anatomy):
+    key = hashlib.sha256(volume.array.tobytes() + volume.affine.tobytes()).digest()
+    if key not in known:
+        known[key] = find(volume, anatomy)
+    return known[key]
+suitability.by_tissue = remembered
 sys.exit(worker.main(sys.argv[1:]))
 """
 
 
-def install() -> Callable[[], None]:
-    """Remember the findings in this process; returns what undoes it."""
-    from SITTranslateLib.translate import suitability
-
-    known: dict[bytes, tuple[str, ...]] = {}
-    find = suitability.by_tissue
-
-    def remembered(volume: Volume, anatomy: Anatomy) -> tuple[str, ...]:
-        key = hashlib.sha256(volume.array.tobytes() + volume.affine.tobytes()).digest()
-        if key not in known:
-            known[key] = find(volume, anatomy)
-        return known[key]
-
-    suitability.by_tissue = remembered
-    return lambda: setattr(suitability, "by_tissue", find)
-
-
 def start(folder: Path) -> WorkerProcess:
     """Start such a worker, for a :class:`HostClient`."""
-    from SITTranslateLib.host.process import WorkerProcess
-
     return WorkerProcess(folder, command=[sys.executable, "-c", WORKER])

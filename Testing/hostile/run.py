@@ -31,9 +31,6 @@ def main(first: int, last: int, results: Path) -> None:
     from tiny_model import head
 
     from hostile import corpus, outcome, seeds
-    from SITTranslateLib.translate import suitability
-
-    find = suitability.by_tissue
 
     def ring(*_: object) -> None:
         raise TooLong
@@ -54,8 +51,6 @@ def main(first: int, last: int, results: Path) -> None:
             before = set(folder.rglob("*"))
             keep = Path(place, f"out-{number}") if number % 10 == 0 else None
             honest = seeds.scan().array if what.split()[0] in corpus.SAME_VOXELS else None
-            # The tissue network sees a damaged scan resampled, and takes most of the time: every tenth case is enough.
-            suitability.by_tissue = find if keep is not None else lambda volume, anatomy: ()
             started = _cpu_seconds()
             _wind(LONGEST_WORK, LONGEST_WAIT)
             try:
