@@ -133,7 +133,7 @@ def test_a_wrong_config_is_one_sentence(text: str, sentence: str, tmp_path: Path
     assert one_sentence(str(refused.value))
 
 
-@pytest.mark.parametrize("config", sorted(configs().keys() - {"mr-contrasts"}))
+@pytest.mark.parametrize("config", sorted(configs()))
 def test_an_unknown_key_is_refused_by_every_kind_of_config(config: str, tmp_path: Path) -> None:
     text = config_file(config).read_text(encoding="utf-8")
     (tmp_path / "x.toml").write_text("warp = 1\n" + text)

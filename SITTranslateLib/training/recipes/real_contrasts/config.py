@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from SITTranslateLib.errors import InputError
+from SITTranslateLib.training.engine.config import RunConfig
 from SITTranslateLib.training.recipes.real_contrasts.augmentation import Augmentation
 from SITTranslateLib.training.recipes.real_contrasts.subjects import CONTRASTS, FOLDS
 
@@ -14,7 +14,7 @@ NAME, SYSTEM = "mr-contrasts", "multi_contrast"
 
 
 @dataclass(frozen=True)
-class RealContrastsConfig:
+class RealContrastsConfig(RunConfig):
     """A run.
 
     Attributes:
@@ -43,6 +43,8 @@ class RealContrastsConfig:
     augmentation: Augmentation = field(default_factory=Augmentation)
     lesion_steps: int = 0
     coverage: tuple[float, ...] = ()
+    name: str = NAME
+    system: str = SYSTEM
 
     @property
     def total(self) -> int:
@@ -56,34 +58,6 @@ class RealContrastsConfig:
             raise InputError("Steps and batch must be 1 or more, and the crops' size a multiple of the network's.")
 
     @property
-    def name(self) -> str:
-        return NAME
-
-    @property
-    def system(self) -> str:
-        return SYSTEM
-
-    @property
     def network(self) -> dict[str, Any]:
         """Parameters of the network as it is shipped."""
         return {"contrasts": list(CONTRASTS), "widths": list(self.widths), "coverage": list(self.coverage)}
-
-    def to_dict(self) -> dict[str, Any]:
-        """As a config file has it."""
-        return {"name": NAME, "system": SYSTEM, **asdict(self)}
-
-
-def config_of(raw: Mapping[str, Any]) -> RealContrastsConfig:
-    """The config of plain types.
-
-    Raises:
-        InputError: keys that are not known.
-    """
-    augmentation = dict(raw.get("augmentation", {}))
-    for given, kind in ((raw, RealContrastsConfig), (augmentation, Augmentation)):
-        unknown = sorted(set(given) - {f.name for f in fields(kind)})
-        if unknown:
-            raise InputError(f"The training config knows no '{unknown[0][:40]}'.")
-    values = dict(raw) | {"augmentation": Augmentation(**augmentation)}
-    values |= {name: tuple(values[name]) for name in ("widths", "coverage") if name in values}
-    return RealContrastsConfig(**values)

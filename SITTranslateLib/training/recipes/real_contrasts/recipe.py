@@ -16,7 +16,7 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.systems.regression.multi_contrast import MultiContrastNetwork
 from SITTranslateLib.training.engine.recipe import EvaluationRequest, Recipe
 from SITTranslateLib.training.engine.trainer import CONFIG, RunOptions, Trainer
-from SITTranslateLib.training.recipes.real_contrasts.config import RealContrastsConfig, config_of
+from SITTranslateLib.training.recipes.real_contrasts.config import RealContrastsConfig
 from SITTranslateLib.training.recipes.real_contrasts.subjects import CONTRASTS
 from SITTranslateLib.training.recipes.real_contrasts.trainer import CHECKPOINT, COVERAGE, FINISHED, train
 
@@ -32,11 +32,8 @@ class Trained:
 class RealContrastsRecipe(Recipe):
     """A network between contrasts, trained on real scans; ``--labels`` is the folder of the scans."""
 
+    config_class = RealContrastsConfig
     simulated = False
-
-    def parse(self, raw: dict[str, Any], *, seed: int | None = None, steps: int | None = None) -> RealContrastsConfig:
-        values = {name: value for name, value in raw.items() if name not in ("name", "system")}
-        return config_of(values | {n: v for n, v in (("seed", seed), ("steps", steps)) if v is not None})
 
     def trainer(self, config: Any, labels: Any, cache: Path, fabric: Fabric, options: RunOptions) -> Trainer:
         raise InputError("This recipe trains by its own loop, on the CPU; call its run().")
@@ -58,7 +55,7 @@ class RealContrastsRecipe(Recipe):
         if not (folder / FINISHED).is_file():
             raise InputError(f"The run '{folder.name}' has not reached its end; resume it with 'sittranslate train'.")
         state: Mapping[str, Any] = torch.load(folder / CHECKPOINT, weights_only=True)
-        config = config_of(json.loads(state["config"]))
+        config = RealContrastsConfig.from_dict(json.loads(state["config"]))
         factors = folder / COVERAGE
         if factors.is_file():
             by_target = json.loads(factors.read_text(encoding="utf-8"))
