@@ -5,16 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
-import shutil
 import signal
 import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
+from SITTranslateLib import children
 from SITTranslateLib.host import protocol
 
 #: Folder that holds the SITTranslateLib package; the worker must find the same one.
@@ -141,7 +140,6 @@ class WorkerProcess:
 
 
 def worker_command() -> list[str]:
-    """The Python that runs the worker: this one, or inside Slicer, whose own executable is no Python, PythonSlicer."""
-    launcher = shutil.which("PythonSlicer") if "slicer" in sys.modules else None
+    """The command that runs the worker."""
     # -P: nothing that lies in the working folder is imported.
-    return [launcher or sys.executable, "-P", "-m", "SITTranslateLib.host"]
+    return [children.python(), "-P", "-m", "SITTranslateLib.host"]

@@ -10,17 +10,16 @@ import contextlib
 import io
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from SITTranslateLib import children
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.files.dicom.slices import Pixels
 
@@ -69,7 +68,7 @@ def decode(files: list[bytes], name: str) -> list[NDArray[Any]]:
     # The folder is this process's, so that it goes however the other one ends.
     with tempfile.TemporaryDirectory() as folder:
         # -P: nothing that lies in the working folder is imported.
-        command = [_python(), "-P", "-m", "SITTranslateLib.files.dicom.codec", folder]
+        command = [children.python(), "-P", "-m", "SITTranslateLib.files.dicom.codec", folder]
         try:
             child = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=variables
@@ -81,35 +80,21 @@ def decode(files: list[bytes], name: str) -> list[NDArray[Any]]:
 
 def _answers(child: subprocess.Popen[bytes], files: list[bytes], name: str) -> list[NDArray[Any]]:
     """Ask the decoding process file by file, and end it."""
-    late = threading.Event()
-
-    def stop() -> None:
-        late.set()
-        child.kill()
-
-    alarm = threading.Timer(LONGEST_SECONDS, stop)
-    alarm.daemon = True
-    alarm.start()
     decoded = []
     try:
-        assert child.stdin is not None and child.stdout is not None
-        for file in files:
-            with contextlib.suppress(BrokenPipeError):
-                child.stdin.write(f"{len(file)}\n".encode() + file)
-                child.stdin.flush()
-            decoded.append(_answer(child.stdout, name))
+        with children.killed_after(LONGEST_SECONDS, child) as late:
+            assert child.stdin is not None and child.stdout is not None
+            for file in files:
+                with contextlib.suppress(BrokenPipeError):
+                    child.stdin.write(f"{len(file)}\n".encode() + file)
+                    child.stdin.flush()
+                decoded.append(_answer(child.stdout, name))
     except InputError as error:
         if late.is_set():
             raise InputError(f"The {name} takes longer to decode than any scan; it is damaged.") from error
         raise
     finally:
-        alarm.cancel()
-        child.kill()
-        child.wait()
-        for pipe in (child.stdin, child.stdout):
-            assert pipe is not None
-            with contextlib.suppress(BrokenPipeError):
-                pipe.close()
+        children.end(child)
     return decoded
 
 
@@ -125,12 +110,6 @@ def _answer(stream: IO[bytes], name: str) -> NDArray[Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"The {name} is damaged: its compressed values cannot be decoded.") from error
     return array
-
-
-def _python() -> str:
-    """This Python; inside Slicer, whose own executable is none, PythonSlicer."""
-    launcher = shutil.which("PythonSlicer") if "slicer" in sys.modules else None
-    return launcher or sys.executable
 
 
 def main() -> None:

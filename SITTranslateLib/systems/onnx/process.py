@@ -11,10 +11,7 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import subprocess
-import sys
-import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from SITTranslateLib import children
 from SITTranslateLib.errors import PackageError
 
 #: One call of the network (a volume, or some slices of it) that takes longer does not end.
@@ -74,16 +72,16 @@ class OnnxProcess:
         """End the process; the next :meth:`run` starts another."""
         child, self._child = self._child, None
         if child is not None:
-            _end(child)
+            children.end(child)
 
     def _start(self) -> None:
         self.close()
         # Neither the working directory nor the script's own folder is a place to import from.
         self._child = subprocess.Popen(
-            [_python(), str(_CHILD)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            [children.python(), str(_CHILD)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONSAFEPATH": "1"}, creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )  # fmt: skip
-        weakref.finalize(self, _end, self._child)
+        weakref.finalize(self, children.end, self._child)
         providers = [*(["CUDAExecutionProvider"] if self._cuda else []), "CPUExecutionProvider"]
         most = 0 if self._cuda else min(MOST_BYTES, _half_of_memory())
         request = {
@@ -95,26 +93,18 @@ class OnnxProcess:
         """One message to the process and its answer; whatever comes between, the process is not left running."""
         child = self._child
         assert child is not None and child.stdin is not None and child.stdout is not None
-        late = threading.Event()
-
-        def stop() -> None:
-            late.set()
-            child.kill()
-
-        alarm = threading.Timer(LONGEST_SECONDS, stop)
-        alarm.daemon = True
-        alarm.start()
         try:
-            with contextlib.suppress(BrokenPipeError):
-                child.stdin.write(json.dumps(request).encode() + b"\n")
-                for part in parts:
-                    child.stdin.write(part)
-                child.stdin.flush()
-            answer = json.loads(child.stdout.readline(1 << 20) or b"null")
-            size = answer.get("bytes", 0) if isinstance(answer, dict) else 0
-            if size > LARGEST_ANSWER:
-                raise PackageError("The ONNX file gives more than an image and its fields.")
-            content = child.stdout.read(size)
+            with children.killed_after(LONGEST_SECONDS, child) as late:
+                with contextlib.suppress(BrokenPipeError):
+                    child.stdin.write(json.dumps(request).encode() + b"\n")
+                    for part in parts:
+                        child.stdin.write(part)
+                    child.stdin.flush()
+                answer = json.loads(child.stdout.readline(1 << 20) or b"null")
+                size = answer.get("bytes", 0) if isinstance(answer, dict) else 0
+                if size > LARGEST_ANSWER:
+                    raise PackageError("The ONNX file gives more than an image and its fields.")
+                content = child.stdout.read(size)
             if answer is None or len(content) < size:
                 reason = f"it takes longer than {LONGEST_SECONDS:g} seconds" if late.is_set() else "it crashes"
                 raise PackageError(f"The ONNX file cannot be {what}: {reason}.")
@@ -122,8 +112,6 @@ class OnnxProcess:
             # Ctrl+C, a cancel or an error in the middle: what comes later would be the answer to something else.
             self.close()
             raise
-        finally:
-            alarm.cancel()
         if "memory" in answer:
             self.close()
             raise PackageError(f"The ONNX file cannot be {what}: it needs more memory than it may have.")
@@ -154,24 +142,8 @@ def reason_of(text: str) -> str:
     return (plain[:300] or "for a reason that onnxruntime does not say").rstrip(". ")
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    child.kill()
-    for stream in (child.stdin, child.stdout):
-        with contextlib.suppress(OSError, ValueError):
-            if stream is not None:
-                stream.close()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        child.wait(timeout=5.0)
-
-
 def _half_of_memory() -> int:
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     except (AttributeError, ValueError, OSError):
         return MOST_BYTES
-
-
-def _python() -> str:
-    """This Python; inside Slicer, whose own executable is none, PythonSlicer."""
-    launcher = shutil.which("PythonSlicer") if "slicer" in sys.modules else None
-    return launcher or sys.executable
