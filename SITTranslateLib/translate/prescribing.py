@@ -28,7 +28,7 @@ from SITTranslateLib.systems.prescribed.motion import PrescribedMotion, prescrib
 from SITTranslateLib.systems.prescribed.presets import preset_changes
 from SITTranslateLib.systems.prescribed.regions import shares_of_labels
 from SITTranslateLib.translate.head import locate_head
-from SITTranslateLib.translate.pipeline import hash_of, software_versions
+from SITTranslateLib.translate.provenance import hash_of, software_versions
 from SITTranslateLib.translate.restoration import on_grid
 from SITTranslateLib.translate.structures import find_structures, structure_table
 from SITTranslateLib.translation import FieldOrigin, Provenance, Translation

@@ -6,7 +6,7 @@ import numpy as np
 
 from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.translate.pipeline import hash_of
+from SITTranslateLib.translate.provenance import hash_of
 from SITTranslateLib.translate.restoration import on_grid
 from SITTranslateLib.translation import FieldOrigin, Provenance, Translation
 from SITTranslateLib.volume import VectorField, Volume

@@ -12,7 +12,8 @@ from SITTranslateLib.errors import PackageError
 from SITTranslateLib.packages import Package, find
 from SITTranslateLib.structure_table import StructureVolumes
 from SITTranslateLib.translate.integrity import changes
-from SITTranslateLib.translate.pipeline import Progress, hash_of, software_versions, translate
+from SITTranslateLib.translate.pipeline import Progress, translate
+from SITTranslateLib.translate.provenance import hash_of, software_versions
 from SITTranslateLib.translate.saving import PROVENANCE_FILE, exact_source, fields_left_out, read_translation
 from SITTranslateLib.translation import PARTS, Provenance, Translation
 from SITTranslateLib.volume import VectorField, Volume

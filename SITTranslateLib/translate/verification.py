@@ -13,7 +13,7 @@ from SITTranslateLib import fields
 from SITTranslateLib.arguments import instance_of
 from SITTranslateLib.traceability.verdict import limit
 from SITTranslateLib.translate.integrity import changes
-from SITTranslateLib.translate.pipeline import hash_of
+from SITTranslateLib.translate.provenance import hash_of
 from SITTranslateLib.translate.restoration import on_grid
 from SITTranslateLib.translate.saving import PROVENANCE_FILE, exact_source, fields_left_out, read_translation
 from SITTranslateLib.translation import FieldOrigin, Translation

@@ -21,7 +21,7 @@ from synthetic_translation import synthetic_translation
 
 from SITTranslateLib import fields
 from SITTranslateLib.app.main import run
-from SITTranslateLib.translate.pipeline import hash_of
+from SITTranslateLib.translate.provenance import hash_of
 from SITTranslateLib.translate.saving import save_translation
 from SITTranslateLib.translation import Translation
 

@@ -171,7 +171,7 @@ def test_same_seed_same_bytes_and_the_callers_random_numbers_are_left_alone(
 
 
 def test_source_hash_changes_with_voxels_and_with_place(scan: Volume) -> None:
-    from SITTranslateLib.translate.pipeline import hash_of
+    from SITTranslateLib.translate.provenance import hash_of
 
     shifted = scan.affine.copy()
     shifted[0, 3] += 0.01

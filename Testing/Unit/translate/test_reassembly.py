@@ -10,7 +10,7 @@ import pytest
 from synthetic_translation import synthetic_translation
 
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.translate.pipeline import hash_of
+from SITTranslateLib.translate.provenance import hash_of
 from SITTranslateLib.translate.reassembly import reassembled
 from SITTranslateLib.translation import FieldOrigin, Translation
 

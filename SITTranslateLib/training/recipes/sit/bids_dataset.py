@@ -27,8 +27,8 @@ from SITTranslateLib.training.engine.progress import steps_with_progress
 from SITTranslateLib.training.recipes.sit.config import Scans
 from SITTranslateLib.translate.head import locate_head, resample_itk
 from SITTranslateLib.translate.normalisation import foreground_threshold, percentile_range
-from SITTranslateLib.translate.pipeline import hash_of
 from SITTranslateLib.translate.preparation import antialiased, around
+from SITTranslateLib.translate.provenance import hash_of
 from SITTranslateLib.volume import Volume
 
 #: Tables of people: of a BIDS dataset, and of any folder (a column ``file``).
