@@ -17,6 +17,7 @@ import numpy as np
 
 from SITTranslateLib import fields, notebook
 from SITTranslateLib.arguments import number_of
+from SITTranslateLib.attributes import AttributeRole, usual_role
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.fields.rounding import intensity_step, rounded_volume
 from SITTranslateLib.options import TranslationOptions
@@ -111,7 +112,7 @@ class Provenance:
     """How a translation was made; everything needed to make it again from the same scan.
 
     Attributes:
-        attributes: what was asked for, in each attribute's own unit.
+        attributes: values of the model's attributes, in each one's own unit.
         device: name of the processor it ran on.
         source_sha256: of the scan's voxels and position.
         forced: why the scan does not suit the model, where it was translated all the same.
@@ -122,6 +123,7 @@ class Provenance:
         force: whether it would have been made of any scan.
         parts: outputs of the network itself other than its image (velocity, displacement, intensity_change); None if an
             earlier version did not record it. Without any, a result has nothing that could be recomposed.
+        roles: of the attributes (:class:`AttributeRole`); of those that are missing, the usual one.
     """
 
     package: str
@@ -144,6 +146,11 @@ class Provenance:
     requested_device: str = ""
     force: bool = False
     parts: tuple[str, ...] | None = None
+    roles: dict[str, str] = field(default_factory=dict)
+
+    def with_roles(self, *roles: AttributeRole) -> dict[str, float]:
+        """The attributes of some roles."""
+        return {n: v for n, v in self.attributes.items() if self.roles.get(n, usual_role(n)) in roles}
 
     @property
     def options(self) -> TranslationOptions:

@@ -12,6 +12,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from SITTranslateLib.attributes import AttributeRole, usual_role
 from SITTranslateLib.errors import PackageError
 
 CARD_FILE = "model.json"
@@ -36,8 +37,8 @@ class System:
 class Attribute:
     """Something that can be asked for: a change in the attribute's own unit, within a range.
 
-    With ``choices`` the values are 0, 1, ... and stand for these, the range being theirs; the attribute ``target``
-    of a model to several contrasts says which.
+    With ``choices`` the values are 0, 1, ... and stand for these, the range being theirs. ``declared_role`` is the
+    ``role`` of the card, if it has one.
     """
 
     name: str
@@ -48,6 +49,12 @@ class Attribute:
     default: float
     description: str
     choices: tuple[str, ...] = ()
+    declared_role: str = ""
+
+    @property
+    def role(self) -> AttributeRole:
+        """What its value says."""
+        return AttributeRole(self.declared_role) if self.declared_role else usual_role(self.name)
 
     def said(self, value: float) -> str:
         """A value in words: the choice, or the number with its sign."""
@@ -148,10 +155,20 @@ class ModelCard:
 
     def target_of(self, request: Mapping[str, float]) -> str:
         """The modality that a request asks for."""
-        attribute = self.attribute("target")
+        attribute = self.of_role(AttributeRole.TARGET)
         if attribute is None or not attribute.choices:
             return self.targets[0]
-        return attribute.said(request.get("target", attribute.default))
+        return attribute.said(request.get(attribute.name, attribute.default))
+
+    def source_of(self, request: Mapping[str, float]) -> str:
+        """The scan's contrast as a request names it; empty where it leaves that to the scan."""
+        attribute = self.of_role(AttributeRole.SOURCE)
+        number = 0 if attribute is None else int(request.get(attribute.name, 0))
+        return attribute.choices[number] if attribute is not None and 0 < number < len(attribute.choices) else ""
+
+    def of_role(self, role: AttributeRole) -> Attribute | None:
+        """The first attribute of a role."""
+        return next((a for a in self.attributes if a.role is role), None)
 
     def said(self, request: Mapping[str, float]) -> str:
         """A request in words."""
@@ -173,6 +190,8 @@ class ModelCard:
         for attribute in plain["attributes"]:
             if not attribute["choices"]:
                 del attribute["choices"]
+            if role := attribute.pop("declared_role"):
+                attribute["role"] = role
         return {"schema_version": plain.pop("schema_version"), **plain}
 
     @classmethod
@@ -192,7 +211,7 @@ class ModelCard:
             system=System(**raw["system"]),
             source=raw["source"],
             targets=tuple(raw["targets"]),
-            attributes=tuple(Attribute(**{**a, "choices": tuple(a.get("choices", ()))}) for a in raw["attributes"]),
+            attributes=tuple(_attribute(**a) for a in raw["attributes"]),
             grid=NetworkGrid(**{**raw["grid"], "shape": tuple(raw["grid"]["shape"])}),
             normalisation=Normalisation(**raw["normalisation"]),
             training=raw["training"],
@@ -207,6 +226,10 @@ class ModelCard:
         )
         _check_sense(card)
         return card
+
+
+def _attribute(*, choices: Sequence[str] = (), role: str = "", **plain: Any) -> Attribute:
+    return Attribute(**plain, choices=tuple(choices), declared_role=role)
 
 
 def _target_scale(raw: dict[str, Any] | None) -> TargetScale | None:
@@ -302,9 +325,12 @@ def _check_sense(card: ModelCard) -> None:
         numbers = scales if isinstance(scales, list) else [scales]
         if not all(isinstance(n, (int, float)) and not isinstance(n, bool) and n for n in numbers):
             raise PackageError(f"the system's '{name}' must be numbers other than 0.")
-    target = card.attribute("target")
+    for role in (AttributeRole.TARGET, AttributeRole.SOURCE):
+        if sum(a.role is role for a in card.attributes) > 1:
+            raise PackageError(f"two attributes have the role '{role}'.")
+    target = card.of_role(AttributeRole.TARGET)
     if target is not None and target.choices and target.choices != card.targets:
-        raise PackageError("the choices of attribute 'target' are not the card's targets.")
+        raise PackageError(f"the choices of attribute '{target.name}' are not the card's targets.")
     paths = [f.path.lower() for f in card.files]
     if len(set(paths)) < len(paths):
         raise PackageError("two files have one name.")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from SITTranslateLib.attributes import AttributeRole
 from SITTranslateLib.scene import colours, display, hierarchy, transforms, volumes
 from SITTranslateLib.scene.annotation import SYNTHETIC
 from SITTranslateLib.scene.extras import add_extras, add_steps
@@ -318,11 +319,9 @@ def provenance_attributes(translation: Translation, origin: str) -> dict[str, st
 def request_text(translation: Translation) -> str:
     """The request in words: ``age +20``, ``target FLAIR``."""
     made = translation.provenance
-    # Steps change nothing, and what the scan is is not what it shall be.
-    asked = {key: value for key, value in made.attributes.items() if not key.startswith(("intermediate", "source"))}
-    words = {key: f"{value:+g}" for key, value in asked.items()}
-    if "target" in words and made.target:
-        words["target"] = made.target
+    words = {key: f"{value:+g}" for key, value in made.with_roles(AttributeRole.ASKED).items()}
+    for key, value in made.with_roles(AttributeRole.TARGET).items():
+        words[key] = made.target or f"{value:+g}"
     return ", ".join(f"{key.replace('_', ' ')} {word}" for key, word in words.items())
 
 

@@ -7,21 +7,16 @@ result keeps the scan's resolution, grid and units.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import platform
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib import metadata
 from typing import Any
 
-import numpy as np
 import torch
 
-from SITTranslateLib import __version__
 from SITTranslateLib.arguments import check_progress, instance_of, named_values
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.files import check_volume
@@ -33,22 +28,15 @@ from SITTranslateLib.translate.head import locate_head
 from SITTranslateLib.translate.lesion_contrast import faded_lesions
 from SITTranslateLib.translate.model import LoadedModel, load_model
 from SITTranslateLib.translate.preparation import Prepared, prepare
+from SITTranslateLib.translate.provenance import hash_of, software_versions
 from SITTranslateLib.translate.request import checked_request
-from SITTranslateLib.translate.suitability import (
-    Severity,
-    check_suitability,
-    contrast_in,
-    likeliest_source,
-    refusal,
-)
+from SITTranslateLib.translate.suitability import Severity, check_suitability, likeliest_source, refusal
 from SITTranslateLib.translate.uncertainty import with_uncertainty
 from SITTranslateLib.translation import Provenance, Translation
 from SITTranslateLib.volume import Volume
 
 #: Called with what is being done and the fraction of the whole that is done; it may raise to cancel.
 Progress = Callable[[str, float], None]
-
-_SOFTWARE = ("torch", "numpy", "SimpleITK", "monai", "safetensors")
 
 
 def translate(
@@ -101,7 +89,7 @@ def translate(
 
     report("looking at the scan", 0.1)
     anatomy = locate_head(volume)
-    findings = check_suitability(volume, anatomy, loaded.card, contrast_in(request, loaded.card))
+    findings = check_suitability(volume, anatomy, loaded.card, loaded.card.source_of(request))
     forced = tuple(f.sentence for f in findings if f.refuses)
     if forced and not options.force:
         raise refusal(volume, findings)
@@ -137,6 +125,7 @@ def translate(
         precision=options.precision,
         ensemble=options.ensemble,
         parts=output.parts,
+        roles={a.name: a.role.value for a in loaded.card.attributes if a.name in request},
         target=loaded.card.target_of(request) if loaded.card.target_scale is not None else "",
     )
     translation = decomposition.on_scan(volume, error, provenance)
@@ -183,25 +172,6 @@ def run_network(
     if not bool(torch.isfinite(output.translated).all()):
         raise InputError("The model gave values that are not finite on this scan; try the CPU, or another model.")
     return output
-
-
-def hash_of(volume: Volume) -> str:
-    """sha256 of a scan's voxels and position; identifies the scan of a result without naming a person."""
-    digest = hashlib.sha256(np.array(volume.shape, dtype="<i8").tobytes())
-    digest.update(np.round(volume.affine, 4).astype("<f8").tobytes())
-    digest.update(volume.array.astype("<f4", copy=False).tobytes())
-    return digest.hexdigest()
-
-
-def software_versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
-    versions = {"python": platform.python_version(), "sittranslate": __version__}
-    for name in _SOFTWARE:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
 
 
 def _device_name(device: torch.device) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -63,13 +62,6 @@ def check_suitability(volume: Volume, anatomy: Anatomy, card: ModelCard, contras
         *_intensities(volume, anatomy, card),
     ]
     return sorted(found, key=lambda f: list(Severity).index(f.severity))
-
-
-def contrast_in(request: Mapping[str, float], card: ModelCard) -> str:
-    """The scan's contrast in a request; empty without one."""
-    attribute = card.attribute("source")
-    number = int(request.get("source", 0))
-    return attribute.choices[number] if attribute is not None and 0 < number < len(attribute.choices) else ""
 
 
 def likeliest_source(anatomy: Anatomy, card: ModelCard) -> str:

@@ -8,6 +8,7 @@ import ctk
 import qt
 from slicer.i18n import tr as _
 
+from SITTranslateLib.attributes import AttributeRole
 from SITTranslateLib.host.signals import Signal
 from SITTranslateLib.ui.section import Resource, Section, show_text
 from SITTranslateLib.ui.session import Session
@@ -99,7 +100,8 @@ class AttributeSection(Section):
     def _hint(self) -> None:
         """Whether anything is asked at all: a translation that asks for nothing gives the scan back."""
         text = "" if self._attributes else _("This model has nothing to choose.")
-        if self._attributes and not self._lists and all(slider.value == 0 for slider in self._sliders.values()):
+        asked = [a.name for a in self._attributes if a.role in (AttributeRole.ASKED, AttributeRole.TARGET)]
+        if asked and all(name in self._sliders and self._sliders[name].value == 0 for name in asked):
             text = _("Nothing is asked for: the translation will be the scan itself.")
         show_text(self.ui.hintLabel, text)
 

@@ -15,6 +15,7 @@ from SITTranslateLib.app.batch.machine import Work, run_on_this_machine
 from SITTranslateLib.app.batch.names import ResultNames, description_of, frame_label, label
 from SITTranslateLib.app.batch.scans import Scan, bids_suffix
 from SITTranslateLib.app.batch.summary import Summary
+from SITTranslateLib.attributes import AttributeRole
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.packages import ModelCard, Package
 from SITTranslateLib.translation import PARTS
@@ -123,6 +124,6 @@ def run(
 
 def _suffix(card: ModelCard, request: dict[str, float]) -> str:
     """The BIDS suffix of what a model makes; empty where it is unknown, or the contrast of the scan."""
-    target = card.attribute("target")
+    target = card.of_role(AttributeRole.TARGET)
     known = len(card.targets) == 1 or (target is not None and bool(target.choices))
     return bids_suffix(card.target_of(request)) if known and card.target_of(request) != card.source else ""

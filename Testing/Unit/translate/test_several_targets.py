@@ -13,6 +13,7 @@ from tiny_model import head, tiny_card
 
 from SITTranslateLib import systems
 from SITTranslateLib.app.main import run
+from SITTranslateLib.attributes import AttributeRole
 from SITTranslateLib.errors import InputError, PackageError
 from SITTranslateLib.files import write_volume
 from SITTranslateLib.packages import Attribute, ModelCard, NetworkGrid, Package, System, write_package
@@ -113,6 +114,22 @@ def test_a_request_in_words() -> None:
     assert card.said({"target": 1.0, "steps": 4.0}) == "target FLAIR, steps +4"
     assert card.target_of({}) == "T2w" and card.target_of({"target": 2.0}) == "T1w"
     assert tiny_card().target_of({"age": 3.0}) == "T1w"
+
+
+def test_an_attribute_has_a_role_by_the_card_or_else_by_its_name() -> None:
+    roles = {a.name: str(a.role) for a in several().attributes}
+    assert roles == {"target": "target", "steps": "sampling", "samples": "sampling", "intermediate": "kept"}
+    assert [str(a.role) for a in tiny_card().attributes] == ["asked"] * len(tiny_card().attributes)
+    plain = several().to_dict() | {"files": [{"path": "weights.safetensors", "sha256": "0" * 64, "bytes": 1}]}
+    assert not any("role" in a for a in plain["attributes"])
+    wish, into = dict(plain["attributes"][1], name="temperature", role="sampling"), dict(plain["attributes"][0])
+    card = ModelCard.from_dict(plain | {"attributes": [into | {"name": "into", "role": "target"}, wish]})
+    assert card.target_of({"into": 1.0}) == "FLAIR" and card.attributes[1].role is AttributeRole.SAMPLING
+    assert card.to_dict()["attributes"][1]["role"] == "sampling"
+    with pytest.raises(PackageError, match="two attributes have the role 'target'"):
+        ModelCard.from_dict(plain | {"attributes": [into, into | {"name": "into", "role": "target"}]})
+    with pytest.raises(PackageError, match="'wish' is not one of"):
+        ModelCard.from_dict(plain | {"attributes": [into | {"role": "wish"}]})
 
 
 def test_a_card_reads_and_writes_its_choices_and_sources() -> None:

@@ -11,7 +11,7 @@ from SITTranslateLib.files import read_volume
 from SITTranslateLib.packages import Attribute
 from SITTranslateLib.translate import suitability
 from SITTranslateLib.translate.head import locate_head
-from SITTranslateLib.translate.suitability import check_suitability, contrast_in
+from SITTranslateLib.translate.suitability import check_suitability
 from SITTranslateLib.translate.tissue_contrast import named
 
 #: Fluid and cortex over white matter, as measured on real scans.
@@ -58,8 +58,8 @@ def test_what_the_user_says_is_read_from_the_request() -> None:
         name="source", title="The scan is", unit="", minimum=0, maximum=2, default=0, description="-", choices=choices
     )
     card = tiny_card(source="T2w", further_sources=("FLAIR",), attributes=(attribute,))
-    assert [contrast_in({"source": n}, card) for n in (0.0, 1.0, 2.0)] == ["", "T2w", "FLAIR"]
-    assert contrast_in({}, card) == "" and contrast_in({"source": 1.0}, tiny_card()) == ""
+    assert [card.source_of({"source": n}) for n in (0.0, 1.0, 2.0)] == ["", "T2w", "FLAIR"]
+    assert card.source_of({}) == "" and tiny_card().source_of({"source": 1.0}) == ""
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,35 @@
+"""Roles of a model's attributes: what each value that may be set says."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class AttributeRole(StrEnum):
+    """What the value of an attribute says; a card may give it as ``role``."""
+
+    #: What the translated scan shall show: years, the load of lesions, a preset.
+    ASKED = "asked"
+    #: Which of the model's contrasts is made.
+    TARGET = "target"
+    #: Which contrast the scan has.
+    SOURCE = "source"
+    #: How the answer is drawn: number of steps or samples.
+    SAMPLING = "sampling"
+    #: What is kept besides the result; the result does not depend on it.
+    KEPT = "kept"
+
+
+#: Cards and records without roles: what these names mean.
+_BY_NAME = {
+    "target": AttributeRole.TARGET,
+    "source": AttributeRole.SOURCE,
+    "steps": AttributeRole.SAMPLING,
+    "samples": AttributeRole.SAMPLING,
+    "intermediate": AttributeRole.KEPT,
+}
+
+
+def usual_role(name: str) -> AttributeRole:
+    """Role of an attribute whose card or record does not say it."""
+    return _BY_NAME.get(name, AttributeRole.ASKED)
