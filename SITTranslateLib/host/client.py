@@ -4,7 +4,7 @@ No torch and no Qt. Poll it from a timer (Slicer), or wait for a job (command li
 
     host = HostClient()
     host.progress.connect(lambda job, fraction, seconds_left: ...)
-    job = host.submit("translate", volume=scan, model="brain-ageing-t1w", attributes={"age": 10})
+    job = host.submit(TranslateRequest(scan, "brain-ageing-t1w", {"age": 10}))
     timer.timeout.connect(host.poll)
 
 The worker may die, hang or end for being idle; each is an event, and the next request starts another worker. Results
@@ -29,11 +29,10 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.host import protocol
 from SITTranslateLib.host.process import Worker, WorkerProcess
 from SITTranslateLib.host.protocol import Event, Failure, Request
+from SITTranslateLib.host.requests import HostRequest
 from SITTranslateLib.host.results import described_translation, files_of
 from SITTranslateLib.host.signals import Signal
-from SITTranslateLib.options import TranslationOptions
 from SITTranslateLib.translation import Translation
-from SITTranslateLib.volume import VectorField, Volume
 
 #: A cancelled job has this long to stop by itself; then its process is killed (together under two seconds).
 GRACE_SECONDS = 1.0
@@ -111,16 +110,16 @@ class HostClient:
     def busy(self) -> bool:
         return bool(self._jobs)
 
-    def submit(self, kind: str, **parameters: Any) -> Job:
-        """Send a request; volumes, fields and translations are passed as files, options each under its own name."""
+    def submit(self, request: HostRequest) -> Job:
+        """Send a request.
+
+        Raises:
+            InputError: its translation is no longer held, or the folder of its arrays cannot be written.
+        """
         folder = self._private_folder()
         self._last_id += 1
-        request: dict[str, Any] = {"request": Request(kind), "id": self._last_id}
-        for name, value in parameters.items():
-            # A line has each option under its own name.
-            is_options = isinstance(value, TranslationOptions)
-            request |= value.to_dict() if is_options else {name: self._outgoing(folder, value)}
-        job = Job(self._last_id, Request(kind), protocol.encode(request))
+        line = protocol.encode(request.line(self._last_id, folder, self._about))
+        job = Job(self._last_id, request.kind, line)
         self._jobs[job.id] = job
         self._send(job)
         return job
@@ -155,9 +154,9 @@ class HostClient:
             raise job.error
         return job.result
 
-    def run(self, kind: str, *, timeout: float | None = None, **parameters: Any) -> Any:
+    def run(self, request: HostRequest, *, timeout: float | None = None) -> Any:
         """Submit and wait."""
-        return self.wait(self.submit(kind, **parameters), timeout)
+        return self.wait(self.submit(request), timeout)
 
     def cancel(self, job: Job) -> None:
         """Ask a job to stop; one that does not within a second is killed with its process (see :meth:`poll`)."""
@@ -200,14 +199,10 @@ class HostClient:
             self._known.clear()
         return self._folder
 
-    def _outgoing(self, folder: Path, value: Any) -> Any:
-        if isinstance(value, (Volume, VectorField)):
-            return protocol.put(folder, value)
-        if isinstance(value, Translation):
-            if value not in self._known:
-                raise InputError("This result is no longer held; translate the scan again.")
-            return self._known[value]
-        return value
+    def _about(self, translation: Translation) -> dict[str, Any]:
+        if translation not in self._known:
+            raise InputError("This result is no longer held; translate the scan again.")
+        return self._known[translation]
 
     def _send(self, job: Job) -> None:
         if self._worker is None or self._worker.exit_code() is not None:

@@ -15,17 +15,30 @@ from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.host import protocol
 from SITTranslateLib.host.devices import available_devices
-from SITTranslateLib.host.protocol import Request
+from SITTranslateLib.host.requests import (
+    DescribeRequest,
+    EstimateRequest,
+    ExamineRequest,
+    ForgetRequest,
+    RecomposeRequest,
+    RestoreRequest,
+    SampleRequest,
+    SegmentsRequest,
+    TraceRequest,
+    TranslateRequest,
+    UnloadRequest,
+    received,
+)
 from SITTranslateLib.host.results import describe_translation, described_translation
 from SITTranslateLib.host.worker import NoRoomError, Teller
-from SITTranslateLib.options import TranslationOptions
 from SITTranslateLib.packages import find
 from SITTranslateLib.translate.contrast import guess
 from SITTranslateLib.translate.head import locate_head
 from SITTranslateLib.translate.model import LoadedModel, choose_device, load_model
-from SITTranslateLib.translate.pipeline import software_versions, translate
+from SITTranslateLib.translate.pipeline import translate
+from SITTranslateLib.translate.provenance import software_versions
 from SITTranslateLib.translate.request import checked_request
-from SITTranslateLib.translate.suitability import check_suitability, contrast_in
+from SITTranslateLib.translate.suitability import check_suitability
 from SITTranslateLib.translation import FieldOrigin, Provenance, Translation
 from SITTranslateLib.volume import Volume
 
@@ -43,29 +56,27 @@ class Jobs:
         self._ready: OrderedDict[str, Translation] = OrderedDict()
         self._count = 0
 
-    def run(self, kind: Request, request: dict[str, Any], tell: Teller) -> dict[str, Any]:
+    def run(self, message: dict[str, Any], tell: Teller) -> dict[str, Any]:
         """One request; its result as plain types, arrays in the folder.
 
         Raises:
+            ProtocolError: it is no request of :mod:`SITTranslateLib.host.requests`.
             InputError: what was asked cannot be done, in one sentence.
         """
-        job = getattr(self, f"_{kind.value}", None)
-        if job is None:
-            raise InputError(f"The model host cannot do '{kind.value}'.")
-        result: dict[str, Any] = job(request, tell)
+        request = received(message, self._folder, self._translation)
+        result: dict[str, Any] = getattr(self, f"_{request.kind.value}")(request, tell)
         return result
 
-    def _describe(self, request: dict[str, Any], tell: Teller) -> dict[str, Any]:
+    def _describe(self, request: DescribeRequest, tell: Teller) -> dict[str, Any]:
         return {"devices": available_devices(), "software": software_versions(), "warm": [n for n, _ in self._models]}
 
-    def _examine(self, request: dict[str, Any], tell: Teller) -> dict[str, Any]:
-        volume = protocol.take_volume(self._folder, request["volume"], remove=True)
-        card = find(request["model"]).card
-        contrast = contrast_in(checked_request(card, request.get("attributes")), card)
-        anatomy = locate_head(volume)
+    def _examine(self, request: ExamineRequest, tell: Teller) -> dict[str, Any]:
+        card = find(request.model).card
+        contrast = card.source_of(checked_request(card, request.attributes))
+        anatomy = locate_head(request.volume)
         tell.check()
         findings = [{"severity": str(f.severity.value), "code": f.code, "sentence": f.sentence}
-                    for f in check_suitability(volume, anatomy, card, contrast)]  # fmt: skip
+                    for f in check_suitability(request.volume, anatomy, card, contrast)]  # fmt: skip
         seen = guess(anatomy)
         return {
             "findings": findings,
@@ -74,122 +85,99 @@ class Jobs:
             "skull": anatomy.skull,
         }
 
-    def _translate(self, request: dict[str, Any], tell: Teller) -> dict[str, Any]:
-        volume = protocol.take_volume(self._folder, request["volume"], remove=True)
-        options = TranslationOptions.from_dict(request)
+    def _translate(self, request: TranslateRequest, tell: Teller) -> dict[str, Any]:
+        options = request.options
         tell.progress("loading the model", 0.0)
 
         def once(half: bool) -> Translation:
-            loaded = self._model(str(request["model"]), options.device)
+            loaded = self._model(request.model, options.device)
             return self._translator(
-                volume, loaded, progress=tell.progress, attributes=request.get("attributes") or {},
+                request.volume, loaded, progress=tell.progress, attributes=request.attributes,
                 options=options.changed(precision=_precision(loaded.device, options.precision, half)),
             )  # fmt: skip
 
-        return self._described(request, self._with_retries(once, tell), tell)
+        return self._described(self._with_retries(once, tell), tell)
 
-    def _recompose(self, request: dict[str, Any], tell: Teller) -> dict[str, Any]:
-        translation = self._translation(request["translation"])
-        strength = float(request["strength"])
+    def _recompose(self, request: RecomposeRequest, tell: Teller) -> dict[str, Any]:
+        translation, strength = request.translation, float(request.strength)
         if not (np.isfinite(strength) and 0.0 <= strength <= 3.0):
             raise InputError(f"The strength {strength:g} is out of range: 0 to 3 (0 to 300 %).")
-        spatial, intensity = bool(request.get("spatial", True)), bool(request.get("intensity", True))
         answer: dict[str, Any] = {"strength": strength}
         tell.progress("recomposing", 0.1)
-        changed = translation.at(strength, spatial=spatial, intensity=intensity)
+        changed = translation.at(strength, spatial=request.spatial, intensity=request.intensity)
         answer["translated"] = protocol.put(self._folder, changed)
-        if request.get("fields") and spatial and (motion := translation.motion_at(strength)) is not None:
+        if request.fields and request.spatial and (motion := translation.motion_at(strength)) is not None:
             tell.progress("recomposing the motion", 0.6)
             answer["motion"] = protocol.put(self._folder, motion)
             answer["jacobian"] = protocol.put(self._folder, fields.jacobian(motion))
         return answer
 
-    def _segments(self, request: dict[str, Any], tell: Teller) -> dict[str, Any]:
+    def _segments(self, request: SegmentsRequest, tell: Teller) -> dict[str, Any]:
         from SITTranslateLib.traceability.segments import segment_table
 
         tell.progress("measuring the segments", 0.1)
-        labels = protocol.take_volume(self._folder, request["labels"], remove=True)
-        target = request.get("translated_labels")
-        names = {int(label): str(name) for label, name in (request.get("names") or {}).items()}
-        table = segment_table(
-            self._translation(request["translation"]), labels, names,
-            protocol.take_volume(self._folder, target, remove=True) if target else None,
-        )  # fmt: skip
+        names = {int(label): str(name) for label, name in request.names.items()}
+        table = segment_table(request.translation, request.labels, names, request.translated_labels)
         return {"table": table.to_dict()}
 
-    def _trace(self, request: dict[str, Any], tell: Teller) -> dict[str, Any]:
+    def _trace(self, request: TraceRequest, tell: Teller) -> dict[str, Any]:
         from SITTranslateLib.traceability.points import Direction, trace_points
 
-        points = np.asarray(request["points"], dtype=np.float64).reshape(-1, 3)
-        direction = Direction(request.get("direction", Direction.TO_TRANSLATED.value))
-        traced = trace_points(self._translation(request["translation"]), points, direction, request.get("labels"))
+        points = np.asarray(request.points, dtype=np.float64).reshape(-1, 3)
+        traced = trace_points(request.translation, points, Direction(request.direction), request.labels)
         return {"points": [point._asdict() for point in traced]}
 
-    def _estimate(self, request: dict[str, Any], tell: Teller) -> dict[str, Any]:
-        """The motion between the two scans of a translation, or of any two volumes, by registration."""
+    def _estimate(self, request: EstimateRequest, tell: Teller) -> dict[str, Any]:
         from SITTranslateLib.traceability.estimate import estimated_translation, translation_of_pair
 
-        if "translation" in request:
-            pair = self._translation(request["translation"])
-        else:
-            source, translated = (
-                protocol.take_volume(self._folder, request[n], remove=True) for n in ("source", "translated")
-            )
-            pair = translation_of_pair(source, translated)
-        return self._described(request, estimated_translation(pair, progress=tell.progress), tell)
+        pair = request.translation
+        if pair is None:
+            if request.source is None or request.translated is None:
+                raise InputError("A motion is estimated between two scans, and one is missing.")
+            pair = translation_of_pair(request.source, request.translated)
+        return self._described(estimated_translation(pair, progress=tell.progress), tell)
 
-    def _restore(self, request: dict[str, Any], tell: Teller) -> dict[str, Any]:
-        """A translation of a saved scene, from the parts that were saved."""
+    def _restore(self, request: RestoreRequest, tell: Teller) -> dict[str, Any]:
         from SITTranslateLib.translate.reassembly import reassembled
 
         tell.progress("taking up the saved result", 0.1)
-        parts: dict[str, Any] = {
-            name: take(self._folder, request[name], remove=True)
-            for take, names in (
-                (protocol.take_volume, ("source", "translated", "change", "within")),
-                (protocol.take_field, ("velocity", "sampling")),
-            )
-            for name in names
-            if request.get(name)
-        }
         translation = reassembled(
-            **parts,
-            origin=FieldOrigin(request["field_origin"]),
-            recomposition_error=float(request["recomposition_error"]),
-            provenance=Provenance.from_dict(request["provenance"]),
-        )
-        return self._described(request, translation, tell)
+            source=request.source, translated=request.translated, change=request.change, within=request.within,
+            velocity=request.velocity, sampling=request.sampling, origin=FieldOrigin(request.field_origin),
+            recomposition_error=request.recomposition_error,
+            provenance=Provenance.from_dict(dict(request.provenance)),
+        )  # fmt: skip
+        return self._described(translation, tell)
 
-    def _described(self, request: dict[str, Any], translation: Translation, tell: Teller) -> dict[str, Any]:
+    def _described(self, translation: Translation, tell: Teller) -> dict[str, Any]:
         tell.check()
         self._count += 1
-        key = f"{request.get('id', 0)}-{self._count}"
+        # With the job's number: another worker may have counted before this one.
+        key = f"{tell.job}-{self._count}"
         self._keep(key, translation)
         return {"translation": describe_translation(self._folder, key, translation)}
 
-    def _sample(self, request: dict[str, Any], tell: Teller) -> dict[str, Any]:
-        """A simulated scan of the procedural head with its labels: data that needs no download."""
+    def _sample(self, request: SampleRequest, tell: Teller) -> dict[str, Any]:
         from SITTranslateLib.simulation.head import procedural_head
         from SITTranslateLib.simulation.scan import simulate_contrasts
 
-        contrast, spacing = str(request.get("contrast", "T1w")), float(request.get("spacing", 2.0))
-        if not 0.7 <= spacing <= 5.0:
-            raise InputError(f"The sample's voxels may be 0.7 to 5 mm, not {spacing:g} mm.")
+        if not 0.7 <= request.spacing <= 5.0:
+            raise InputError(f"The sample's voxels may be 0.7 to 5 mm, not {request.spacing:g} mm.")
         tell.progress("making the head", 0.1)
-        labels = procedural_head(int(request.get("seed", 0)), spacing=spacing)
+        labels = procedural_head(request.seed, spacing=request.spacing)
         tell.progress("making the scan", 0.5)
-        simulated = simulate_contrasts(labels, [contrast], 0, grid=labels.grid)
+        simulated = simulate_contrasts(labels, [request.contrast], 0, grid=labels.grid)
         head = simulated.labels
         return {
-            "scan": protocol.put(self._folder, simulated.scans[contrast]),
+            "scan": protocol.put(self._folder, simulated.scans[request.contrast]),
             "labels": protocol.put(self._folder, Volume(head.array.astype(np.float32), head.affine, head.name)),
         }
 
-    def _forget(self, request: dict[str, Any], tell: Teller) -> dict[str, Any]:
-        self._ready.pop(str(request.get("key", "")), None)
+    def _forget(self, request: ForgetRequest, tell: Teller) -> dict[str, Any]:
+        self._ready.pop(request.key, None)
         return {}
 
-    def _unload(self, request: dict[str, Any], tell: Teller) -> dict[str, Any]:
+    def _unload(self, request: UnloadRequest, tell: Teller) -> dict[str, Any]:
         self._models.clear()
         _free_memory()
         return {}

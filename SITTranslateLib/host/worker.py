@@ -49,7 +49,7 @@ class Teller:
     """Tells events of one job, and raises :class:`Cancelled` at the next report after a cancel."""
 
     def __init__(self, write: Callable[[dict[str, Any]], None], job: int, cancelled: threading.Event) -> None:
-        self._write, self._job, self._cancelled = write, job, cancelled
+        self._write, self.job, self._cancelled = write, job, cancelled
         self._started = time.monotonic()
         self._stage = ""
         self._last = 0.0
@@ -60,16 +60,16 @@ class Teller:
         now = time.monotonic()
         if stage != self._stage:
             self._stage = stage
-            self._write({"event": Event.STAGE, "id": self._job, "stage": stage})
+            self._write({"event": Event.STAGE, "id": self.job, "stage": stage})
         elif now - self._last < 0.05:
             return
         self._last = now
         spent = now - self._started
         left = spent * (1.0 - fraction) / fraction if fraction > 0.02 and spent > 0.3 else None
-        self._write({"event": Event.PROGRESS, "id": self._job, "fraction": fraction, "seconds_left": left})
+        self._write({"event": Event.PROGRESS, "id": self.job, "fraction": fraction, "seconds_left": left})
 
     def warning(self, sentence: str) -> None:
-        self._write({"event": Event.WARNING, "id": self._job, "sentence": sentence})
+        self._write({"event": Event.WARNING, "id": self.job, "sentence": sentence})
 
     def check(self) -> None:
         if self._cancelled.is_set():
@@ -79,7 +79,7 @@ class Teller:
 class Handler(Protocol):
     """Interface for running requests; :class:`SITTranslateLib.host.jobs.Jobs`."""
 
-    def run(self, kind: Request, request: dict[str, Any], tell: Teller) -> dict[str, Any]: ...
+    def run(self, message: dict[str, Any], tell: Teller) -> dict[str, Any]: ...
 
 
 class WorkerLoop:
@@ -174,7 +174,7 @@ class WorkerLoop:
                 tell.progress("starting the model host", 0.0)
                 self._handler = self._make_handler()
             assert self._handler is not None
-            result = self._handler.run(Request(request["request"]), request, tell)
+            result = self._handler.run(request, tell)
             tell.check()
             self.write({"event": Event.RESULT, "id": job, "result": result})
         except BaseException as error:

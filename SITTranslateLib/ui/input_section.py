@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.host.client import HostError
 from SITTranslateLib.host.protocol import Failure
+from SITTranslateLib.host.requests import ExamineRequest
 from SITTranslateLib.host.signals import Signal
 from SITTranslateLib.scene.runs import PREFIX
 from SITTranslateLib.scene.volumes import volume_from_node, world_affine
@@ -72,7 +73,7 @@ class InputSection(Section):
     def set_attributes(self, attributes: dict[str, float]) -> None:
         """What is asked of the model; the scan is looked at again where another contrast is named as its own."""
         before, self._attributes = self._attributes, dict(attributes)
-        if before.get("source") != attributes.get("source"):
+        if self._model is not None and self._model[0].source_of(before) != self._model[0].source_of(attributes):
             self.examine()
 
     def examine(self) -> None:
@@ -83,7 +84,7 @@ class InputSection(Section):
         if node is None or self._model is None or node.GetImageData() is None:
             self._asked = None
             return
-        key = (node.GetID(), image_time(node), self._model[1], self._attributes.get("source"))
+        key = (node.GetID(), image_time(node), self._model[1], self._model[0].source_of(self._attributes))
         self._asked = key
         try:
             volume = volume_from_node(node)
@@ -100,7 +101,7 @@ class InputSection(Section):
             if self._asked == key and error.failure is Failure.INPUT:
                 show_text(self.ui.fitLabel, str(error))
 
-        self.session.ask("examine", answered, refused, volume=volume, model=folder, attributes=self._attributes)
+        self.session.ask(ExamineRequest(volume, folder, self._attributes), answered, refused)
 
     def _show_findings(self, answer: dict[str, Any], card: Any) -> None:
         findings = answer["findings"]

@@ -14,6 +14,7 @@ from slicer.i18n import tr as _
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.host.client import HostError
+from SITTranslateLib.host.requests import DescribeRequest
 from SITTranslateLib.host.signals import Signal
 from SITTranslateLib.ui.licences import accept, is_accepted, needs_acceptance
 from SITTranslateLib.ui.section import Resource, Section
@@ -119,7 +120,7 @@ class ModelSection(Section):
 
     def ask_devices(self) -> None:
         """Have the host tell which devices there are; this starts it."""
-        self.session.ask("describe", self._show_devices, self._ignore)
+        self.session.ask(DescribeRequest(), self._show_devices, self._ignore)
 
     def select(self, name: str) -> None:
         for row in range(self.ui.modelList.count):

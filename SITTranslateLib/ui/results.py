@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import slicer
 
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.host.client import HostClient, HostError, Job
+from SITTranslateLib.host.client import HostClient, HostError
+from SITTranslateLib.host.presenter import HostPresenter
+from SITTranslateLib.host.requests import RestoreRequest
 from SITTranslateLib.host.signals import Signal
 from SITTranslateLib.scene import hierarchy, layout, presentation
 from SITTranslateLib.scene.restoring import result_of_nodes, saved_parts
@@ -38,7 +40,7 @@ class Shown:
     nodes: SceneResult
 
 
-class Results:
+class Results(HostPresenter):
     """Base of the session: the results of the scene, one of them shown.
 
     Attributes:
@@ -50,7 +52,7 @@ class Results:
     """
 
     def __init__(self, host: HostClient | None = None) -> None:
-        self.host = host or HostClient()
+        super().__init__(host or HostClient())
         self.shown: Shown | None = None
         self.active = True
         self.shown_changed, self.view_changed, self.warned = Signal(), Signal(), Signal()
@@ -58,15 +60,6 @@ class Results:
         self._in_views: SceneResult | None = None
         self._users_layout = USUAL_LAYOUT
         self._refused: Any = None
-
-    def ask(
-        self,
-        kind: str,
-        answered: Callable[[Any], None],
-        refused: Callable[[HostError], None] | None = None,
-        **parameters: Any,
-    ) -> Job:
-        raise NotImplementedError
 
     @property
     def running(self) -> bool:
@@ -107,13 +100,10 @@ class Results:
         if self.shown is not None:
             self.host.forget(self.shown.translation)
         self.shown = shown
-        self._on_taken()
+        self.drop_recomposition()
         if views:
             self.show_views()
         self.shown_changed.emit()
-
-    def _on_taken(self) -> None:
-        """Another result is shown: what was asked of the one before is not of this one."""
 
     def restore(self, nodes: Mapping[str, Any], *, views: bool = True) -> None:
         """Take up a result that came with a loaded scene, so that it can be traced and its strength changed again.
@@ -147,7 +137,7 @@ class Results:
         def refused(error: HostError) -> None:
             self.warned.emit(str(error))
 
-        self.ask("restore", answered, refused, **parts)
+        self.ask(RestoreRequest(**parts), answered, refused)
 
     def choose(self, folder: int) -> None:
         """Show another result of the scene.
@@ -170,7 +160,7 @@ class Results:
         if self.shown is not None:
             self.host.forget(self.shown.translation)
         self.shown, self._in_views = None, None
-        self._on_taken()
+        self.drop_recomposition()
         layout.empty_views(slicer.mrmlScene)
         show_drawn(slicer.mrmlScene, None)
         self.shown_changed.emit()

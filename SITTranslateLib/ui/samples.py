@@ -8,6 +8,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from SITTranslateLib.host.client import HostClient
+from SITTranslateLib.host.requests import SampleRequest
 from SITTranslateLib.scene.display import grey_range, show_scan
 from SITTranslateLib.scene.transaction import all_or_nothing
 from SITTranslateLib.scene.volumes import add_volume_node
@@ -60,7 +61,7 @@ def add_procedural_head(spacing: float = 2.0, host: HostClient | None = None) ->
     own = host is None
     client = HostClient() if host is None else host
     try:
-        sample = client.run("sample", spacing=spacing)
+        sample = client.run(SampleRequest(spacing=spacing))
     finally:
         if own:
             client.close()

@@ -5,7 +5,7 @@ No Qt: the panel polls it. Nodes are held only while a run lasts, and looked up 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from slicer.i18n import tr as _
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.host.client import HostClient, HostError, Job
 from SITTranslateLib.host.protocol import Failure
+from SITTranslateLib.host.requests import EstimateRequest, HostRequest, RecomposeRequest, TranslateRequest
 from SITTranslateLib.host.signals import Signal
 from SITTranslateLib.options import TranslationOptions
 from SITTranslateLib.scene import layout
@@ -43,24 +44,17 @@ class Session(Results):
     """Runs requests of the panel and puts results into the scene."""
 
     def __init__(self, host: HostClient | None = None) -> None:
-        super().__init__(host or HostClient())
+        super().__init__(host)
         self.changed = Signal()
         self.stage = Signal()
         self.progress = Signal()
-        self.failed = Signal()
         self._run: _Run | None = None
         self._adding: Generator[None, None, Any] | None = None
         self._added: Translation | None = None
         self._reason = ""
-        self._answers: dict[int, Callable[[Any], None]] = {}
-        self._refusals: dict[int, Callable[[HostError], None]] = {}
-        self._recomposing: Job | None = None
-        self._wanted: dict[str, Any] | None = None
         self.host.stage.connect(self._on_stage)
         self.host.progress.connect(self._on_progress)
         self.host.warning.connect(lambda _job, sentence: self.warned.emit(sentence))
-        self.host.finished.connect(self._on_finished)
-        self.host.failed.connect(self._on_failed)
 
     @property
     def running(self) -> bool:
@@ -86,17 +80,9 @@ class Session(Results):
         Raises:
             InputError: one runs already, or the node is no scan.
         """
-        if self._run is not None:
-            raise InputError(_("A translation is running: wait for it, or cancel it first."))
-        volume = volume_from_node(node)
-        job = self.ask(
-            "translate", self._on_translated, self._on_run_failed, volume=volume, model=model,
-            attributes=dict(attributes), options=options or TranslationOptions(),
-        )  # fmt: skip
-        if not job.done:
-            self._run = _Run(job, node, image_time(node), self._scene_number, views=views)
-        self.changed.emit()
-        return job
+        self._refuse_a_second_run()
+        request = TranslateRequest(volume_from_node(node), model, dict(attributes), options or TranslationOptions())
+        return self._start(request, node, views=views)
 
     def translate(
         self,
@@ -131,11 +117,7 @@ class Session(Results):
         """Estimate the motion of the shown result by registration; becomes a result of its own."""
         if self._run is not None or self.shown is None:
             return
-        source = self.shown.nodes.source
-        job = self.ask("estimate", self._on_translated, self._on_run_failed, translation=self.shown.translation)
-        if not job.done:
-            self._run = _Run(job, source, image_time(source), self._scene_number)
-        self.changed.emit()
+        self._start(EstimateRequest(self.shown.translation), self.shown.nodes.source)
 
     def estimate_pair(self, source: Any, translated: Any) -> None:
         """Estimate the motion between two volume nodes of the scene, made by whatever program.
@@ -143,41 +125,30 @@ class Session(Results):
         Raises:
             InputError: something runs already, a node is no scan, or both are the same.
         """
-        if self._run is not None:
-            raise InputError(_("A translation is running: wait for it, or cancel it first."))
+        self._refuse_a_second_run()
         if source is translated:
             raise InputError(_("Both are the same scan: choose two different ones."))
         scans = {"source": volume_from_node(source), "translated": volume_from_node(translated)}
-        job = self.ask("estimate", self._on_translated, self._on_run_failed, **scans)
-        if not job.done:
-            self._run = _Run(job, source, image_time(source), self._scene_number, translated)
-        self.changed.emit()
+        self._start(EstimateRequest(**scans), source, translated)
 
-    def ask(
-        self,
-        kind: str,
-        answered: Callable[[Any], None],
-        refused: Callable[[HostError], None] | None = None,
-        **parameters: Any,
-    ) -> Job:
-        """Send a request to the host; one of the two is called from a later :meth:`poll`."""
-        job = self.host.submit(kind, **parameters)
-        if job.done and job.error is not None:
-            (refused or self._tell)(job.error)
-            return job
-        self._answers[job.id] = answered
-        if refused is not None:
-            self._refusals[job.id] = refused
+    def _refuse_a_second_run(self) -> None:
+        if self._run is not None:
+            raise InputError(_("A translation is running: wait for it, or cancel it first."))
+
+    def _start(self, request: HostRequest, node: Any, partner: Any = None, *, views: bool = True) -> Job:
+        """Send a request whose answer is a translation of a node."""
+        job = self.ask(request, self._on_translated, self._on_run_failed)
+        if not job.done:
+            self._run = _Run(job, node, image_time(node), self._scene_number, partner, views)
+        self.changed.emit()
         return job
 
     def poll(self) -> None:
         """Called by the panel's timer."""
         if self._adding is not None:
             self._add_more()
-            return
-        self.host.poll()
-        if self._recomposing is None and self._wanted is not None:
-            self._recompose()
+        else:
+            super().poll()
 
     def cancel(self) -> None:
         """Stop the running translation; nothing of it reaches the scene."""
@@ -211,9 +182,6 @@ class Session(Results):
         self.leave_views()
         self.host.close()
 
-    def _on_taken(self) -> None:
-        self._wanted = None
-
     def set_strength(
         self, strength: float, *, spatial: bool = True, intensity: bool = True, final: bool = True
     ) -> None:
@@ -224,27 +192,13 @@ class Session(Results):
         """
         if self.shown is None:
             return
-        self._wanted = {"strength": strength, "spatial": spatial, "intensity": intensity, "fields": final}
-        if self._recomposing is None:
-            self._recompose()
-
-    def _recompose(self) -> None:
-        wanted, self._wanted = self._wanted, None
-        if wanted is None or self.shown is None:
-            return
         shown, number = self.shown, self._scene_number
 
         def answered(answer: dict[str, Any]) -> None:
-            self._recomposing = None
             if self.shown is shown and number == self._scene_number:
-                show_strength(shown.nodes, answer, spatial=wanted["spatial"], intensity=wanted["intensity"])
+                show_strength(shown.nodes, answer, spatial=spatial, intensity=intensity)
 
-        def refused(error: HostError) -> None:
-            self._recomposing = None
-            self._tell(error)
-
-        job = self.ask("recompose", answered, refused, translation=shown.translation, **wanted)
-        self._recomposing = None if job.done else job
+        self.recompose(RecomposeRequest(shown.translation, strength, spatial, intensity, final), answered)
 
     def _on_stage(self, job: Job, stage: str) -> None:
         if self._run is not None and job is self._run.job:
@@ -253,20 +207,6 @@ class Session(Results):
     def _on_progress(self, job: Job, fraction: float, seconds_left: float | None) -> None:
         if self._run is not None and job is self._run.job:
             self.progress.emit(fraction, seconds_left)
-
-    def _on_finished(self, job: Job, result: Any) -> None:
-        self._refusals.pop(job.id, None)
-        answered = self._answers.pop(job.id, None)
-        if answered is not None:
-            answered(result)
-
-    def _on_failed(self, job: Job, error: HostError) -> None:
-        self._answers.pop(job.id, None)
-        self._refusals.pop(job.id, self._tell)(error)
-
-    def _tell(self, error: HostError) -> None:
-        if error.failure is not Failure.CANCELLED:
-            self.failed.emit(error)
 
     def _on_run_failed(self, error: HostError) -> None:
         if error.failure is Failure.CANCELLED and self._reason:

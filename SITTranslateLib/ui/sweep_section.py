@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from slicer.i18n import tr as _
 
+from SITTranslateLib.attributes import AttributeRole
 from SITTranslateLib.host.client import HostError, Job
+from SITTranslateLib.host.requests import TranslateRequest
 from SITTranslateLib.scene.sequences import put_into_tool_bar
 from SITTranslateLib.scene.volumes import volume_from_node
 from SITTranslateLib.translation import Translation
@@ -58,18 +60,16 @@ class SweepSection(Section):
             return
         unit = next(a.unit for a in self._card.attributes if a.name == attribute)
         sweep, waiting = Sweep(attribute, unit), list(values)
-        # A frame needs no steps of its own, and many frames with steps would fill the memory.
-        base = {name: v for name, v in shown.translation.provenance.attributes.items() if name != "intermediate"}
+        # What is kept besides the result would fill the memory with many frames.
+        base = shown.translation.provenance.with_roles(*(role for role in AttributeRole if role != AttributeRole.KEPT))
         options = shown.translation.provenance.options
         volume = shown.translation.source if shown.nodes.source is None else volume_from_node(shown.nodes.source)
         self._stopped = False
 
         def next_step() -> None:
             show_text(self.ui.sweepLabel, _("Step {step} of {count}...").format(step=len(sweep) + 1, count=len(values)))
-            self._job = self.session.ask(
-                "translate", answered, refused, volume=volume, model=self._card.name,
-                attributes={**base, attribute: waiting[0]}, options=options,
-            )  # fmt: skip
+            request = TranslateRequest(volume, self._card.name, {**base, attribute: waiting[0]}, options)
+            self._job = self.session.ask(request, answered, refused)
 
         def answered(translation: Translation) -> None:
             self._job = None

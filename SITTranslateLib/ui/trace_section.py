@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.escaping import csv_cell
 from SITTranslateLib.host.client import HostError
+from SITTranslateLib.host.requests import SegmentsRequest, TraceRequest
 from SITTranslateLib.host.signals import Signal
 from SITTranslateLib.scene import layout
 from SITTranslateLib.scene.contours import add_contours
@@ -89,9 +90,7 @@ class TraceSection(Section):
                     self._add(traced)
 
         start = [[float(value) for value in point]]
-        self.session.ask(
-            "trace", answered, None, translation=shown.translation, points=start, direction=direction, labels=[label]
-        )
+        self.session.ask(TraceRequest(shown.translation, start, direction, [label]), answered)
 
     def measure(self) -> None:
         """Ask for the segment table of the chosen segmentation.
@@ -123,7 +122,7 @@ class TraceSection(Section):
             show_text(self.ui.verdictLabel, str(error))
 
         def ask(labels: Volume, names: dict[int, str]) -> None:
-            self.session.ask("segments", answered, refused, translation=shown.translation, labels=labels, names=names)
+            self.session.ask(SegmentsRequest(shown.translation, labels, names), answered, refused)
 
         ask(*layers[0])
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.host.client import HostClient, HostError, Job
+from SITTranslateLib.host.client import HostClient
+from SITTranslateLib.host.presenter import HostPresenter
+from SITTranslateLib.host.requests import RecomposeRequest, RestoreRequest, TraceRequest, TranslateRequest
 from SITTranslateLib.host.signals import Signal
 from SITTranslateLib.options import TranslationOptions
 from SITTranslateLib.scene import display, layout, presentation
@@ -48,18 +50,17 @@ def opened(place: Path, host: HostClient) -> Translation:
         parts["velocity"] = saved.velocity
     elif saved.sampling is not None:
         parts["sampling"] = saved.sampling
-    held: Translation = host.run(
-        "restore",
-        timeout=_WAIT_SECONDS,
+    request = RestoreRequest(
         provenance=saved.provenance.to_dict(),
         field_origin=saved.field_origin.value,
         recomposition_error=saved.recomposition_error,
         **parts,
     )
+    held: Translation = host.run(request, timeout=_WAIT_SECONDS)
     return held
 
 
-class Shown:
+class Shown(HostPresenter):
     """One result in the scene's views.
 
     Attributes:
@@ -70,8 +71,10 @@ class Shown:
     """
 
     def __init__(self, scene: Any, translation: Translation, host: HostClient) -> None:
+        super().__init__(host)
         self.changed, self.told = Signal(), Signal()
-        self.scene, self.translation, self.host = scene, translation, host
+        self.failed.connect(lambda error: self.told.emit(str(error)))
+        self.scene, self.translation = scene, translation
         self.nodes: SceneResult = add_translation(translation, scene=scene)
         presentation.show_result(scene, self.nodes)
         self.points: list[dict[str, Any]] = []
@@ -82,16 +85,6 @@ class Shown:
             self.show_map("jacobian")
         self._pairs: PointPairs | None = None
         self._traced = 0
-        self._job: Job | None = None
-        self._wanted: bool | None = None
-        self._answers: dict[int, Any] = {}
-        host.finished.connect(self._on_finished)
-        host.failed.connect(self._on_failed)
-
-    @property
-    def busy(self) -> bool:
-        """Whether the host is still at work for this page."""
-        return bool(self._answers)
 
     @property
     def can_be_recomposed(self) -> bool:
@@ -175,22 +168,26 @@ class Shown:
         if not self.can_be_recomposed or parts not in PARTS:
             return
         self.strength, self.parts = min(max(float(strength), 0.0), STRONGEST), parts
-        self._wanted = final
-        if self._job is None:
-            self._recompose()
+        spatial, intensity = parts != "intensity", parts != "anatomy"
+
+        def answered(answer: dict[str, Any]) -> None:
+            show_strength(self.nodes, answer, spatial=spatial, intensity=intensity)
+            self._draw_motion()
+            self.changed.emit()
+
+        self.recompose(RecomposeRequest(self.translation, self.strength, spatial, intensity, final), answered)
 
     def trace(self, point: Any, *, from_translated: bool) -> None:
         """Trace a RAS point (mm); its partner appears in the other view, and the pair in ``points``."""
         if self.nodes.motion is None:
             return
         self._traced += 1
-        self._ask(
-            "trace",
-            self._on_traced,
-            points=[[float(value) for value in point]],
-            direction="to source" if from_translated else "to translated",
-            labels=[f"P-{self._traced}"],
-        )
+        direction = "to source" if from_translated else "to translated"
+        start = [[float(value) for value in point]]
+        try:
+            self.ask(TraceRequest(self.translation, start, direction, [f"P-{self._traced}"]), self._on_traced)
+        except InputError as error:
+            self.told.emit(str(error))
 
     def clear_points(self) -> None:
         if self._pairs is not None:
@@ -206,39 +203,10 @@ class Shown:
             if view is not None:
                 view.JumpSliceByOffsetting(*self.points[index]["translated"])
 
-    def poll(self) -> None:
-        """Take in what the host has done; called again and again."""
-        self.host.poll()
-        if self._job is None and self._wanted is not None:
-            self._recompose()
-
     def _draw_motion(self) -> None:
         moves = self.parts != "intensity"
         kind = self.motion if moves and self.motion else None
         presentation.show_motion(self.scene, self.nodes, kind, in_3d=kind == "glyphs" and self.nodes.jacobian is None)
-
-    def _recompose(self) -> None:
-        final, self._wanted = bool(self._wanted), None
-        strength, parts = self.strength, self.parts
-        chosen = {"spatial": parts != "intensity", "intensity": parts != "anatomy"}
-
-        def answered(answer: dict[str, Any]) -> None:
-            show_strength(self.nodes, answer, **chosen)
-            self._draw_motion()
-            self.changed.emit()
-
-        self._job = self._ask("recompose", answered, strength=strength, fields=final, **chosen)
-
-    def _ask(self, kind: str, answered: Any, **parameters: Any) -> Job | None:
-        try:
-            job = self.host.submit(kind, translation=self.translation, **parameters)
-        except InputError as error:
-            self.told.emit(str(error))
-            return None
-        if job.done:
-            return None
-        self._answers[job.id] = answered
-        return job
 
     def _on_traced(self, answer: dict[str, Any]) -> None:
         if self._pairs is None:
@@ -250,19 +218,6 @@ class Shown:
             self.points.append(traced)
             self._pairs.add(traced["label"], traced["source"], traced["translated"])
         self.changed.emit()
-
-    def _on_finished(self, job: Job, result: Any) -> None:
-        if job is self._job:
-            self._job = None
-        answered = self._answers.pop(job.id, None)
-        if answered is not None:
-            answered(result)
-
-    def _on_failed(self, job: Job, error: HostError) -> None:
-        if job is self._job:
-            self._job = None
-        self._answers.pop(job.id, None)
-        self.told.emit(str(error))
 
 
 def translated_now(
@@ -277,7 +232,5 @@ def translated_now(
 
     if not scan:
         raise InputError("No scan is given.")
-    held: Translation = host.run(
-        "translate", volume=read_volume(scan), model=model, attributes=dict(attributes), options=options
-    )
+    held: Translation = host.run(TranslateRequest(read_volume(scan), model, dict(attributes), options))
     return held

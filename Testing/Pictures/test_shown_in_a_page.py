@@ -13,6 +13,7 @@ import pytest
 from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.host.client import HostClient
+from SITTranslateLib.host.requests import TranslateRequest
 from SITTranslateLib.options import TranslationOptions
 from SITTranslateLib.scene import layout
 from SITTranslateLib.scene.display import transform_display
@@ -20,7 +21,7 @@ from SITTranslateLib.scene.headless.application import Application
 from SITTranslateLib.scene.headless.views import SliceView
 from SITTranslateLib.scene.transforms import moved_points
 from SITTranslateLib.scene.volumes import volume_from_node
-from SITTranslateLib.translate.pipeline import hash_of
+from SITTranslateLib.translate.provenance import hash_of
 from SITTranslateLib.translate.saving import save_translation
 from SITTranslateLib.translation import FieldOrigin, Translation
 from SITTranslateLib.view.shown import Shown, opened, translated_now
@@ -61,7 +62,7 @@ def shown(app: Application, views: None, saved: tuple[Path, Translation], host: 
 
 def done(shown: Shown) -> None:
     end = time.monotonic() + 60
-    while shown.busy or shown._wanted is not None:
+    while shown.busy:
         shown.poll()
         assert time.monotonic() < end
         time.sleep(0.01)
@@ -162,12 +163,12 @@ def test_what_the_host_cannot_do_is_told(shown: Shown, host: HostClient) -> None
     host.forget(shown.translation)
     shown.trace(INSIDE[0], from_translated=False)
     assert told == ["This result is no longer held; translate the scan again."] and not shown.busy
-    job = host.submit("recompose", strength=9.0, translation={"key": "none"})
-    shown._answers[job.id] = None
-    shown._job = job
-    while not job.done:
+    shown.set_strength(0.5, "both", final=False)
+    assert told[1:] == told[:1] and not shown.busy
+    refused = shown.ask(TranslateRequest(shown.translation.source, "there-is-none"), told.append)
+    while not refused.done:
         shown.poll()
-    assert len(told) == 2 and not shown.busy and shown._job is None
+    assert "no model" in told[2] and not shown.busy
 
 
 def test_an_estimated_motion_has_no_strength(

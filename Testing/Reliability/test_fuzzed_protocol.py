@@ -14,12 +14,25 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from synthetic_translation import synthetic_translation
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.host import protocol, worker
 from SITTranslateLib.host.client import HostClient, HostError
 from SITTranslateLib.host.protocol import Event, Failure, ProtocolError, Request
+from SITTranslateLib.host.requests import (
+    DescribeRequest,
+    EstimateRequest,
+    ExamineRequest,
+    HostRequest,
+    RecomposeRequest,
+    SampleRequest,
+    SegmentsRequest,
+    TraceRequest,
+    TranslateRequest,
+)
 from SITTranslateLib.host.worker import Teller, WorkerLoop
+from SITTranslateLib.volume import Grid, Volume
 
 FUZZ = settings(
     max_examples=400, deadline=10_000, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
@@ -41,13 +54,13 @@ GARBAGE = st.one_of(
 class Stub:
     """A handler that does what the request says: answers, refuses, breaks."""
 
-    def run(self, kind: Request, request: dict[str, Any], tell: Teller) -> dict[str, Any]:
+    def run(self, request: dict[str, Any], tell: Teller) -> dict[str, Any]:
         tell.progress("working", 0.5)
         if "refuse" in request:
             raise InputError("It is refused.")
         if "break" in request:
             raise RuntimeError("broken")
-        return {"kind": kind.value, "echo": request.get("value")}
+        return {"kind": request["request"], "echo": request.get("value")}
 
 
 def listened(lines: list[str]) -> Iterator[str]:
@@ -139,21 +152,25 @@ EVENTS = st.fixed_dictionaries(
         "details": JSON, "offer": JSON, "protocol": st.sampled_from([1, 1, 0, "1", None]), "result": RESULTS,
     },
 )  # fmt: skip
-ASKED = ["translate", "recompose", "estimate", "segments", "trace", "examine", "describe", "sample"]
+SCAN = Volume(np.zeros((2, 2, 2), np.float32), np.eye(4), "empty")
+HELD = synthetic_translation(Grid((8, 8, 8), np.eye(4)))
+ASKED = [TranslateRequest(SCAN, "any"), RecomposeRequest(HELD, 1.0), EstimateRequest(HELD), SegmentsRequest(HELD, SCAN),
+         TraceRequest(HELD, []), ExamineRequest(SCAN, "any"), DescribeRequest(), SampleRequest()]  # fmt: skip
 
 
 @FUZZ
 @given(
-    lines=st.lists(EVENTS.map(json.dumps) | EVENTS.map(json.dumps) | GARBAGE, max_size=8), kind=st.sampled_from(ASKED)
+    lines=st.lists(EVENTS.map(json.dumps) | EVENTS.map(json.dumps) | GARBAGE, max_size=8), asked=st.sampled_from(ASKED)
 )
-def test_the_client_ends_its_job_whatever_it_hears(lines: list[str], kind: str) -> None:
+def test_the_client_ends_its_job_whatever_it_hears(lines: list[str], asked: HostRequest) -> None:
     client = HostClient(lambda folder: Silent(list(lines)))
     heard: list[Any] = []
     for signal in (client.stage, client.progress, client.warning, client.finished, client.failed):
         signal.connect(lambda *values: heard.append(values))
     with client:
         put_odd_arrays(client._private_folder())
-        job = client.submit(kind)
+        client._known[HELD] = {"key": "held", "volumes": {}, "fields": {}, "extras": {}}
+        job = client.submit(asked)
         for _ in range(20):
             client.poll()
             if job.done:

@@ -22,6 +22,8 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.host.client import PREFIX, HostClient, HostError
 from SITTranslateLib.host.process import WorkerProcess
 from SITTranslateLib.host.protocol import Failure
+from SITTranslateLib.host.requests import ForgetRequest, RecomposeRequest, TranslateRequest
+from SITTranslateLib.options import TranslationOptions
 from SITTranslateLib.packages import NetworkGrid
 from SITTranslateLib.volume import Volume
 
@@ -60,6 +62,9 @@ def with_fault(fault: str, once: Path | None = None) -> Callable[[Path], WorkerP
         return WorkerProcess(folder, command=[sys.executable, "-c", WITH_FAULT.replace("{fault}", fault)])
 
     return start
+
+
+FORCED = TranslationOptions(device="cpu", force=True)
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +114,8 @@ def wait_until(condition: Callable[[], bool], otherwise: str, seconds: float = 1
         time.sleep(0.02)
 
 
-def translated(client: HostClient, scan: Volume, model: str, **more: object):
-    return client.run("translate", volume=scan, model=model, device="cpu", force=True, timeout=120, **more)
+def translated(client: HostClient, scan: Volume, model: str, **more: float):
+    return client.run(TranslateRequest(scan, model, more, FORCED), timeout=120)
 
 
 @pytest.mark.parametrize("stage", STAGES if ENDURANCE else STAGES[::2])
@@ -149,7 +154,7 @@ def test_a_full_disk_on_the_side_of_the_client(scan: Volume, model: str) -> None
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
         try:
             with pytest.raises(InputError, match="disk that holds it is full"):
-                client.submit("translate", volume=scan, model=model)
+                client.submit(TranslateRequest(scan, model))
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
         assert list(folder.iterdir()) == []
@@ -189,7 +194,7 @@ def test_a_cut_pipe_ends_the_worker(scan: Volume, model: str) -> None:
 
 def test_garbage_and_half_lines_into_a_real_worker(scan: Volume, model: str) -> None:
     with HostClient() as client:
-        client.run("forget", key="none")
+        client.run(ForgetRequest("none"))
         process = client._worker
         assert isinstance(process, WorkerProcess) and process._process.stdin is not None
         generator = random.Random(3)
@@ -203,13 +208,13 @@ def test_garbage_and_half_lines_into_a_real_worker(scan: Volume, model: str) -> 
 
 def test_two_clients_do_not_meet(scan: Volume, model: str) -> None:
     with HostClient() as first, HostClient() as second:
-        one = first.submit("translate", volume=scan, model=model, device="cpu", force=True, attributes={"age": 20})
-        two = second.submit("translate", volume=scan, model=model, device="cpu", force=True, attributes={"age": -20})
+        one = first.submit(TranslateRequest(scan, model, {"age": 20}, FORCED))
+        two = second.submit(TranslateRequest(scan, model, {"age": -20}, FORCED))
         ahead, back = first.wait(one, 120), second.wait(two, 120)
         assert first._folder != second._folder
         assert not np.array_equal(ahead.translated.array, back.translated.array)
         first.close()
-        again = second.run("recompose", translation=back, strength=1.0)["translated"]
+        again = second.run(RecomposeRequest(back, 1.0))["translated"]
         np.testing.assert_allclose(again.array, back.translated.array, atol=1e-3)
 
 
@@ -221,7 +226,7 @@ def test_memory_does_not_grow_and_no_file_stays(scan: Volume, model: str, record
     with HostClient() as client:
         used: dict[str, list[int]] = {"worker": [], "client": []}
         for number in range(TRANSLATIONS):
-            result = translated(client, scan, model, attributes={"age": number % 20})
+            result = translated(client, scan, model, age=number % 20)
             client.forget(result)
             assert isinstance(client._worker, WorkerProcess)
             used["worker"].append(resident_bytes(client._worker.pid))
@@ -242,7 +247,7 @@ def test_cancelled_at_random_times(scan: Volume, model: str) -> None:
     with HostClient() as client:
         translated(client, scan, model)
         for _ in range(CANCELS):
-            job = client.submit("translate", volume=scan, model=model, device="cpu", force=True)
+            job = client.submit(TranslateRequest(scan, model, options=FORCED))
             end = time.monotonic() + generator.uniform(0.0, 0.25)
             while time.monotonic() < end and not job.done:
                 client.poll()

@@ -23,6 +23,7 @@ from SITTranslateLib.host import protocol
 from SITTranslateLib.host.client import HostClient
 from SITTranslateLib.host.jobs import Jobs
 from SITTranslateLib.host.protocol import Request
+from SITTranslateLib.host.requests import TranslateRequest
 from SITTranslateLib.host.worker import Teller
 from SITTranslateLib.options import TranslationOptions
 from SITTranslateLib.packages import Package
@@ -59,9 +60,9 @@ class WorkerHere:
 
     def send(self, line: str) -> bool:
         request = protocol.decode(line, "request")
-        kind, number = Request(request["request"]), request["id"]
-        if kind not in (Request.QUIT, Request.FORGET):
-            result = self._jobs.run(kind, request, Teller(lambda message: None, number, threading.Event()))
+        number = request["id"]
+        if request["request"] not in (Request.QUIT, Request.FORGET):
+            result = self._jobs.run(request, Teller(lambda message: None, number, threading.Event()))
             self.lines.put(protocol.encode({"event": "result", "id": number, "result": result}))
         return True
 
@@ -107,10 +108,8 @@ def test_from_a_batch(file: Path, tiny: Package, tmp_path: Path) -> None:
 
 
 def test_from_the_worker_process(scan: Volume, tiny: Package, host: HostClient) -> None:
-    answer = host.run("translate", volume=scan, model=str(tiny.folder), options=OPTIONS)
+    answer = host.run(TranslateRequest(scan, str(tiny.folder), options=OPTIONS))
     assert answer.provenance.options == OPTIONS
-    by_name = host.run("translate", volume=scan, model=str(tiny.folder), **OPTIONS.to_dict())
-    assert by_name.provenance.options == OPTIONS
 
 
 def test_from_the_page(

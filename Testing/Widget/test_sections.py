@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ import slicer
 from harness import Harness
 from walking import translate
 
+from SITTranslateLib.host.requests import ExamineRequest
 from SITTranslateLib.packages import Attribute
 from SITTranslateLib.scene import layout
 from SITTranslateLib.scene.segmentation import add_segmentation_node
@@ -67,16 +69,16 @@ def test_naming_the_contrast_of_the_scan_has_it_looked_at_again(
     panel.model.select("tiny-ageing")
     panel.input.set_node(head_node)
     source = Attribute("source", "The scan is", "", 0, 1, 0, "-", ("as it looks", "FLAIR"))
-    panel.attributes.set_card(SimpleNamespace(attributes=(source, panel.attributes._attributes[0])), {})
-    panel.input.set_attributes(panel.attributes.values())
-    asked: list[tuple[str, dict[str, float]]] = []
-    monkeypatch.setattr(
-        panel.session, "ask", lambda kind, *_answers, **about: asked.append((kind, about["attributes"]))
-    )
+    card = replace(panel.model.package.card, attributes=(source, panel.attributes._attributes[0]))
+    panel.attributes.set_card(card, {})
+    panel.input.set_model(card, str(panel.model.package.folder), panel.attributes.values())
+    asked: list[Any] = []
+    monkeypatch.setattr(panel.session, "ask", lambda request, *_answers: asked.append(request))
     panel.attributes.set_values({"age": 5.0})
     assert asked == []
     panel.attributes.set_values({"source": 1.0})
-    assert asked == [("examine", {"source": 1.0, "age": 5.0})]
+    assert [type(request) for request in asked] == [ExamineRequest]
+    assert asked[0].attributes == {"source": 1.0, "age": 5.0}
 
 
 def test_search_narrows_the_list_of_models(panel: Any) -> None:

@@ -164,18 +164,18 @@ def wire_lines(package: Path, scan: Any) -> dict[str, list[Any]]:
     """What client and worker said to each other for a description and a translation by a real process."""
     from SITTranslateLib.host.client import HostClient
     from SITTranslateLib.host.process import WorkerProcess
+    from SITTranslateLib.host.requests import DescribeRequest, RecomposeRequest, TraceRequest, TranslateRequest
+    from SITTranslateLib.options import TranslationOptions
 
     sent: list[str] = []
     received: list[str] = []
     start: Callable[[Path], Any] = lambda folder: _Lines(WorkerProcess(folder, idle_seconds=60.0), sent, received)  # noqa: E731
     with HostClient(start) as host:
-        host.run("describe", timeout=120)
-        result = host.run(
-            "translate", volume=scan, model=str(package), attributes={"age": 5.0}, device="cpu", force=True,
-            precision="float32", ensemble=1, timeout=120,
-        )  # fmt: skip
-        host.run("recompose", translation=result, strength=0.5, fields=True, timeout=120)
-        host.run("trace", translation=result, points=[[5.0, -12.0, 30.0]], timeout=120)
+        host.run(DescribeRequest(), timeout=120)
+        options = TranslationOptions(device="cpu", force=True)
+        result = host.run(TranslateRequest(scan, str(package), {"age": 5.0}, options), timeout=120)
+        host.run(RecomposeRequest(result, 0.5, fields=True), timeout=120)
+        host.run(TraceRequest(result, [[5.0, -12.0, 30.0]]), timeout=120)
     events: list[Any] = []
     for line in received:
         message = json.loads(line)

@@ -14,8 +14,10 @@ import torch
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.host import protocol
 from SITTranslateLib.host.jobs import Jobs, _precision
-from SITTranslateLib.host.protocol import Failure, Request
+from SITTranslateLib.host.protocol import Failure
+from SITTranslateLib.host.requests import ExamineRequest, TranslateRequest
 from SITTranslateLib.host.worker import Cancelled, NoRoomError, Teller, failure_of
+from SITTranslateLib.options import TranslationOptions
 from SITTranslateLib.translate.pipeline import translate
 from SITTranslateLib.volume import Volume
 
@@ -33,7 +35,8 @@ class Told:
 
 
 def request(folder: Path, head: Volume, tiny: Path) -> dict[str, Any]:
-    return {"id": 1, "volume": protocol.put(folder, head), "model": str(tiny), "device": "cpu", "force": True}
+    asked = TranslateRequest(head, str(tiny), options=TranslationOptions(device="cpu", force=True))
+    return asked.line(1, folder, lambda _: {})
 
 
 def test_out_of_memory_is_tried_again_with_half_precision(tmp_path: Path, head: Volume, tiny: Path) -> None:
@@ -46,7 +49,7 @@ def test_out_of_memory_is_tried_again_with_half_precision(tmp_path: Path, head: 
         return translate(*args, **kwargs)
 
     told = Told()
-    answer = Jobs(tmp_path, tight).run(Request.TRANSLATE, request(tmp_path, head, tiny), told.tell)
+    answer = Jobs(tmp_path, tight).run(request(tmp_path, head, tiny), told.tell)
     assert answer["translation"]["field_origin"] == "model"
     assert len(calls) == 2
     assert "half precision" in told.warnings()[0]
@@ -60,7 +63,7 @@ def test_the_record_says_that_half_precision_was_used() -> None:
 
 def test_an_ensemble_is_made_when_asked_for(tmp_path: Path, head: Volume, tiny: Path) -> None:
     asked = request(tmp_path, head, tiny) | {"ensemble": 2}
-    answer = Jobs(tmp_path).run(Request.TRANSLATE, asked, Told().tell)
+    answer = Jobs(tmp_path).run(asked, Told().tell)
     assert set(answer["translation"]["extras"]) == {"uncertainty", "uncertainty of the motion"}
     assert answer["translation"]["provenance"]["ensemble"] == 2
 
@@ -74,13 +77,13 @@ def test_a_contrast_that_is_named_lifts_the_doubt_about_it(tmp_path: Path, head:
         json.dumps(card | {"name": "flair", "source": "FLAIR", "attributes": [*card["attributes"], source]})
     )
 
-    def severities(**asked: Any) -> list[str]:
-        line = {"volume": protocol.put(tmp_path, head), "model": str(tmp_path / "flair"), **asked}
-        answer = Jobs(tmp_path).run(Request.EXAMINE, line, Told().tell)
+    def severities(**asked: float) -> list[str]:
+        line = ExamineRequest(head, str(tmp_path / "flair"), asked).line(1, tmp_path, lambda _: {})
+        answer = Jobs(tmp_path).run(line, Told().tell)
         return [f["severity"] for f in answer["findings"] if f["code"] == "modality"]
 
-    assert severities() == severities(attributes={"source": 0.0, "age": 3.0}) == ["warn"]
-    assert severities(attributes={"source": 1.0, "age": 3.0}) == []
+    assert severities() == severities(source=0.0, age=3.0) == ["warn"]
+    assert severities(source=1.0, age=3.0) == []
 
 
 def test_when_that_is_not_enough_the_cpu_is_offered_and_not_taken(tmp_path: Path, head: Volume, tiny: Path) -> None:
@@ -89,7 +92,7 @@ def test_when_that_is_not_enough_the_cpu_is_offered_and_not_taken(tmp_path: Path
 
     jobs = Jobs(tmp_path, never)
     with pytest.raises(NoRoomError) as refusal:
-        jobs.run(Request.TRANSLATE, request(tmp_path, head, tiny), Told().tell)
+        jobs.run(request(tmp_path, head, tiny), Told().tell)
     said = failure_of(refusal.value)
     assert said["failure"] is Failure.OUT_OF_MEMORY
     assert said["offer"] == "cpu"
@@ -103,7 +106,7 @@ def test_another_error_is_not_tried_again(tmp_path: Path, head: Volume, tiny: Pa
         raise RuntimeError("shapes differ")
 
     with pytest.raises(RuntimeError, match="shapes differ"):
-        Jobs(tmp_path, broken).run(Request.TRANSLATE, request(tmp_path, head, tiny), Told().tell)
+        Jobs(tmp_path, broken).run(request(tmp_path, head, tiny), Told().tell)
     assert calls == [1]
 
 
@@ -115,7 +118,7 @@ def test_a_cancel_is_heard_at_the_next_report(tmp_path: Path, head: Volume, tiny
         progress("running the network", 0.5)
 
     with pytest.raises(Cancelled):
-        Jobs(tmp_path, heard).run(Request.TRANSLATE, request(tmp_path, head, tiny), told.tell)
+        Jobs(tmp_path, heard).run(request(tmp_path, head, tiny), told.tell)
 
 
 @pytest.mark.parametrize(

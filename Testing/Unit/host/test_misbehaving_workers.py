@@ -9,12 +9,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from SITTranslateLib.host.client import HostClient, HostError
 from SITTranslateLib.host.process import WorkerProcess
 from SITTranslateLib.host.protocol import DEAF, LONGEST_LINE, VERSION, Failure
+from SITTranslateLib.host.requests import DescribeRequest, TranslateRequest
+from SITTranslateLib.volume import Volume
 
+TRANSLATE = TranslateRequest(Volume(np.zeros((2, 2, 2), np.float32), np.eye(4), "empty"), "any")
 READY = f'{{"event":"ready","protocol":{VERSION}}}'
 #: Says that it is ready, then does what ``BODY`` says for every line it gets.
 SCRIPT = """
@@ -46,7 +50,7 @@ def test_a_worker_that_does_not_listen_is_killed_with_its_children_in_under_two_
     with HostClient(starter(HANGS)) as client:
         stages: list[str] = []
         client.stage.connect(lambda _job, stage: stages.append(stage))
-        job = client.submit("translate")
+        job = client.submit(TRANSLATE)
         while not stages:
             client.poll()
             time.sleep(0.01)
@@ -61,15 +65,15 @@ def test_a_worker_that_does_not_listen_is_killed_with_its_children_in_under_two_
         assert gone(worker.pid)
         assert gone(int(stages[0]))
         # The next request finds another worker.
-        assert client.run("describe") == {}
+        assert client.run(DescribeRequest()) == {}
 
 
 def test_what_waited_behind_a_killed_job_is_still_done() -> None:
     with HostClient(starter(HANGS)) as client:
-        first = client.submit("translate")
+        first = client.submit(TRANSLATE)
         while not first.started:
             client.poll()
-        second = client.submit("describe")
+        second = client.submit(DescribeRequest())
         client.cancel(first)
         assert client.wait(second, timeout=10) == {}
         assert first.error is not None
@@ -82,7 +86,7 @@ if request['request'] == 'cancel': say(event='error', id=job, failure='cancelled
 else: say(event='progress', id=job, fraction=0.5)
 """
     with HostClient(starter(polite)) as client:
-        job = client.submit("translate")
+        job = client.submit(TRANSLATE)
         while not job.started:
             client.poll()
         client.cancel(job)
@@ -100,7 +104,7 @@ print(json.dumps({'event': 'result', 'id': 'one', 'result': {}}))
 say(event='result', id=job, result={'fine': True})
 """
     with HostClient(starter(noisy)) as client:
-        assert client.run("describe") == {"fine": True}
+        assert client.run(DescribeRequest()) == {"fine": True}
         assert any("Downloading" in line for line in client.noise)
 
 
@@ -108,7 +112,7 @@ def test_death_in_the_middle_is_told_with_the_last_words() -> None:
     dies = "say(event='stage', id=job, stage='x'); print('the reason', file=sys.stderr, flush=True); os._exit(7)"
     with HostClient(starter(dies)) as client:
         with pytest.raises(HostError, match="code 7") as refusal:
-            client.run("translate", timeout=10)
+            client.run(TRANSLATE, timeout=10)
         assert refusal.value.failure is Failure.DIED
         assert "the reason" in refusal.value.details
 
@@ -122,13 +126,13 @@ if not flag.exists(): flag.touch(); os._exit({DEAF})
 say(event='result', id=job, result={{'fine': True}})
 """
     with HostClient(starter(once)) as client:
-        assert client.run("describe", timeout=20) == {"fine": True}
+        assert client.run(DescribeRequest(), timeout=20) == {"fine": True}
 
 
 def test_a_line_without_an_end_is_set_aside_without_being_held() -> None:
     endless = f"print('x' * {LONGEST_LINE + 1000}); say(event='result', id=job, result={{'fine': True}})"
     with HostClient(starter(endless)) as client:
-        assert client.run("describe", timeout=20) == {"fine": True}
+        assert client.run(DescribeRequest(), timeout=20) == {"fine": True}
         assert len(client.noise) == 1
 
 
@@ -136,25 +140,25 @@ def test_an_answer_that_cannot_be_read_is_an_error_not_a_hang() -> None:
     outside = {"key": "a", "volumes": {"source": {"file": "../secret.npy", "affine": []}}, "fields": {}, "extras": {}}
     lies = f"say(event='result', id=job, result={{'translation': {outside!r}}})"
     with HostClient(starter(lies)) as client, pytest.raises(HostError, match="cannot be read"):
-        client.run("translate", timeout=10)
+        client.run(TRANSLATE, timeout=10)
 
 
 def test_a_worker_of_another_version_is_refused() -> None:
     old = READY.replace(f":{VERSION}}}", ":0}")
     with HostClient(starter("time.sleep(600)", old)) as client, pytest.raises(HostError, match="another version"):
-        client.run("translate", timeout=10)
+        client.run(TRANSLATE, timeout=10)
 
 
 def test_a_python_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     missing = str(tmp_path / "no-python")
     client = HostClient(lambda folder: WorkerProcess(folder, command=[missing]))
     with client, pytest.raises(HostError, match="could not be started"):
-        client.run("describe")
+        client.run(DescribeRequest())
 
 
 def test_closing_cancels_what_runs_and_leaves_no_file() -> None:
     client = HostClient(starter(HANGS))
-    job = client.submit("translate")
+    job = client.submit(TRANSLATE)
     while not job.started:
         client.poll()
     folder, worker = client._folder, client._worker
@@ -169,7 +173,7 @@ def test_closing_cancels_what_runs_and_leaves_no_file() -> None:
 
 def test_waiting_with_a_limit_cancels() -> None:
     with HostClient(starter(HANGS)) as client, pytest.raises(HostError) as refusal:
-        client.run("translate", timeout=0.2)
+        client.run(TRANSLATE, timeout=0.2)
     assert refusal.value.failure is Failure.CANCELLED
 
 
@@ -192,7 +196,7 @@ def test_a_worker_can_be_injected() -> None:
             pass
 
     with HostClient(lambda folder: Echo()) as client:
-        assert client.run("describe") == {}
+        assert client.run(DescribeRequest()) == {}
 
 
 def gone(pid: int) -> bool:
