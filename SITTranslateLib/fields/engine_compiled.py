@@ -176,6 +176,11 @@ def _stretched(field: Array, matrix: Array, places: Matrix, shape: Shape) -> tup
         (places[axis, axis] * np.arange(n) + places[axis, 3]).astype(np.float32)
         for axis, n in zip((2, 1, 0), shape, strict=True)
     )
+    # Only the layers that the output lies between; whoever wants a slab does not stretch the whole field.
+    within = np.clip(layers, 0, len(field) - 1)
+    first = max(min(int(within.min()), len(field) - 2), 0)
+    field = field[first : min(int(within.max()) + 2, len(field))]
+    layers = (layers - first).astype(np.float32)
     target = np.empty((field.shape[0], 3, field.shape[1], shape[2]), np.float32)
     over_slabs(lambda a, b: resampling.stretch_rows(a, b, field, matrix, columns, target), len(field), target.size // 3)
     return target, layers, rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,18 @@ class Geometry:
     def grid(self) -> Grid:
         return self.motion.grid
 
+    @cached_property
+    def lengths(self) -> Volume:
+        """Length of the motion, mm."""
+        return Volume(self.motion.magnitude(), self.grid.affine, "motion")
+
+    @cached_property
+    def residual(self) -> Volume:
+        """Length of the round trip ``x -> x + w(x) -> back``, mm."""
+        if self.still:
+            return Volume(np.zeros(self.grid.shape, np.float32), self.grid.affine)
+        return Volume(fields.compose(self.sampling, self.motion).magnitude(), self.grid.affine, "residual")
+
 
 def _given(field: VectorField | None) -> VectorField:
     assert field is not None
@@ -76,8 +89,8 @@ def field_on(field: VectorField, grid: Grid) -> VectorField:
 
 def inverse_residual(geometry: Geometry, grid: Grid) -> NDArray[np.float32]:
     """Length in mm of the round trip ``x -> x + w(x) -> back`` at every voxel of a grid ``(K, J, I)``."""
-    if geometry.still:
-        return np.zeros(grid.shape, np.float32)
+    if geometry.still or _cut(geometry.grid, grid) is not None:
+        return volume_on(geometry.residual, grid).array
     return fields.compose(geometry.sampling, field_on(geometry.motion, grid)).magnitude()
 
 

@@ -99,8 +99,8 @@ def trace_points(
             reasons[index] = f"cannot be traced here: {cause}"
     columns = zip(
         names,
-        map(tuple, source.tolist()),
-        map(tuple, translated.tolist()),
+        zip(*source.T.tolist(), strict=True),
+        zip(*translated.T.tolist(), strict=True),
         residual.tolist(),
         np.linalg.norm(translated - source, axis=1).tolist(),
         jacobian.tolist(),
@@ -108,7 +108,7 @@ def trace_points(
         reasons,
         strict=True,
     )
-    return [TracedPoint(*column) for column in columns]
+    return list(map(TracedPoint._make, columns))
 
 
 def _target_of(source: NDArray[np.float64], geometry: Geometry) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

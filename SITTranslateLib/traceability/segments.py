@@ -22,7 +22,7 @@ from SITTranslateLib.traceability.overlap import agreement
 from SITTranslateLib.traceability.table import SegmentRow, SegmentTable
 from SITTranslateLib.traceability.verdict import Rules, judge_table
 from SITTranslateLib.translation import FieldOrigin, Translation
-from SITTranslateLib.volume import Grid, Volume
+from SITTranslateLib.volume import Grid, Volume, lengths
 
 SLAB = 24
 #: Largest label for which a table by label is made.
@@ -111,10 +111,10 @@ def whole_measures(translation: Translation, geometry: Geometry | None, unexplai
         inner = np.zeros(source.shape, bool)
         inner[tuple(slice(2, -2) if n > 8 else slice(None) for n in source.shape)] = True
         tissue = tissue & inner if np.any(tissue & inner) else inner
-        length = geometry.motion.magnitude()[tissue]
+        length = geometry.lengths.array[tissue]
         measures |= {
             "folded_percent": 100.0 * float(np.mean(geometry.jacobian.array[inner] <= 0)),
-            "inverse_residual_mm": float(np.percentile(inverse_residual(geometry, geometry.grid)[tissue], 95)),
+            "inverse_residual_mm": float(np.percentile(geometry.residual.array[tissue], 95)),
             "motion_mean_mm": float(length.mean()),
             "motion_p95_mm": float(np.percentile(length, 95)),
             "jacobian_min": float(geometry.jacobian.array[inner].min()),
@@ -165,7 +165,7 @@ def _dense_labels(labels: Volume) -> tuple[NDArray[np.int64], NDArray[np.int32],
 def _patch(dense: NDArray[np.int32], grid: Grid, geometry: Geometry | None) -> _Patch:
     occupied = [np.flatnonzero(dense.any(axis=axes)) for axes in ((0, 1), (0, 2), (1, 2))]
     low, high = np.array([o[0] for o in occupied]), np.array([o[-1] + 1 for o in occupied])
-    farthest = 0.0 if geometry is None or geometry.still else float(geometry.motion.magnitude().max())
+    farthest = 0.0 if geometry is None or geometry.still else float(geometry.lengths.array.max())
     margin = np.ceil(farthest * np.abs(np.linalg.inv(grid.axes)).sum(axis=1)).astype(int) + 1
     box = box_of(grid, low - margin, high + margin)
     labels = np.zeros(box.shape, np.int32)
@@ -206,7 +206,7 @@ def _before(
     if geometry is not None:
         motion = field_on(geometry.motion, patch.grid).array.reshape(-1, 3)[places]
         stays = stays if within else inside(scan, points + motion)
-        columns["length"] = np.sqrt(np.einsum("nc,nc->n", motion, motion))
+        columns["length"] = lengths(motion)
         columns["jacobian"] = read(geometry.jacobian)
         columns["residual"] = inverse_residual(geometry, patch.grid).ravel()[places]
     voxel = patch.grid.voxel_volume
