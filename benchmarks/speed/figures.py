@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks.speed import whole_path
+from benchmarks.speed import waiting, whole_path
 from benchmarks.speed.inputs import Inputs, make_inputs
 from benchmarks.speed.measuring import Record, figure_of, peak_apart, run_apart, seconds_of, use_threads
 from SITTranslateLib import fields
@@ -31,7 +31,7 @@ def slider(inputs: Inputs, threads: int, repeats: int) -> list[Record]:
     )  # fmt: skip
     near_one = translation.at(1 - 1e-6).array
     error = float(np.abs(near_one - translation.translated.array).max())
-    cpu, wall = seconds_of(lambda: translation.at(0.5), repeats)
+    cpu, wall, _ = seconds_of(lambda: translation.at(0.5), repeats)
     record = figure_of("slider", inputs.grid.shape, threads, cpu, wall, "< 0.15 CPU-s", cpu < 0.15)
     record.max_error, record.tolerance, record.unit = error, 0.02, "of the scan's noise, at 1 against the translation"
     return [record]
@@ -105,6 +105,8 @@ FIGURES: dict[str, Callable[[Inputs, int, int], list[Record]]] = {
     "translate-memory": whole_path.memory,
     "segment-table-whole": whole_path.segments,
     "network": whole_path.network_precision,
+    "translate-command": waiting.command,
+    "steps": waiting.steps,
 }
 
 

@@ -8,10 +8,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,7 @@ class Record:
         name: what was done.
         peer: by whom else; empty where there is no peer.
         ours_cpu_s, peer_cpu_s: medians of CPU-seconds, all threads together.
+        ours_system_s, peer_system_s: the part of them that the operating system took, mostly for fresh memory.
         ratio: the peer's CPU-seconds over ours.
         tolerance, max_error: how far the answers may differ and do, in ``unit``.
         goal: what the ratio (or figure) is meant to reach, in words.
@@ -50,6 +51,8 @@ class Record:
     moved_bytes: int | None = None
     bandwidth_share: float | None = None
     peak_mib: float | None = None
+    ours_system_s: float | None = None
+    peer_system_s: float | None = None
     details: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -91,14 +94,11 @@ def run_race(race: Race, threads: int, repeats: int) -> Record:
             f"{race.name} against {race.peer_name}: error {error:g} above {race.tolerance:g} {race.unit}"
         )
     del ours, peer
-    times: dict[str, list[tuple[float, float]]] = {"ours": [], "peer": []}
+    times: dict[str, list[Spent]] = {"ours": [], "peer": []}
     for _ in range(repeats):
         times["ours"].append(_timed(race.ours))
         times["peer"].append(_timed(race.peer))
-    (ours_cpu, ours_wall), (peer_cpu, peer_wall) = (
-        (statistics.median(t[0] for t in times[who]), statistics.median(t[1] for t in times[who]))
-        for who in ("ours", "peer")
-    )
+    (ours_cpu, ours_wall, ours_system), (peer_cpu, peer_wall, peer_system) = map(_medians, times.values())
     ratio = peer_cpu / ours_cpu
     return Record(
         name=race.name,
@@ -121,14 +121,27 @@ def run_race(race: Race, threads: int, repeats: int) -> Record:
         if race.moved_bytes is None
         else race.moved_bytes / ours_cpu / copy_bandwidth(race.moved_bytes),
         details=details,
+        ours_system_s=ours_system,
+        peer_system_s=peer_system,
     )
 
 
-def seconds_of(work: Callable[[], Any], repeats: int) -> tuple[float, float]:
-    """Medians of CPU-seconds and wall of some work, after one call that is not counted."""
+class Spent(NamedTuple):
+    """Seconds of all threads, of the clock, and of the operating system (part of the first)."""
+
+    cpu: float
+    wall: float
+    system: float
+
+
+def seconds_of(work: Callable[[], Any], repeats: int) -> Spent:
+    """Medians of some work, after one call that is not counted."""
     work()
-    times = [_timed(work) for _ in range(repeats)]
-    return statistics.median(t[0] for t in times), statistics.median(t[1] for t in times)
+    return _medians([_timed(work) for _ in range(repeats)])
+
+
+def _medians(times: Sequence[Spent]) -> Spent:
+    return Spent(*(statistics.median(column) for column in zip(*times, strict=True)))
 
 
 def use_threads(count: int) -> None:
@@ -152,15 +165,14 @@ def copy_bandwidth(moved_bytes: int) -> float:
     half = max(1 << 20, moved_bytes // 2)
     if half not in _BANDWIDTH:
         source = np.ones(half // 4, np.float32)
-        cpu, _ = seconds_of(source.copy, 5)
-        _BANDWIDTH[half] = 2 * half / max(cpu, 1e-9)
+        _BANDWIDTH[half] = 2 * half / max(seconds_of(source.copy, 5).cpu, 1e-9)
     return _BANDWIDTH[half]
 
 
-def _timed(work: Callable[[], Any]) -> tuple[float, float]:
-    wall, cpu = time.perf_counter(), time.process_time()
+def _timed(work: Callable[[], Any]) -> Spent:
+    wall, cpu, system = time.perf_counter(), time.process_time(), os.times().system
     answer = work()
-    spent = time.process_time() - cpu, time.perf_counter() - wall
+    spent = Spent(time.process_time() - cpu, time.perf_counter() - wall, os.times().system - system)
     del answer
     return spent
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from benchmarks.speed.measuring import Record
 
 _COLUMNS = (
-    "ratio (CPU)", "ratio (wall)", "work", "peer", "threads", "ours CPU-s", "peer CPU-s", "error", "tolerance",
-    "share of copy bandwidth", "goal", "reached",
+    "ratio (CPU)", "ratio (wall)", "work", "peer", "threads", "ours CPU-s (of it system)", "peer CPU-s (of it system)",
+    "error", "tolerance", "share of copy bandwidth", "goal", "reached",
 )  # fmt: skip
 
 
@@ -28,18 +28,19 @@ def to_markdown(records: Sequence[Record]) -> str:
     for r in raced:
         share = "" if r.bandwidth_share is None else f"{100 * r.bandwidth_share:.0f} %"
         cells = (
-            f"**{r.ratio:.1f}x**", _number(r.wall_ratio, "x"), r.name, r.peer, str(r.threads), _number(r.ours_cpu_s),
-            _number(r.peer_cpu_s), f"{r.max_error:.2g} {r.unit}", f"{r.tolerance:g}", share, r.goal, _mark(r.reached),
+            f"**{r.ratio:.1f}x**", _number(r.wall_ratio, "x"), r.name, r.peer, str(r.threads),
+            _cpu(r.ours_cpu_s, r.ours_system_s), _cpu(r.peer_cpu_s, r.peer_system_s), _error(r),
+            f"{r.tolerance:g}", share, r.goal, _mark(r.reached),
         )  # fmt: skip
         lines.append("| " + " | ".join(cells) + " |")
     if alone:
-        lines += ["", "| work | threads | CPU-s | wall s | goal | reached | more |", "|" + " --- |" * 7]
+        lines += ["", "| work | threads | CPU-s (of it system) | wall s | goal | reached | more |", "|" + " --- |" * 7]
         for r in alone:
             more = {**({} if r.peak_mib is None else {"peak MiB": round(r.peak_mib)}), **_rounded(r.details)}
             text = "; ".join(f"{key.replace('_', ' ')}: {value}" for key, value in more.items())
             lines.append(
-                f"| {r.name} | {r.threads} | {_number(r.ours_cpu_s)} | {_number(r.ours_wall_s)} | {r.goal} | "
-                f"{_mark(r.reached)} | {text} |"
+                f"| {r.name} | {r.threads} | {_cpu(r.ours_cpu_s, r.ours_system_s)} | {_number(r.ours_wall_s)} | "
+                f"{r.goal} | {_mark(r.reached)} | {text} |"
             )
     shape = "x".join(map(str, raced[0].shape)) if raced else ""
     title = f"{platform.machine()}, Python {platform.python_version()}" + (f", {shape} float32" if shape else "")
@@ -85,6 +86,17 @@ def draw(records: Sequence[Record], path: Path) -> bool:
 
 def _number(value: float | None, unit: str = "") -> str:
     return "" if value is None else f"{value:.3g}{unit}"
+
+
+def _error(record: Record) -> str:
+    """How far the two answers differ and, where a reference is known, how far each is off it."""
+    text = f"{record.max_error:.2g} {record.unit}"
+    off = [record.details.get(f"{who}_mean_mm") for who in ("ours", "peer")]
+    return text if None in off else f"{text}; off on average: ours {off[0]:.2g} mm, peer {off[1]:.2g} mm"
+
+
+def _cpu(seconds: float | None, system: float | None) -> str:
+    return _number(seconds) + ("" if system is None else f" ({system:.2f})")
 
 
 def _mark(reached: bool | None) -> str:

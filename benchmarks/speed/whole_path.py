@@ -30,7 +30,7 @@ from SITTranslateLib.volume import Grid, Volume
 def overhead(inputs: Inputs, threads: int, repeats: int) -> list[Record]:
     """A translation by an installed model, twice: what is spent outside the network, and how much the first costs."""
     use_threads(threads)
-    package, scan = _model(), head_scan(inputs.grid.shape)
+    package, scan = shipped_model(), head_scan(inputs.grid.shape)
     if package is None:
         return []
     spent: list[float] = []
@@ -66,7 +66,7 @@ def overhead(inputs: Inputs, threads: int, repeats: int) -> list[Record]:
 
 def memory(inputs: Inputs, threads: int, repeats: int) -> list[Record]:
     """Peak memory of a translation in a process of its own, above what is there when model and scan are loaded."""
-    package = _model()
+    package = shipped_model()
     if package is None:
         return []
     prepare = (
@@ -93,7 +93,7 @@ def memory(inputs: Inputs, threads: int, repeats: int) -> list[Record]:
 def segments(inputs: Inputs, threads: int, repeats: int) -> list[Record]:
     """The whole segment table of 100 segments of a translation: every column, volumes carried by the field included."""
     use_threads(threads)
-    package, shape = _model(), inputs.grid.shape
+    package, shape = shipped_model(), inputs.grid.shape
     if package is None:
         return []
     scan = head_scan(shape)
@@ -106,7 +106,7 @@ def segments(inputs: Inputs, threads: int, repeats: int) -> list[Record]:
         edge = np.moveaxis(labels, axis, 0)
         edge[:margin] = edge[-margin:] = 0
     label_map = Volume(labels.astype(np.float32), scan.affine, "segments")
-    cpu, wall = seconds_of(partial(segment_table, translation, label_map), repeats)
+    cpu, wall, _ = seconds_of(partial(segment_table, translation, label_map), repeats)
     record = figure_of("segment-table-whole", shape, threads, cpu, wall, "", None)
     record.details = {"segments": len(np.unique(labels)) - 1, "labelled_percent": 100 * float((labels > 0).mean())}
     return [record]
@@ -115,7 +115,7 @@ def segments(inputs: Inputs, threads: int, repeats: int) -> list[Record]:
 def network_precision(inputs: Inputs, threads: int, repeats: int) -> list[Record]:
     """The network alone in float32 and narrower, in torch's two memory formats, and how far each answer is off."""
     use_threads(threads)
-    package = _model()
+    package = shipped_model()
     if package is None:
         return []
     model, scan = load_model(package, "cpu"), head_scan(inputs.grid.shape)
@@ -134,7 +134,7 @@ def network_precision(inputs: Inputs, threads: int, repeats: int) -> list[Record
             forward = partial(_forward, network, image, code, axes, precision)
             answer = forward()
             reference = reference or answer
-            cpu, wall = seconds_of(forward, repeats)
+            cpu, wall, _ = seconds_of(forward, repeats)
             name = f"network {precision}{', channels last' if channels_last else ''}"
             record = figure_of(name, prepared.image.grid.shape, threads, cpu, wall, "", None)
             off = (answer.translated - reference.translated).float()
@@ -161,5 +161,6 @@ def head_scan(shape: tuple[int, int, int], spacing: float = 1.0) -> Volume:
     return fields.resample_volume(simulated, grid)
 
 
-def _model() -> Package | None:
+def shipped_model() -> Package | None:
+    """The package of SIT that comes with the library."""
     return next((p for p in packages.available() if p.card.system.name == "sit"), None)

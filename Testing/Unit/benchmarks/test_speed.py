@@ -31,6 +31,10 @@ def test_every_race_runs_and_agrees(tmp_path) -> None:
         assert record.ratio == pytest.approx(record.peer_cpu_s / record.ours_cpu_s)
     assert all(set(r) >= KEYS for r in json.loads(report.to_json(records)))
     assert report.to_markdown(records).count("sit-layer |") == 4
+    exact = next(r for r in records if r.name == "exp-full")
+    assert exact.details["ours_mean_mm"] < 0.05 and exact.ours_system_s <= exact.ours_cpu_s + 0.02
+    half = next(r for r in records if r.name == "exp-half")
+    assert exact.details["ours_mean_mm"] < half.details["ours_mean_mm"] < 0.5
     pytest.importorskip("matplotlib")
     assert report.draw(records, tmp_path / "bench.png")
     assert (tmp_path / "bench.png").stat().st_size > 5000
@@ -44,11 +48,13 @@ def test_figures_without_a_peer_run() -> None:
 
 
 def test_the_whole_path_is_measured_with_the_shipped_model() -> None:
-    names = ["translate-overhead", "segment-table-whole", "network"]
+    names = ["translate-overhead", "segment-table-whole", "network", "steps"]
     records = {r.name: r for r in run_benchmark(names, [1], (64, 72, 64), repeats=1)}
     assert records["translate-overhead"].ours_cpu_s > records["translate-overhead"].details["network_cpu_s"] > 0.1
     assert records["segment-table-whole"].details["segments"] == 100
     assert records["second-apply"].details["percent"] > 0
+    assert all(records[name].ours_cpu_s > 0 for name in ("preparing", "writing"))
+    assert records["points-100000"].reached is not None and records["verifying"].goal == ""
     assert records["network float32"].details["velocity_off_max_mm"] == 0
     # Narrow numbers must show, and stay below what anyone could see.
     assert 0 < records["network bfloat16"].details["velocity_off_max_mm"] < 0.1
