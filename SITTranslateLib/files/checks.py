@@ -15,6 +15,8 @@ LARGEST_SHEAR = 1e-3
 #: Largest value in units of the range that 99 % of the voxels span. Rounding in single precision grows with it: at 1000
 #: a scan is still recomposed to 1 % of its range (metal in a CT and hot vessels stay below 100).
 LARGEST_PEAK = 1000.0
+#: Only air is below this in a CT, HU; no MR scan has values there, but for a few voxels where it rings.
+AIR_HU = -500.0
 #: Share of equal neighbours inside the object from which whole-numbered voxels count as labels (measured: real
 #: 8-bit scans stay below 0.5, label maps lie above 0.8).
 LABEL_SHARE = 0.65
@@ -86,6 +88,12 @@ def check_contrast(array: NDArray[np.float32], peak: float, extent: float, name:
             f"{name} has values up to {peak:.3g} where nearly all lie within {span:.3g} of each other; clip the "
             "outliers, or subtract the offset first."
         )
+
+
+def is_ct(array: NDArray[np.float32]) -> bool:
+    """Whether a scan is a CT in HU, by its air: a thousandth of its voxels, which an MR scan that rings does not have
+    there."""
+    return bool(np.count_nonzero(array < AIR_HU) > array.size / 1000)
 
 
 def is_label_map(array: NDArray[np.float32]) -> bool:

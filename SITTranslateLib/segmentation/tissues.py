@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from SITTranslateLib.files.checks import is_ct
 from SITTranslateLib.simulation.labels import TISSUE_OF_LABEL, lookup
 
 SPACING_MM = 2.0
@@ -36,7 +37,7 @@ def normalised(array: NDArray[np.float32]) -> NDArray[np.float32]:
         array: ``(K, J, I)``, native units.
     """
     values = np.asarray(array, dtype=np.float32)
-    if float(values.min()) < -500.0:
+    if is_ct(values):
         values = np.clip(values, *HOUNSFIELD_WINDOW)
     low, high = np.percentile(values[::2, ::2, ::2], (0.5, 99.5))
     if high <= low:

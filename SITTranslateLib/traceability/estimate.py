@@ -20,6 +20,7 @@ import torch
 from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.fields import tensors
+from SITTranslateLib.files.checks import is_ct
 from SITTranslateLib.traceability.across_contrasts import register_across
 from SITTranslateLib.traceability.explanation import tissue_mask
 from SITTranslateLib.traceability.geometry import inside
@@ -182,7 +183,7 @@ def relation(source: Volume, translated: Volume, contrasts: tuple[str, str] | No
     """
     if contrasts is not None and (contrasts[0] == "CT") != (contrasts[1] == "CT"):
         return WITH_CT
-    computed = [float(scan.array.min()) < -500.0 for scan in (source, translated)]
+    computed = [is_ct(scan.array) for scan in (source, translated)]
     if computed[0] != computed[1]:
         return WITH_CT
     other = translated if source.grid.matches(translated.grid) else fields.resample_volume(translated, source.grid)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.fields import tensors
+from SITTranslateLib.files.checks import is_ct
 from SITTranslateLib.traceability.geometry import Geometry
 from SITTranslateLib.traceability.residual import expected_residual, tissue_images
 from SITTranslateLib.translation import Translation
@@ -144,7 +145,7 @@ def explain(translation: Translation, same_contrast: bool | None = None) -> Expl
 def tissue_mask(array: FloatArray) -> NDArray[np.bool_]:
     """Head against air: above a tenth of the range of an MR, above -300 HU in a CT."""
     low, high = (float(p) for p in np.percentile(array, (0.5, 99.0)))
-    return np.asarray(array > (-300.0 if low < -500.0 else low + 0.1 * (high - low)))
+    return np.asarray(array > (-300.0 if is_ct(array) else low + 0.1 * (high - low)))
 
 
 def _local(volume: Volume, sigma_mm: float) -> tuple[FloatArray, FloatArray]:
@@ -218,7 +219,7 @@ def contrast_between(source: Volume, moved: Volume, translated: Volume) -> tuple
 
 def _shading(explained: FloatArray, translated: Volume, tissue: NDArray[np.bool_]) -> FloatArray:
     """Smooth ratio of the translated scan to what explains it."""
-    if float(translated.array.min()) < -500.0:
+    if is_ct(translated.array):
         return np.ones_like(explained)  # CT numbers have an absolute scale.
     products = np.stack((explained * translated.array, explained * explained)) * tissue
     numerator, denominator = smoothed(products, translated.spacing, SHADING_MM)

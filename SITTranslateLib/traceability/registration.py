@@ -16,6 +16,7 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from SITTranslateLib.fields import tensors
+from SITTranslateLib.files.checks import is_ct
 from SITTranslateLib.traceability.similarity import LocalContrast, mean_pull, noise_variance
 from SITTranslateLib.traceability.smoothness import Smoothness
 
@@ -97,7 +98,7 @@ def register(
 def _standardised(scan: Tensor) -> Tensor:
     """Half ranks, half linear, at zero mean and unit variance: brain tissues stay apart also beside bright bone."""
     values = scan.float().cpu().numpy().ravel()
-    air = -200.0 if float(np.percentile(values, 0.5)) < -500.0 else float(values.mean()) * 0.3
+    air = -200.0 if is_ct(values) else float(values.mean()) * 0.3
     tissue = values[values > air]
     tissue = tissue[:: max(1, len(tissue) // 50_000)] if len(tissue) > 100 else values
     quantiles = np.quantile(tissue, np.linspace(0, 1, 257))

@@ -14,6 +14,7 @@ from tiny_model import one_sentence
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.files import read_volume
+from SITTranslateLib.files.checks import is_ct
 
 
 def crashing(folder: Path) -> Path:
@@ -125,3 +126,10 @@ def test_a_path_of_another_type_is_a_sentence(path: object) -> None:
 def test_a_frame_that_is_none_is_a_sentence(frame: object, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="frame"):
         read_volume(seeds.write_single(tmp_path, ".nii"), frame=frame)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("air", "value", "expected"), [(400, -1000.0, True), (5, -700.0, False), (0, 0.0, False)])
+def test_a_ct_is_known_by_its_air_and_not_by_a_few_voxels(air: int, value: float, expected: bool) -> None:
+    array = np.full((20, 20, 20), 40.0, np.float32)
+    array.reshape(-1)[:air] = value
+    assert is_ct(array) is expected
