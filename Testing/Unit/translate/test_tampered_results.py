@@ -123,7 +123,7 @@ def keys() -> list[str]:
     provenance = [
         "package", "version", "sha256", "system", "attributes", "seed", "device", "source_sha256", "created", "seconds",
         "software", "forced", "warnings", "precision", "target", "ensemble", "noise_floor", "parts",
-        "requested_device", "force",
+        "requested_device", "force", "roles",
     ]  # fmt: skip
     ours = ["field_origin", "recomposition_error", "frame", "source_affine", "extras", "extra_files", "steps"]
     top = ["Description", "Sources", "SpatialReference", "GeneratedBy"]
