@@ -103,7 +103,7 @@ def translate(
     error = decomposition.recomposition_error(output, prepared, loaded.card)
     faded: tuple[str, ...] = ()
     if isinstance(decomposition, ContrastChange):
-        contrast = contrast_in(request, loaded.card) or likeliest_source(anatomy, loaded.card)
+        contrast = loaded.card.source_of(request) or likeliest_source(anatomy, loaded.card)
         faded = faded_lesions(decomposition.source, decomposition.target, (contrast, loaded.card.target_of(request)))
     report("restoring the scan's own grid", 0.75)
     provenance = Provenance(
