@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from SITTranslateLib.systems.sit.transform import SpatialIntensityTransform
     from SITTranslateLib.traceability.segments import segment_table
     from SITTranslateLib.traceability.tracing import trace_pair as trace
+    from SITTranslateLib.translate.forecasting import forecast
     from SITTranslateLib.translate.model import load_model
     from SITTranslateLib.translate.pipeline import translate
     from SITTranslateLib.translate.prescribing import prescribe
@@ -48,6 +49,7 @@ _PUBLIC: dict[str, tuple[str, str]] = {
     "TranslationOptions": ("SITTranslateLib.options", "TranslationOptions"),
     "VectorField": ("SITTranslateLib.volume", "VectorField"),
     "Volume": ("SITTranslateLib.volume", "Volume"),
+    "forecast": ("SITTranslateLib.translate.forecasting", "forecast"),
     "load_model": ("SITTranslateLib.translate.model", "load_model"),
     "models": ("SITTranslateLib.packages", "available"),
     "prescribe": ("SITTranslateLib.translate.prescribing", "prescribe"),
@@ -76,6 +78,7 @@ __all__ = [
     "VectorField",
     "Volume",
     "__version__",
+    "forecast",
     "load_model",
     "models",
     "prescribe",

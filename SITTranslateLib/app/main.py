@@ -53,6 +53,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "prescribe", "SITTranslateLib.app.prescribing:prescribe_scan", "Change volumes of structures as prescribed."
     ),
+    Command("forecast", "SITTranslateLib.app.forecasting:forecast_visits", "Forecast a scan from two visits."),
     Command("batch", "SITTranslateLib.app.batch.command:run_batch", "Translate a BIDS dataset or a folder; resumable."),
     Command("models", "SITTranslateLib.app.listing:list_models", "List the installed models."),
     Command("check", "SITTranslateLib.app.checking:check_result", "Check a result: recomposition, folding, inverse."),

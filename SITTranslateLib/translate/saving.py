@@ -40,7 +40,7 @@ PROVENANCE_FILE, STRUCTURES_FILE = "provenance.json", "structures.csv"
 _OF_A_RESULT = re.compile(
     "|".join(re.escape(part.file) for part in PARTS)
     + r"|extra_\d+\.nii\.gz|translated_at_.*\.nii\.gz|provenance\.json|trace\.json|segments\.csv|points\.csv"
-    r"|structures\.csv"
+    r"|structures\.csv|forecast\.csv"
     r"|points_translated\.mrk\.json|report\.html|scene\.mrb|pictures|dicom"
 )
 

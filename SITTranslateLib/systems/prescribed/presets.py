@@ -113,6 +113,22 @@ PRESETS: dict[str, dict[str, Rate]] = {
 BY_AGE = ("healthy-ageing",)
 
 
+#: Standard deviation of the yearly rate between persons, per cent a year: numbers chosen.
+_SPREAD = {
+    "lateral ventricle": 3.0,
+    "third ventricle": 3.0,
+    "fourth ventricle": 2.0,
+    "hippocampus": 1.0,
+    "amygdala": 1.0,
+}
+_SPREAD_OF_OTHERS = 0.5
+
+
+def spread_of(region: str) -> float:
+    """How much the yearly rate of a region differs between persons of one group, standard deviation in per cent."""
+    return _SPREAD.get(region, _SPREAD_OF_OTHERS)
+
+
 def preset_changes(preset: str, age: float | None, years: float) -> dict[str, float]:
     """Per cent of change by region over some years.
 
