@@ -28,7 +28,7 @@ WEIGHTS = Path(__file__).with_name("parcellation.safetensors")
 #: mL of bone and soft tissue near the brain above which the skull is there.
 SKULL_ML = 100.0
 _INDEX = {structure.key: index for index, structure in enumerate(STRUCTURES, start=1)}
-#: Tissues of like brightness, in the order of :data:`SITTranslateLib.segmentation.CLASSES`.
+#: Tissues of like brightness, in the order of :data:`SITTranslateLib.segmentation.CLASSES`; the last one beyond them.
 _GROUPS: tuple[tuple[int, ...], ...] = (
     (0,),
     tuple(
@@ -36,7 +36,7 @@ _GROUPS: tuple[tuple[int, ...], ...] = (
         for k in ("lateral ventricle", "inferior lateral ventricle", "third ventricle", "fourth ventricle", "CSF")
     ),
     tuple(_INDEX[k] for k in ("cerebral cortex", "cerebellar cortex", "hippocampus", "amygdala")),
-    tuple(_INDEX[k] for k in ("thalamus", "caudate", "putamen", "pallidum", "accumbens")),
+    tuple(_INDEX[k] for k in ("caudate", "putamen", "accumbens")),
     tuple(
         _INDEX[k]
         for k in (
@@ -46,7 +46,12 @@ _GROUPS: tuple[tuple[int, ...], ...] = (
     ),
     (SOFT_CLASS,),
     (BONE_CLASS,),
+    tuple(_INDEX[k] for k in ("thalamus", "pallidum")),
 )  # fmt: skip
+#: Brightness takes voxels from these, and adds none: the cortex beside them looks the same.
+_NOT_ENLARGED = tuple(
+    _INDEX[k] for k in ("hippocampus", "amygdala", "thalamus", "caudate", "putamen", "pallidum", "accumbens")
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,5 +130,6 @@ def _refined(classes: torch.Tensor, scan: torch.Tensor) -> torch.Tensor:
     scaled = classes.clone()
     for index, group in enumerate(_GROUPS):
         ratio = sharper[:, index] / tissues[:, index].clamp(min=1e-4)
-        scaled[:, list(group)] *= ratio[:, None]
+        for member in group:
+            scaled[:, member] *= ratio.clamp(max=1.0) if member in _NOT_ENLARGED else ratio
     return scaled / scaled.sum(dim=1, keepdim=True).clamp(min=1e-6)

@@ -45,7 +45,7 @@ BACK = " back"
 #: Heads at the start of a training, and steps after which another one joins.
 FIRST_HEADS, STEPS_A_HEAD = 8, 8
 #: Heads that the weights to begin with are fitted to.
-FITTED_HEADS = 6
+FITTED_HEADS = 16
 _SHIFT_MM = (5.0, 6.0, 5.0)
 _COARSE_MM = 4.0
 #: Age and years at which the motion of health is found, and years of the disease.
