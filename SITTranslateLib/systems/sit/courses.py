@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -52,19 +51,21 @@ class Course:
         return float(np.sign(years) * np.sum(0.5 * (rates[1:] + rates[:-1]) * np.diff(knots)) / 10.0)
 
 
-def courses_of(raw: Sequence[Mapping[str, Any]]) -> tuple[Course, ...]:
-    """Courses from a card's parameters.
+def courses_of(raw: Mapping[str, str]) -> tuple[Course, ...]:
+    """Courses by name from a card's parameters: ``"35:0 60:1"`` are ages and rates, after ``disease`` or ``back``.
 
     Raises:
-        ValueError, TypeError, KeyError: they are not understood.
+        ValueError: they are not understood.
     """
     made = []
-    for entry in raw:
-        ages, rates = (tuple(float(v) for v in entry[key]) for key in ("ages", "rates"))
-        if not ages or len(ages) != len(rates) or list(ages) != sorted(ages):
-            raise ValueError(f"the course '{entry['name']}' needs as many rates as ages, in rising order")
-        disease, back = (bool(entry.get(key, False)) for key in ("disease", "back"))
-        made.append(Course(str(entry["name"]), ages, rates, disease, back))
+    for name, text in raw.items():
+        words = text.split()
+        flags = [word for word in words if word in ("disease", "back")]
+        pairs = [tuple(float(number) for number in word.split(":")) for word in words[len(flags) :]]
+        if not pairs or any(len(pair) != 2 for pair in pairs) or pairs != sorted(pairs):
+            raise ValueError(f"the course '{name}' needs ages with their rates, in rising order")
+        ages, rates = zip(*pairs, strict=True)
+        made.append(Course(name, ages, rates, "disease" in flags, "back" in flags))
     return tuple(made)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -55,8 +55,8 @@ class SITNetwork(nn.Module):
         courses: of :mod:`SITTranslateLib.systems.sit.courses`, named as the attributes. The maps then depend on the
             image alone, and the velocity is exactly additive in time (a ``bound_mm`` of 0 leaves the bound out).
         hold_edges: whether nothing moves where the scanned region ends.
-        kernel: pairs of sigma (mm) and weight of Gaussians. With them the maps are potentials ``p`` and a window ``W``,
-            and the velocity is ``W K * (W grad p)``, as that of prescribed change is.
+        kernel_mm, kernel_weights: sigma and weight of Gaussians. With them the maps are potentials ``p`` and a window
+            ``W``, and the velocity is ``W K * (W grad p)``, as that of prescribed change is.
         structures: hash of the parcellation weights whose structures the maps are made from, instead of by a U-Net of
             the scan; needs courses, a kernel and the variant ``dt``.
     """
@@ -72,9 +72,10 @@ class SITNetwork(nn.Module):
         intensity_bound: float = 0.5,
         steps: int = 5,
         legacy: bool = False,
-        courses: Sequence[Mapping[str, Any]] = (),
+        courses: Mapping[str, str] | None = None,
         hold_edges: bool = True,
-        kernel: Sequence[Sequence[float]] = (),
+        kernel_mm: Sequence[float] = (),
+        kernel_weights: Sequence[float] = (),
         structures: str = "",
     ) -> None:
         super().__init__()
@@ -82,8 +83,8 @@ class SITNetwork(nn.Module):
             raise ValueError(f"variant '{variant}' is not one of {', '.join(VARIANTS)}")
         if len(attributes) != len(scales):
             raise ValueError("attributes and scales differ in length")
-        self.courses, self.hold_edges = courses_of(courses), hold_edges
-        if courses and [course.name for course in self.courses] != list(attributes):
+        self.courses, self.hold_edges = courses_of(courses or {}), hold_edges
+        if self.courses and [course.name for course in self.courses] != list(attributes):
             raise ValueError("attributes and courses differ in their names")
         self.variant, self.attributes, self.scales = variant, tuple(attributes), tuple(float(s) for s in scales)
         self.smoothing_mm, self.bound_mm, self.intensity_bound, self.steps = (
@@ -92,7 +93,7 @@ class SITNetwork(nn.Module):
             intensity_bound,
             steps,
         )
-        self.kernel = tuple((float(sigma), float(weight)) for sigma, weight in kernel)
+        self.kernel = tuple(zip(map(float, kernel_mm), map(float, kernel_weights), strict=True))
         count = len(self.attributes)
         self.structures = structures
         self.legacy_layer: LegacyLayer | None = None

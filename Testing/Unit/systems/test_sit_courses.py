@@ -7,14 +7,13 @@ import pytest
 import torch
 
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.systems.sit.courses import Course, course_values
+from SITTranslateLib.systems.sit.courses import Course, course_values, courses_of
 from SITTranslateLib.systems.sit.layer import flow_of_potential
 from SITTranslateLib.systems.sit.network import SITNetwork
 from SITTranslateLib.systems.sit.structures import parcellation_sha256
 
-AGEING = {"name": "ageing", "ages": [35.0, 35.01, 60.0], "rates": [0.0, 0.4, 1.0]}
-DISEASE = {"name": "disease", "ages": [18.0], "rates": [1.0], "disease": True}
-BACK = AGEING | {"name": "ageing back", "back": True}
+AGEING = {"ageing": "35:0 35.01:0.4 60:1"}
+BACK = {"ageing back": "back 35:0 35.01:0.4 60:1"}
 COURSES = (
     Course("ageing", (35.0, 35.01, 60.0), (0.0, 0.4, 1.0)),
     Course("disease", (18.0,), (1.0,), disease=True),
@@ -56,8 +55,8 @@ def test_what_the_rates_do_not_cover_is_refused(request_, said):
         course_values(COURSES, request_)
 
 
-KERNEL = [[4.0, 1.0], [8.0, 2.0]]
-KINDS = {"velocity": {}, "potential": {"kernel": KERNEL}, "structures": {"kernel": KERNEL, "structures": "current"}}
+KERNEL = {"kernel_mm": [4.0, 8.0], "kernel_weights": [1.0, 2.0]}
+KINDS = {"velocity": {}, "potential": KERNEL, "structures": KERNEL | {"structures": "current"}}
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -73,7 +72,7 @@ def network(request) -> SITNetwork:
         widths=(4, 8),
         smoothing_mm=0.0,
         bound_mm=0.0,
-        courses=[AGEING, BACK],
+        courses=AGEING | BACK,
         hold_edges=False,
         **more,
     )
@@ -115,15 +114,18 @@ def test_velocity_of_a_potential():
 
 
 def test_structures_of_another_parcellation_are_refused():
-    given = {"courses": [AGEING], "kernel": KERNEL}
+    given = KERNEL | {"courses": AGEING}
     with pytest.raises(ValueError, match="another version of the parcellation"):
         SITNetwork("dt", ["ageing"], [1.0], structures="0" * 64, **given)
     with pytest.raises(ValueError, match="need courses, a kernel and the variant dt"):
         SITNetwork("dit", ["ageing"], [1.0], structures=parcellation_sha256(), **given)
 
 
-def test_courses_are_named_as_the_attributes():
+def test_courses_are_read_from_a_card():
+    made = courses_of(AGEING | {"disease": "disease 18:1"} | BACK)
+    assert made == COURSES
     with pytest.raises(ValueError, match="differ in their names"):
-        SITNetwork("dt", ["other"], [1.0], widths=(4, 8), courses=[AGEING])
-    with pytest.raises(ValueError, match="as many rates as ages"):
-        SITNetwork("dt", ["ageing"], [1.0], widths=(4, 8), courses=[AGEING | {"rates": [1.0]}])
+        SITNetwork("dt", ["other"], [1.0], widths=(4, 8), courses=AGEING)
+    for text in ("", "60:1 35:0", "35 60:1", "sometimes 35:0"):
+        with pytest.raises(ValueError):
+            courses_of({"ageing": text})

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from SITTranslateLib.systems.prescribed.motion import Surroundings, window_of
 from SITTranslateLib.systems.prescribed.presets import ALZHEIMER, HEALTHY_AGEING
 from SITTranslateLib.systems.prescribed.regions import PARTS, parts_named, shares_of_labels
 from SITTranslateLib.systems.prescribed.solver import Solution, solve
-from SITTranslateLib.systems.sit.courses import ADULT, OLDEST, Course, course_values, courses_of
+from SITTranslateLib.systems.sit.courses import ADULT, OLDEST, course_values, courses_of
 from SITTranslateLib.systems.sit.layer import flow_of_potential, half_resolution_affine, to_full_resolution
 from SITTranslateLib.systems.sit.network import POTENTIAL, SITNetwork
 from SITTranslateLib.systems.sit.structures import FEATURES, StructureHead, structure_features
@@ -136,7 +136,7 @@ class PrescribedHeads:
     """
 
     def __init__(
-        self, labels: Path, config: Prescribed, courses: Sequence[Mapping], folder: Path, structures: str = ""
+        self, labels: Path, config: Prescribed, courses: Mapping[str, str], folder: Path, structures: str = ""
     ) -> None:
         what = {name: value for name, value in asdict(config).items() if name != "heads"}
         key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
@@ -283,14 +283,11 @@ def random_request(rng: np.random.Generator) -> dict[str, float]:
     return {"age": age, "years": float(np.clip(years, ADULT - age, OLDEST - age)), "severity": severity}
 
 
-def course_table() -> list[dict[str, object]]:
-    """The courses of the network in plain types, from the presets."""
-    hippocampus = HEALTHY_AGEING[HIPPOCAMPUS]
-    ageing = HEALTHY_AGEING["white matter"]
-    knots = {AGEING: ageing, HIPPOCAMPUS: hippocampus}
-    forward = [
-        Course(name, rate.ages, tuple(round(p / rate.percent[-1], 6) for p in rate.percent))
-        for name, rate in knots.items()
-    ]
-    forward.append(Course(DISEASE, (ADULT,), (1.0,), True))
-    return [asdict(c) for c in (*forward, *(replace(c, name=c.name + BACK, back=True) for c in forward))]
+def course_table() -> dict[str, str]:
+    """The courses of the network in a card's form, from the presets."""
+    forward = {}
+    for name, rate in ((AGEING, HEALTHY_AGEING["white matter"]), (HIPPOCAMPUS, HEALTHY_AGEING[HIPPOCAMPUS])):
+        pairs = zip(rate.ages, rate.percent, strict=True)
+        forward[name] = " ".join(f"{age:g}:{percent / rate.percent[-1]:.6g}" for age, percent in pairs)
+    forward[DISEASE] = f"disease {ADULT:g}:1"
+    return forward | {name + BACK: f"back {text}" for name, text in forward.items()}

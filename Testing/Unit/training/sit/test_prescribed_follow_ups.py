@@ -28,9 +28,8 @@ CONFIG = "brain-change-t1w"
 
 def test_courses_of_the_config_are_those_of_the_presets():
     _, config = recipes.read(CONFIG)
-    table = [courses_of([entry])[0] for entry in prescribed.course_table()]
-    assert list(courses_of(config.network["courses"])) == table
-    assert config.network["attributes"] == [course.name for course in table]
+    assert config.network["courses"] == prescribed.course_table()
+    assert config.network["attributes"] == list(prescribed.course_table())
 
 
 @pytest.mark.parametrize(("age", "years"), [(60, 20), (40, 30), (80, -20), (25, 5)])
