@@ -7,6 +7,7 @@ until its origin is the point asked for, so that going forth and back ends where
 
 from __future__ import annotations
 
+import gc
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -108,7 +109,14 @@ def trace_points(
         reasons,
         strict=True,
     )
-    return list(map(TracedPoint._make, columns))
+    # New tuples hold no cycles: the collector would walk through all of them again and again.
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return list(map(TracedPoint._make, columns))
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _target_of(source: NDArray[np.float64], geometry: Geometry) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
