@@ -13,6 +13,13 @@ from SITTranslateLib.errors import InputError
 #: Columns of ``structures.csv``, and keys of a row in JSON.
 COLUMNS = ("structure", "side", "before_ml", "after_ml", "change_percent", "norm_low_percent", "norm_high_percent",
            "norm_source")  # fmt: skip
+#: Names of the regions of :mod:`SITTranslateLib.systems.prescribed.regions`, for what must not load torch, and which
+#: of them have two sides; a test compares.
+REGION_NAMES = (
+    "lateral ventricle", "third ventricle", "fourth ventricle", "hippocampus", "amygdala", "thalamus", "caudate",
+    "putamen", "pallidum", "accumbens", "ventral diencephalon", "cortex", "white matter", "cerebellum", "brain stem",
+)  # fmt: skip
+SIDED = frozenset(REGION_NAMES) - {"third ventricle", "fourth ventricle", "brain stem"}
 #: Said with every table, by what the structures were found with.
 PARCELLATION = (
     "Measured by the library's own parcellation of the source: their accuracy is that of the parcellation "

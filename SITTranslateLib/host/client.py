@@ -261,7 +261,7 @@ class HostClient:
 
     def _incoming(self, kind: Request, result: Any) -> Any:
         folder = self._private_folder()
-        if kind in (Request.TRANSLATE, Request.ESTIMATE, Request.RESTORE):
+        if kind in (Request.TRANSLATE, Request.PRESCRIBE, Request.ESTIMATE, Request.RESTORE):
             about = result["translation"]
             translation = described_translation(folder, about)
             self._known[translation] = about

@@ -16,14 +16,17 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.host import protocol
 from SITTranslateLib.host.devices import available_devices
 from SITTranslateLib.host.requests import (
+    ChangesRequest,
     DescribeRequest,
     EstimateRequest,
     ExamineRequest,
     ForgetRequest,
+    PrescribeRequest,
     RecomposeRequest,
     RestoreRequest,
     SampleRequest,
     SegmentsRequest,
+    StructuresRequest,
     TraceRequest,
     TranslateRequest,
     UnloadRequest,
@@ -98,6 +101,25 @@ class Jobs:
 
         return self._described(self._with_retries(once, tell), tell)
 
+    def _prescribe(self, request: PrescribeRequest, tell: Teller) -> dict[str, Any]:
+        from SITTranslateLib.translate.prescribing import prescribe
+
+        made = prescribe(
+            request.volume, changes=request.changes, years=request.years, lesions=request.lesions, seed=request.seed,
+            progress=tell.progress,
+        )  # fmt: skip
+        return self._described(made, tell)
+
+    def _changes(self, request: ChangesRequest, tell: Teller) -> dict[str, Any]:
+        from SITTranslateLib.systems.prescribed.changes import read_table
+        from SITTranslateLib.systems.prescribed.presets import preset_changes
+
+        if request.file is not None:
+            table = read_table(request.file)
+            return {"changes": {name: str(change) for name, change in table.changes.items()}, "years": table.years}
+        changes = preset_changes(request.preset, request.age, request.years or 0.0)
+        return {"changes": {name: f"{value:+.1f} %" for name, value in changes.items()}, "years": None}
+
     def _recompose(self, request: RecomposeRequest, tell: Teller) -> dict[str, Any]:
         translation, strength = request.translation, float(request.strength)
         if not (np.isfinite(strength) and 0.0 <= strength <= 3.0):
@@ -119,6 +141,10 @@ class Jobs:
         names = {int(label): str(name) for label, name in request.names.items()}
         table = segment_table(request.translation, request.labels, names, request.translated_labels)
         return {"table": table.to_dict()}
+
+    def _structures(self, request: StructuresRequest, tell: Teller) -> dict[str, Any]:
+        tell.progress("finding the structures", 0.1)
+        return {"structures": request.translation.structures.to_dict()}
 
     def _trace(self, request: TraceRequest, tell: Teller) -> dict[str, Any]:
         from SITTranslateLib.traceability.points import Direction, trace_points

@@ -36,10 +36,13 @@ class Request(StrEnum):
     """A request to the worker."""
 
     TRANSLATE = "translate"
+    PRESCRIBE = "prescribe"
+    CHANGES = "changes"
     RECOMPOSE = "recompose"
     ESTIMATE = "estimate"
     RESTORE = "restore"
     SEGMENTS = "segments"
+    STRUCTURES = "structures"
     TRACE = "trace"
     EXAMINE = "examine"
     DESCRIBE = "describe"

@@ -127,6 +127,37 @@ class SegmentsRequest(HostRequest):
 
 
 @dataclass(frozen=True)
+class StructuresRequest(HostRequest):
+    """The volumes of structures of a translation."""
+
+    kind = Request.STRUCTURES
+    translation: Translation
+
+
+@dataclass(frozen=True)
+class PrescribeRequest(HostRequest):
+    """A prescribed change, as ``translate.prescribing.prescribe`` takes it."""
+
+    kind = Request.PRESCRIBE
+    volume: Volume
+    changes: Mapping[str, str] | None = None
+    years: float | None = None
+    lesions: float | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class ChangesRequest(HostRequest):
+    """A table of prescribed changes as texts: of a TOML file, or of a preset for an age and years."""
+
+    kind = Request.CHANGES
+    file: str | None = None
+    preset: str = ""
+    age: float | None = None
+    years: float | None = None
+
+
+@dataclass(frozen=True)
 class TraceRequest(HostRequest):
     """RAS points (mm) traced in a direction of ``traceability.points.Direction``."""
 
@@ -166,7 +197,8 @@ _TYPES: dict[Request, type[HostRequest]] = {
     t.kind: t
     for t in (
         DescribeRequest, ExamineRequest, TranslateRequest, RecomposeRequest, EstimateRequest, RestoreRequest,
-        SegmentsRequest, TraceRequest, SampleRequest, ForgetRequest, UnloadRequest,
+        SegmentsRequest, StructuresRequest, PrescribeRequest, ChangesRequest, TraceRequest, SampleRequest,
+        ForgetRequest, UnloadRequest,
     )
 }  # fmt: skip
 

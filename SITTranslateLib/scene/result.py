@@ -30,6 +30,8 @@ from SITTranslateLib.scene.transaction import all_or_nothing
 from SITTranslateLib.translation import Translation
 from SITTranslateLib.volume import VectorField, Volume
 
+#: Attributes named in a title.
+MOST_ASKED = 4
 #: Roles of the nodes of a result; references to them in the parameter node survive saving and loading.
 RESULT_ROLES = (
     "source", "translated", "sampling", "motion", "velocity", "distance", "jacobian", "change", "table", "outline",
@@ -322,7 +324,10 @@ def request_text(translation: Translation) -> str:
     words = {key: f"{value:+g}" for key, value in made.with_roles(AttributeRole.ASKED).items()}
     for key, value in made.with_roles(AttributeRole.TARGET).items():
         words[key] = made.target or f"{value:+g}"
-    return ", ".join(f"{key.replace('_', ' ')} {word}" for key, word in words.items())
+    told = [f"{key.replace('_', ' ')} {word}" for key, word in words.items()]
+    # A prescribed change has some twenty parts.
+    more = f" and {len(told) - MOST_ASKED} more" if len(told) > MOST_ASKED else ""
+    return ", ".join(told[:MOST_ASKED]) + more
 
 
 def _headline(translation: Translation) -> str:

@@ -20,8 +20,10 @@ from SITTranslateLib.ui.keys import Keys, key_words
 from SITTranslateLib.ui.model_section import ModelSection
 from SITTranslateLib.ui.pair_section import PairSection
 from SITTranslateLib.ui.parameters import Parameters
+from SITTranslateLib.ui.prescribe_section import PrescribeSection
 from SITTranslateLib.ui.section import Resource
 from SITTranslateLib.ui.session import Session
+from SITTranslateLib.ui.structures_section import StructuresSection
 from SITTranslateLib.ui.sweep_section import SweepSection
 from SITTranslateLib.ui.trace_section import TraceSection
 from SITTranslateLib.ui.view_titles import ViewTitles
@@ -53,12 +55,14 @@ class Panel:
         self.attributes = AttributeSection(session, resource)
         self.apply = ApplySection(session, resource)
         self.change = ChangeSection(session, resource)
+        self.structures = StructuresSection(session, resource)
         self.trace = TraceSection(session, resource)
         self.sweep = SweepSection(session, resource)
         self.pair = PairSection(session, resource)
+        self.prescribe = PrescribeSection(session, resource, lambda: self.input.node)
         self.sections = (
-            self.input, self.model, self.attributes, self.apply, self.change, self.trace, self.sweep,
-            self.pair,
+            self.input, self.model, self.attributes, self.apply, self.change, self.structures,
+            self.trace, self.sweep, self.prescribe, self.pair,
         )  # fmt: skip
         for section in self.sections:
             box.addWidget(section.widget)
@@ -66,7 +70,7 @@ class Panel:
         self.keys = Keys(self.input.widget, session, self.trace)
         self.change.ui.layoutButton.setToolTip(f"{self.change.ui.layoutButton.toolTip}\n{key_words()}")
         # What needs a result is folded away until there is one.
-        for section in (self.change, self.trace, self.sweep, self.pair):
+        for section in (self.change, self.structures, self.trace, self.sweep, self.prescribe, self.pair):
             section.ui.sectionButton.collapsed = True
         self.timer = qt.QTimer()
         self.timer.setInterval(POLL_MILLISECONDS)
@@ -246,7 +250,7 @@ class Panel:
         has_result = self.session.shown is not None
         if has_result != self._had_result:
             self._had_result = has_result
-            for section in (self.change, self.trace):
+            for section in (self.change, self.structures, self.trace):
                 section.ui.sectionButton.collapsed = not has_result
 
     def _on_views(self) -> None:

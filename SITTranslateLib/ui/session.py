@@ -15,7 +15,13 @@ from slicer.i18n import tr as _
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.host.client import HostClient, HostError, Job
 from SITTranslateLib.host.protocol import Failure
-from SITTranslateLib.host.requests import EstimateRequest, HostRequest, RecomposeRequest, TranslateRequest
+from SITTranslateLib.host.requests import (
+    EstimateRequest,
+    HostRequest,
+    PrescribeRequest,
+    RecomposeRequest,
+    TranslateRequest,
+)
 from SITTranslateLib.host.signals import Signal
 from SITTranslateLib.options import TranslationOptions
 from SITTranslateLib.scene import layout
@@ -83,6 +89,15 @@ class Session(Results):
         self._refuse_a_second_run()
         request = TranslateRequest(volume_from_node(node), model, dict(attributes), options or TranslationOptions())
         return self._start(request, node, views=views)
+
+    def prescribe(self, node: Any, **asked: Any) -> None:
+        """Start a prescribed change of a volume node; see :class:`PrescribeRequest` for what is asked.
+
+        Raises:
+            InputError: something runs already, or the node is no scan.
+        """
+        self._refuse_a_second_run()
+        self._start(PrescribeRequest(volume_from_node(node), **asked), node)
 
     def translate(
         self,

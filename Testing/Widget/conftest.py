@@ -39,6 +39,16 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
+def _no_structures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Finding structures takes the worker longer than all else; the tests of it ask for it."""
+    if "panel" in request.fixturenames or "widget" in request.fixturenames or "slicer_harness" in request.fixturenames:
+        request.getfixturevalue("slicer_harness")
+        from SITTranslateLib.ui.structures_section import StructuresSection
+
+        monkeypatch.setattr(StructuresSection, "automatic", False)
+
+
+@pytest.fixture(autouse=True)
 def _own_models(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SITTRANSLATE_MODELS", str(models))
 

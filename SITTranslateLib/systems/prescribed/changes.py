@@ -39,6 +39,10 @@ class Change:
     millilitres: bool = False
     per_year: bool = False
 
+    def __str__(self) -> str:
+        """As it is written in a table: ``-8 %``, ``+6 mL``, ``-1.4 %/y``."""
+        return f"{self.value:+g} {'mL' if self.millilitres else '%'}{'/y' if self.per_year else ''}"
+
     def ratio(self, volume_ml: float, years: float) -> float:
         """Volume after over volume before of a region with that volume."""
         if self.millilitres:

@@ -50,6 +50,16 @@ def volumes(translation: sit.Translation, labels: Volume) -> dict[str, float]:
     return {part: float(ratio) for part, ratio in zip(PARTS, ratios, strict=True) if ratio > 0}
 
 
+def test_the_panel_names_these_regions() -> None:
+    from SITTranslateLib.structure_table import REGION_NAMES, SIDED
+    from SITTranslateLib.systems.prescribed.regions import REGIONS
+
+    assert tuple(region.name for region in REGIONS) == REGION_NAMES
+    assert {region.name for region in REGIONS if region.right} == SIDED
+    for text in ("-8 %", "+6 mL", "-1.4 %/y"):
+        assert str(table.parsed("hippocampus", text)) == text
+
+
 def test_every_region_reaches_what_was_asked(older: sit.Translation, head: tuple[Volume, Volume]) -> None:
     found = volumes(older, head[1])
     expected = {"left lateral ventricle": 1.4, "right lateral ventricle": 1.4, "left hippocampus": 0.88,

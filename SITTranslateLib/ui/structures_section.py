@@ -1,0 +1,99 @@
+"""Panel section for the volumes of structures: found by the worker as soon as a result is shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.host.client import HostError
+from SITTranslateLib.host.requests import StructuresRequest
+from SITTranslateLib.scene.presentation import put_with
+from SITTranslateLib.scene.table import add_table_node
+from SITTranslateLib.structure_table import StructureVolumes, percent
+from SITTranslateLib.ui.section import Resource, Section, show_text
+from SITTranslateLib.ui.session import Session
+
+
+class StructuresSection(Section):
+    """One line, a table and a table node of the structures of the result that is shown.
+
+    Attributes:
+        found: the table that is shown; None before the worker has answered.
+    """
+
+    UI = "StructuresSection"
+    #: Whether they are looked for without being asked; takes the worker about three seconds.
+    automatic = True
+
+    def __init__(self, session: Session, resource: Resource) -> None:
+        super().__init__(session, resource)
+        self.found: StructureVolumes | None = None
+        table = self.ui.structuresTable
+        headings = [_("Structure"), _("Before"), _("After"), _("Change"), _("Left"), _("Right"), _("Healthy adults")]
+        table.setColumnCount(len(headings))
+        table.setHorizontalHeaderLabels(headings)
+        session.shown_changed.connect(self.update)
+        self.update()
+
+    def update(self) -> None:
+        """Empty the table, and ask for that of the result that is shown."""
+        self.found = None
+        self.ui.structuresTable.setRowCount(0)
+        show_text(self.ui.structuresLabel, "")
+        if self.session.shown is not None and self.automatic:
+            self.ask()
+
+    def ask(self) -> None:
+        """Have the worker find the structures of the shown result."""
+        shown = self.session.shown
+        if shown is None:
+            return
+        known = shown.translation.known_structures
+        if known is not None:
+            self._show(known)
+            return
+        show_text(self.ui.structuresLabel, _("Finding the structures..."))
+
+        def answered(answer: dict[str, Any]) -> None:
+            if self.session.shown is shown:
+                self._show(StructureVolumes.from_dict(answer["structures"]))
+
+        def refused(error: HostError) -> None:
+            if self.session.shown is shown:
+                show_text(self.ui.structuresLabel, str(error))
+
+        try:
+            self.session.ask(StructuresRequest(shown.translation), answered, refused)
+        except InputError as error:
+            show_text(self.ui.structuresLabel, str(error))
+
+    def _show(self, found: StructureVolumes) -> None:
+        self.found = found
+        show_text(self.ui.structuresLabel, f"{found.headline()}\n{found.note}".strip())
+        table = self.ui.structuresTable
+        table.setRowCount(len(found.whole))
+        for number, row in enumerate(found.whole):
+            sides = {part.side: percent(part.change_percent) for part in found if part.name == row.name}
+            texts = (
+                row.title, f"{row.before_ml:.2f} mL", f"{row.after_ml:.2f} mL", percent(row.change_percent),
+                sides.get("left", ""), sides.get("right", ""), row.norm_words(),
+            )  # fmt: skip
+            for column, text in enumerate(texts):
+                item = qt.QTableWidgetItem(text)
+                item.setToolTip(row.norm_source or text)
+                table.setItem(number, column, item)
+        table.resizeColumnsToContents()
+        self._add_node(found)
+
+    def _add_node(self, found: StructureVolumes) -> None:
+        """A table node beside the result, once: a loaded scene has it already."""
+        shown, scene = self.session.shown, slicer.mrmlScene
+        if shown is None or not found:
+            return
+        name = f"{shown.nodes.translated.GetName()} structures"
+        if scene.GetFirstNodeByName(name) is None:
+            put_with(scene, shown.nodes, add_table_node(scene, [row.to_dict() for row in found], name))
