@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from SITTranslateLib.errors import InputError
+from SITTranslateLib.packages import find, load
+from SITTranslateLib.systems import create
 from SITTranslateLib.systems.sit.courses import Course, course_values, courses_of
 from SITTranslateLib.systems.sit.layer import flow_of_potential
 from SITTranslateLib.systems.sit.network import SITNetwork
@@ -129,3 +131,17 @@ def test_courses_are_read_from_a_card():
     for text in ("", "60:1 35:0", "35 60:1", "sometimes 35:0"):
         with pytest.raises(ValueError):
             courses_of({"ageing": text})
+
+
+def test_the_shipped_package_is_whole() -> None:
+    package = find("brain-change-t1w")
+    made = create(package.card.system.name, package.card.system.parameters)
+    assert isinstance(made, SITNetwork)
+    made.load_state_dict(load(package))
+    assert made.structures == parcellation_sha256()
+    assert [attribute.name for attribute in package.card.attributes] == ["age", "years", "severity"]
+    code = made.code({"age": 60.0, "years": 10.0, "severity": 0.5})
+    np.testing.assert_allclose(code[0, :3].numpy(), [0.5, 0.5 * (0.875 * 7 + 0.90625 * 3) / 10, 0.5], atol=1e-6)
+    assert float(code[0, 3:6].abs().max()) == 0.0
+    with pytest.raises(InputError, match="adults"):
+        made.code({"age": 12.0, "years": 10.0})
