@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import slicer
+from slicer.i18n import tr as _
 
 from SITTranslateLib.errors import InputError
 
@@ -35,7 +36,8 @@ def save_as_dicom(translation: Translation, node: Any, parent: Path) -> Path:
 
     file = dicom_file(node)
     if not file:
-        raise InputError(f"'{node.GetName()}' was not loaded from DICOM, and a DICOM result carries on its patient.")
+        sentence = _("'{name}' was not loaded from DICOM, and a DICOM result carries on its patient.")
+        raise InputError(sentence.format(name=node.GetName()))
     names = (f"{translation.provenance.package}{number}" for number in ("", *(f"-{n}" for n in range(2, 1000))))
     folder = next(place for place in (parent / name for name in names) if not place.exists())
     write_dicom(translation, SourceSeries.of(file, translation.source.grid), folder)
