@@ -32,8 +32,8 @@ SHELL_MM = (2.0, 6.0)
 """Distance of the white matter that a cluster is compared with."""
 LEAST_SHELL = 30
 LEAST_KEPT = 0.25
-"""Share of a cluster's contrast below which it has faded; of clusters on drawn lesions, acquired scans keep more in
-97 % (docs/cross-contrast.md)."""
+"""Share of a cluster's contrast below which it has faded; acquired T1w and T2w scans keep more of 98 % of the clusters
+of scans in another contrast (docs/cross-contrast.md)."""
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]

@@ -21,6 +21,8 @@ from SITTranslateLib.training.recipes.real_contrasts.table import (
     Row,
 )
 
+FEWEST_SUBJECTS = 3
+"""For an interval of a mean."""
 Key = tuple[str, str, str, str]
 """Scanner, source, target and method."""
 
@@ -92,8 +94,10 @@ def differences(rows: Sequence[Row]) -> str:
                     if one and other:
                         gains.append(float(np.mean(one) - np.mean(other)))
                 digits = 3 if name == "ssim" else 1
-                low, high = interval(gains) if len(gains) > 1 else (float("nan"), float("nan"))
-                cells.append(f"{np.mean(gains):+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})" if gains else "")
+                cells.append(f"{np.mean(gains):+.{digits}f}" if gains else "")
+                if len(gains) >= FEWEST_SUBJECTS:
+                    low, high = interval(gains)
+                    cells[-1] += f" ({low:+.{digits}f} to {high:+.{digits}f})"
         lines.append(f"| {source} to {target} | {len(subjects)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

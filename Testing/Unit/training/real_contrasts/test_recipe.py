@@ -160,7 +160,10 @@ def test_curves_come_from_others_and_rows_compare_all(monkeypatch: pytest.Monkey
     assert by_method[table.NETWORK].scores.ssim == by_method[table.NOT_ALIGNED].scores.ssim
     text = summary.as_markdown(rows)
     assert text.count("T1w to T2w") == 4 and "| +10 | +10 | +10 | +10 |" in text
-    assert "nan" not in summary.differences([*rows, *(replace(r, subject="other") for r in rows)])
+    assert "nan" not in text and " to +" not in summary.differences(rows)
+    several = [replace(r, subject=name) for r in rows for name in "abc"]
+    gain = by_method[table.NETWORK].scores.ssim - by_method[table.CURVE].scores.ssim
+    assert f"| T1w to T2w | 3 | {gain:+.3f} ({gain:+.3f} to {gain:+.3f}) |" in summary.differences(several)
 
 
 def test_a_scanner_with_one_patient_has_no_curve_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
