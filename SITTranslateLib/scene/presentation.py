@@ -94,6 +94,17 @@ def style_3d_view(scene: Any) -> None:
     view.SetOrientationMarkerType(slicer.vtkMRMLAbstractViewNode.OrientationMarkerTypeCube)
 
 
+def normal_axis(orientation: str) -> int:
+    """The RAS axis (0, 1, 2) that slices of an orientation lie across."""
+    return 3 - sum(_AXES[orientation])
+
+
+def position_text(orientation: str, offset_mm: float) -> str:
+    """Where a slice lies, as viewers write it: ``S 12.5 mm`` is 12.5 mm above the origin, ``I 3.0 mm`` below."""
+    axis = normal_axis(orientation)
+    return f"{'RAS'[axis] if offset_mm >= 0 else 'LPI'[axis]} {abs(offset_mm):.1f} mm"
+
+
 def frame(
     slice_node: Any,
     orientation: str,

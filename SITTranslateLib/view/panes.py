@@ -20,8 +20,8 @@ AZIMUTH, ELEVATION = 35.0, 20.0
 TITLE_POINTS, SIDE_POINTS = 15, 14
 
 
-def page_layout() -> Any:
-    """Four slice views in two rows, and the 3D view beside them."""
+def page_layout(*, three_d: bool = True) -> Any:
+    """Four slice views in two rows, and the 3D view beside them if there is something to show in it."""
     from trame_slicer.views import Layout, LayoutDirection, ViewLayoutDefinition, ViewProps, ViewType
 
     def pane(name: str) -> Any:
@@ -38,6 +38,8 @@ def page_layout() -> Any:
         Layout(across, [pane(layout.SOURCE), pane(layout.TRANSLATED)]),
         Layout(across, [pane(layout.MOTION), pane(layout.CHANGE)]),
     ]
+    if not three_d:
+        return Layout(down, rows)
     return Layout(across, [Layout(down, rows), Layout(down, [pane(layout.THREE_D)])], ["2", "1"])
 
 
@@ -46,20 +48,24 @@ class Panes:
 
     Attributes:
         on_click: called with a RAS point (mm) and the view's name when a slice view is clicked.
+        on_moved: called when the slices lie elsewhere.
     """
 
-    def __init__(self, app: Application, server: Any) -> None:
+    def __init__(self, app: Application, server: Any, *, three_d: bool = True) -> None:
         from trame_slicer.core import LayoutManager, ViewManager
         from trame_slicer.rca_view import register_rca_factories
 
         self.on_click: Callable[[NDArray[np.float64], str], None] = lambda _point, _name: None
+        self.on_moved: Callable[[], None] = lambda: None
         self._manager = ViewManager(app.scene, app.logic)
         # Without the buttons that trame-slicer draws beside each view: the page has its own.
         register_rca_factories(self._manager, server, _nothing_beside, _nothing_beside)
         self._layouts = LayoutManager(app.scene, self._manager, server)
-        self._layouts.register_layout(LAYOUT, page_layout())
+        self._layouts.register_layout(LAYOUT, page_layout(three_d=three_d))
         self._layouts.set_layout(LAYOUT)
-        self.views = {name: self._manager.get_view(name) for name in (*layout.SLICES, layout.THREE_D)}
+        self.views = {
+            name: self._manager.get_view(name) for name in (*layout.SLICES, *([layout.THREE_D] if three_d else []))
+        }
         self._written: dict[str, list[Any]] = {}
         self._pressed: tuple[int, int] | None = None
         self._framed: dict[str, tuple[int, int]] = {}
@@ -69,7 +75,10 @@ class Panes:
             interactor.AddObserver("LeftButtonPressEvent", lambda iren, _event: self._press(iren))
             interactor.AddObserver("LeftButtonReleaseEvent", lambda iren, _event, n=name: self._release(iren, n))
             interactor.AddObserver("WindowResizeEvent", lambda *_, n=name: self._on_resize(n))
-        self._looked = False
+        self.views[layout.SOURCE].get_view_node().AddObserver("ModifiedEvent", lambda *_: self.on_moved())
+        self._looked = not three_d
+        if not three_d:
+            return
         # Peeling fails beside the anti-aliasing of these windows: what is translucent would not be drawn at all.
         self.views[layout.THREE_D].renderer().SetUseDepthPeeling(False)
         self.views[layout.THREE_D].interactor().AddObserver("WindowResizeEvent", lambda *_: self._first_look())
@@ -80,8 +89,8 @@ class Panes:
 
     def write(self, titles: dict[str, str]) -> None:
         """Title the views and letter their sides; every one but the source's bears the mark of a synthetic picture."""
-        for name, title in titles.items():
-            view = self.views[name]
+        for name, view in self.views.items():
+            title = titles[name]
             renderer = view.renderer()
             for actor in self._written.pop(name, []):
                 renderer.RemoveViewProp(actor)
@@ -102,8 +111,22 @@ class Panes:
             self._framed.pop(name, None)
             self._on_resize(name)
 
+    def place_of(self, name: str) -> NDArray[np.float64]:
+        """A RAS point (mm) on the slice of a view."""
+        matrix = self.views[name].get_view_node().GetSliceToRAS()
+        return np.array([matrix.GetElement(row, 3) for row in range(3)])
+
+    def slide(self, axis: int, place_mm: float) -> None:
+        """Move every slice to a place along the RAS axis that it lies across."""
+        for name in layout.SLICES:
+            point = self.place_of(name)
+            point[axis] = place_mm
+            self.views[name].get_view_node().JumpSliceByOffsetting(*point)
+
     def look(self) -> None:
         """Show everything in 3D, a little from the side and from above."""
+        if layout.THREE_D not in self.views:
+            return
         view = self.views[layout.THREE_D]
         view.fit_view_to_content()
         camera = view.renderer().GetActiveCamera()
@@ -135,8 +158,7 @@ class Panes:
         node = view.get_view_node()
         if again:
             # Where the viewer has scrolled to meanwhile.
-            matrix = node.GetSliceToRAS()
-            point = np.array([matrix.GetElement(row, 3) for row in range(3)])
+            point = self.place_of(name)
         presentation.frame(node, orientation, point, box, (width, height))
 
     def _press(self, interactor: Any) -> None:

@@ -57,6 +57,8 @@ def opened(place: Path, host: HostClient) -> Translation:
         **parts,
     )
     held: Translation = host.run(request, timeout=_WAIT_SECONDS)
+    # The host knows this very object, so that no copy with them can stand for it.
+    vars(held)["_structures"] = saved.known_structures
     return held
 
 
@@ -138,6 +140,19 @@ class Shown(HostPresenter):
             most = "1 %" if ranges.faint else f"{ranges.change:.3g} (scan units)"
             sentences.append(f"In 99 % of the head intensity changed by less than {most}.")
         return [*sentences, *(f"Warning: {words}" for words in record.warnings)]
+
+    def volumes(self) -> list[dict[str, str]]:
+        """Structures with their volumes in mL and the change in per cent, as far as they were measured."""
+        known = self.translation.known_structures
+        return [
+            {
+                "name": row.title,
+                "before": f"{row.before_ml:.1f}",
+                "after": f"{row.after_ml:.1f}",
+                "change": f"{row.change_percent:+.1f}",
+            }
+            for row in (known.whole if known else ())
+        ]
 
     def show_motion(self, kind: str) -> None:
         """Draw the motion as ``glyphs``, ``grid`` or ``contours``, or not at all."""

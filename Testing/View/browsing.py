@@ -73,7 +73,7 @@ class Browser:
         """What a pane shows now, ``(height, width, 3)``, without title, mark and legend."""
         raw = self.page.locator(".layout-grid-item").nth(PANES.index(pane)).screenshot()
         pixels = np.asarray(Image.open(io.BytesIO(raw)).convert("RGB"), dtype=np.int16)
-        return pixels[30:-30, 30:-110]
+        return pixels[56:-30, 30:-110]
 
     def settled(self, pane: str) -> np.ndarray:
         """The pane once its picture has come to rest, at full quality."""

@@ -21,6 +21,7 @@ from synthetic_translation import synthetic_translation
 
 from SITTranslateLib import fields
 from SITTranslateLib.app.main import run
+from SITTranslateLib.structure_table import StructureVolume, StructureVolumes
 from SITTranslateLib.translate.provenance import hash_of
 from SITTranslateLib.translate.saving import save_translation
 from SITTranslateLib.translation import Translation
@@ -39,7 +40,8 @@ def translation() -> Translation:
 @pytest.fixture(scope="module")
 def program(translation: Translation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     folder = tmp_path_factory.mktemp("view")
-    save_translation(translation, folder / "result")
+    rows = (StructureVolume("lateral ventricle", "both", 17.7, 25.8), StructureVolume("cortex", "both", 512.0, 500.0))
+    save_translation(replace(translation, given_structures=StructureVolumes(rows)), folder / "result")
     running = start(str(folder / "result"), log=folder / "log.txt")
     yield running
     if running.process.poll() is None:
@@ -82,11 +84,11 @@ def test_the_four_views_show_four_things_and_nothing_is_fetched_from_elsewhere(p
 
 def test_strength_nothing_is_the_source_and_back(page: Browser) -> None:
     full, source, arrows = (page.settled(pane) for pane in ("translated", "source", "motion"))
-    thumb = page.page.locator(".v-slider-thumb")
+    thumb = page.page.locator(".v-slider-thumb").first
     thumb.press("Home")
     assert page.becomes("translated", source)
     assert page.becomes("motion", source), "an arrow is left"
-    slider = page.page.locator(".v-slider__container").bounding_box()
+    slider = page.page.locator(".v-slider__container").first.bounding_box()
     page.page.mouse.click(slider["x"] + 0.8 * slider["width"], slider["y"] + slider["height"] / 2)
     stronger = page.leaves("translated", source)
     assert re.fullmatch(r".* 1[12]\d %", page.page.locator("#strength-words").inner_text())
@@ -140,6 +142,58 @@ def test_the_wheel_scrolls_all_views_and_planes_turn_together(page: Browser) -> 
     page.click("centre")
     for pane, picture in before.items():
         assert page.becomes(pane, picture), pane
+
+
+def test_the_slices_say_where_they_are_and_the_keyboard_moves_them(page: Browser) -> None:
+    before, text = page.settled("source"), page.page.locator("#position").inner_text()
+    thumb = page.page.locator(".v-slider-thumb").nth(1)
+    place = float(thumb.get_attribute("aria-valuenow"))
+    assert re.fullmatch(r"SLICES: [SI] \d+\.\d MM", text.upper()) and thumb.get_attribute("aria-label")
+    thumb.press("PageUp")
+    page.leaves("source", before)
+    moved = float(thumb.get_attribute("aria-valuenow"))
+    assert moved > place
+    side, millimetres = page.page.locator("#position").inner_text().upper().split()[1:3]
+    assert abs((1 if side == "S" else -1) * float(millimetres) - moved) <= 0.5
+    page.click("centre")
+    assert page.becomes("source", before)
+
+
+def test_volumes_stand_in_a_table(page: Browser) -> None:
+    rows = page.page.locator("#volumes tr").all_inner_texts()
+    assert [row.split() for row in rows[1:]] == [
+        ["lateral", "ventricles", "17.7", "25.8", "+45.8"],
+        ["cortex", "512.0", "500.0", "-2.3"],
+    ]
+
+
+def test_everything_that_is_used_has_a_name(page: Browser) -> None:
+    names = page.page.evaluate(
+        """[...document.querySelectorAll("button, input, [role=slider], [role=group], [role=region], img")].map(e =>
+        [e.tagName, e.getAttribute("aria-label") || e.innerText || e.alt || e.title || (e.labels && e.labels.length ?
+        e.labels[0].innerText : "") || (e.closest("[aria-label]") ? e.closest("[aria-label]").ariaLabel : "")])"""
+    )
+    assert len(names) > 12 and [tag for tag, name in names if not name] == []
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (820, 1180), (1440, 900)])
+def test_it_fits_a_phone_a_tablet_and_a_desk(page: Browser, width: int, height: int) -> None:
+    page.page.set_viewport_size({"width": width, "height": height})
+    page.page.wait_for_timeout(1500)
+    assert page.page.evaluate("document.documentElement.scrollWidth") <= width
+    boxes = [one.bounding_box() for one in page.page.locator(".layout-grid-item").all()]
+    assert len(boxes) == 5
+    for box in boxes:
+        assert box["x"] >= 0 and box["x"] + box["width"] <= width + 1 and min(box["width"], box["height"]) > 150, boxes
+    controls = page.page.locator(".controls").bounding_box()
+    assert controls["width"] >= 290
+    for box in boxes:
+        apart = box["y"] + box["height"] <= controls["y"] + 1 or box["x"] >= controls["x"] + controls["width"] - 1
+        assert apart, "controls do not lie on the views"
+    if folder := os.environ.get("SITTRANSLATE_PICTURES"):
+        page.page.screenshot(path=Path(folder) / f"view-{width}.png", full_page=True)
+    page.page.set_viewport_size({"width": 1500, "height": 950})
+    page.settled("3D")
 
 
 def test_a_clicked_point_goes_where_the_known_motion_takes_it_and_back(page: Browser, translation: Translation) -> None:
