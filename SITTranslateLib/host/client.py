@@ -19,7 +19,7 @@ import shutil
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,14 @@ from SITTranslateLib.host import protocol
 from SITTranslateLib.host.process import Worker, WorkerProcess
 from SITTranslateLib.host.protocol import Event, Failure, Request
 from SITTranslateLib.host.requests import HostRequest
-from SITTranslateLib.host.results import described_translation, files_of
+from SITTranslateLib.host.results import files_of, reading_answer
 from SITTranslateLib.host.signals import Signal
 from SITTranslateLib.translation import Translation
 
 #: A cancelled job has this long to stop by itself; then its process is killed (together under two seconds).
 GRACE_SECONDS = 1.0
+#: Reading the arrays of a result pauses after this.
+TURN_SECONDS = 0.03
 PREFIX = "sittranslate-host-"
 
 
@@ -92,6 +94,7 @@ class HostClient:
         self._folder: Path | None = None
         self._jobs: dict[int, Job] = {}
         self._last_id = 0
+        self._arriving: Generator[None] | None = None
         # What the worker calls each translation and where its arrays lie, for as long as somebody holds it.
         self._known: WeakKeyDictionary[Translation, dict[str, Any]] = WeakKeyDictionary()
 
@@ -125,10 +128,15 @@ class HostClient:
         return job
 
     def poll(self) -> bool:
-        """Emit everything the worker sent since the last call; whether anything is still running."""
+        """Emit everything the worker sent since the last call; whether anything is still running.
+
+        The arrays of a result are read in several calls, so that no call takes long.
+        """
+        if self._arriving is not None and not self._take_more():
+            return self.busy
         self._kill_what_does_not_stop()
         worker = self._worker
-        while worker is not None and worker is self._worker and not worker.lines.empty():
+        while worker is not None and worker is self._worker and self._arriving is None and not worker.lines.empty():
             line = worker.lines.get()
             if line is None:
                 self._on_gone(worker)
@@ -184,6 +192,7 @@ class HostClient:
         if worker is not None:
             worker.send(protocol.encode({"request": Request.QUIT, "id": 0}))
             worker.kill()
+        self._arriving = None
         for job in list(self._jobs.values()):
             self._fail(job, HostError(Failure.CANCELLED, "Cancelled."))
         if self._folder is not None:
@@ -246,34 +255,37 @@ class HostClient:
             self._fail(job, _error_of(message))
 
     def _on_result(self, job: Job, result: Any) -> None:
-        if job.cancel_asked is not None:
+        if job.cancel_asked is None:
+            self._arriving = self._arrive(job, result)
+            self._take_more()
+        else:
             self._fail(job, HostError(Failure.CANCELLED, "Cancelled."))
-            return
+
+    def _take_more(self) -> bool:
+        """Read more of a result; whether it is complete."""
+        assert self._arriving is not None
+        end = self._clock() + TURN_SECONDS
+        return all(self._clock() < end for _step in self._arriving)
+
+    def _arrive(self, job: Job, result: Any) -> Generator[None]:
+        failure = None
         try:
-            job.result = self._incoming(job.kind, result)
+            received = yield from reading_answer(self._private_folder(), job.kind, result)
         except (protocol.ProtocolError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             sentence = "The model process gave an answer that cannot be read; try again."
-            self._fail(job, HostError(Failure.FAILED, sentence, repr(error)))
-            return
-        job.done = True
-        self._jobs.pop(job.id, None)
-        self.finished.emit(job, job.result)
-
-    def _incoming(self, kind: Request, result: Any) -> Any:
-        folder = self._private_folder()
-        if kind in (Request.TRANSLATE, Request.PRESCRIBE, Request.ESTIMATE, Request.RESTORE):
-            about = result["translation"]
-            translation = described_translation(folder, about)
-            self._known[translation] = about
-            return translation
-        if kind is Request.RECOMPOSE:
-            taken = {n: protocol.take_volume(folder, result[n], remove=True) for n in ("translated", "jacobian")
-                     if n in result}  # fmt: skip
-            motion = protocol.take_field(folder, result["motion"], remove=True) if "motion" in result else None
-            return {"strength": result["strength"], "motion": motion, "jacobian": None, **taken}
-        if kind is Request.SAMPLE:
-            return {name: protocol.take_volume(folder, result[name], remove=True) for name in ("scan", "labels")}
-        return result
+            failure = HostError(Failure.FAILED, sentence, repr(error))
+        if job.cancel_asked is not None:
+            failure = HostError(Failure.CANCELLED, "Cancelled.")
+        # Before anybody hears of it, and perhaps polls again.
+        self._arriving = None
+        if failure is not None:
+            self._fail(job, failure)
+        elif not job.done:
+            if isinstance(received, Translation):
+                self._known[received] = result["translation"]
+            job.result, job.done = received, True
+            self._jobs.pop(job.id, None)
+            self.finished.emit(job, job.result)
 
     def _fail(self, job: Job, error: HostError) -> None:
         if job.done:

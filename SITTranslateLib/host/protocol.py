@@ -13,7 +13,7 @@ import json
 import math
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,11 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SITTranslateLib.errors import InputError
+from SITTranslateLib.steps import finish
 from SITTranslateLib.volume import VectorField, Volume
 
 VERSION = 1
 #: A line longer than this is not ours.
 LONGEST_LINE = 8 << 20
+#: Bytes that one step of reading an array takes.
+READ_BYTES = 16 << 20
 #: Exit code of a worker that could no longer listen, for want of memory; what it had not begun can be sent again.
 DEAF = 70
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,80}\.npy")
@@ -140,6 +143,11 @@ def take_array(folder: Path, file: str, *, remove: bool = False) -> NDArray[Any]
     Raises:
         ProtocolError: a name that leaves the folder, no such file, or not a plain array.
     """
+    return finish(taking_array(folder, file, remove=remove))
+
+
+def taking_array(folder: Path, file: str, *, remove: bool = False) -> Generator[None, None, NDArray[Any]]:
+    """:func:`take_array` in steps of some megabytes."""
     if not _FILE_NAME.fullmatch(file):
         raise ProtocolError(f"{file[:80]!r} is not a file of the protocol")
     path = folder / file
@@ -148,7 +156,7 @@ def take_array(folder: Path, file: str, *, remove: bool = False) -> NDArray[Any]
     try:
         with path.open("rb") as stream:
             # Not np.load, which opens archives and more; and nothing larger than the file is allocated.
-            array = _read_array(stream, path.stat().st_size)
+            array = yield from _read_array(stream, path.stat().st_size)
     except (OSError, ValueError, EOFError, SyntaxError, TypeError, KeyError, MemoryError, OverflowError) as error:
         raise ProtocolError(f"{file!r} cannot be read") from error
     if remove:
@@ -156,7 +164,7 @@ def take_array(folder: Path, file: str, *, remove: bool = False) -> NDArray[Any]
     return array
 
 
-def _read_array(stream: BinaryIO, size: int) -> NDArray[Any]:
+def _read_array(stream: BinaryIO, size: int) -> Generator[None, None, NDArray[Any]]:
     if np.lib.format.read_magic(stream) != (1, 0):
         raise ValueError("not of version 1.0")
     shape, fortran, kind = np.lib.format.read_array_header_1_0(stream)
@@ -164,8 +172,12 @@ def _read_array(stream: BinaryIO, size: int) -> NDArray[Any]:
         raise ValueError("not a plain array that the file holds")
     array = np.empty(shape, dtype=kind)
     # A read-only memory map would be faster; but the file may be removed, or written again, while it is used.
-    if array.nbytes and stream.readinto(array.reshape(-1).view(np.uint8).data) != array.nbytes:  # type: ignore[attr-defined]
-        raise ValueError("ends early")
+    data = array.reshape(-1).view(np.uint8) if array.nbytes else np.empty(0, np.uint8)
+    for first in range(0, len(data), READ_BYTES):
+        part = data[first : first + READ_BYTES]
+        if stream.readinto(part.data) != len(part):  # type: ignore[attr-defined]
+            raise ValueError("ends early")
+        yield
     return array
 
 
@@ -179,7 +191,12 @@ def put(folder: Path, data: Volume | VectorField) -> dict[str, Any]:
 
 def take_volume(folder: Path, about: dict[str, Any], *, remove: bool = False) -> Volume:
     """The volume that :func:`put` wrote."""
-    array, affine = _array_and_affine(folder, about, remove)
+    return finish(taking_volume(folder, about, remove=remove))
+
+
+def taking_volume(folder: Path, about: dict[str, Any], *, remove: bool = False) -> Generator[None, None, Volume]:
+    """:func:`take_volume` in steps."""
+    array, affine = yield from _array_and_affine(folder, about, remove)
     try:
         return Volume(array.astype(np.float32, copy=False), affine, str(about.get("name", "volume")))
     except ValueError as error:
@@ -188,21 +205,29 @@ def take_volume(folder: Path, about: dict[str, Any], *, remove: bool = False) ->
 
 def take_field(folder: Path, about: dict[str, Any], *, remove: bool = False) -> VectorField:
     """The field that :func:`put` wrote."""
-    array, affine = _array_and_affine(folder, about, remove)
+    return finish(taking_field(folder, about, remove=remove))
+
+
+def taking_field(folder: Path, about: dict[str, Any], *, remove: bool = False) -> Generator[None, None, VectorField]:
+    """:func:`take_field` in steps."""
+    array, affine = yield from _array_and_affine(folder, about, remove)
     try:
         return VectorField(array.astype(np.float32, copy=False), affine)
     except ValueError as error:
         raise ProtocolError(f"not a field: {error}") from error
 
 
-def _array_and_affine(folder: Path, about: dict[str, Any], remove: bool) -> tuple[NDArray[Any], NDArray[np.float64]]:
+def _array_and_affine(
+    folder: Path, about: dict[str, Any], remove: bool
+) -> Generator[None, None, tuple[NDArray[Any], NDArray[np.float64]]]:
     if not isinstance(about, dict) or "file" not in about or "affine" not in about:
         raise ProtocolError("an array is not described")
     try:
         affine = np.asarray(about["affine"], dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ProtocolError("an affine is not numbers") from error
-    return take_array(folder, str(about["file"]), remove=remove), affine
+    array = yield from taking_array(folder, str(about["file"]), remove=remove)
+    return array, affine
 
 
 def _plain(value: Any) -> Any:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.host import protocol
+from SITTranslateLib.host.protocol import Request
+from SITTranslateLib.steps import finish
 from SITTranslateLib.structure_table import StructureVolumes
 from SITTranslateLib.translation import FIELD_PARTS, VOLUME_PARTS, FieldOrigin, Provenance, Translation
 from SITTranslateLib.volume import VectorField, Volume
@@ -55,6 +58,11 @@ def described_translation(folder: Path, about: dict[str, Any]) -> Translation:
     Raises:
         ProtocolError: a part, the origin of the field or the record of how it was made cannot be read.
     """
+    return finish(reading_translation(folder, about))
+
+
+def reading_translation(folder: Path, about: dict[str, Any]) -> Generator[None, None, Translation]:
+    """:func:`described_translation` in steps: the arrays of a 1 mm head take several hundred MB."""
     volumes = {p.name: about["volumes"].get(p.name) for p in VOLUME_PARTS}
     fields = {p.name: about["fields"].get(p.name) for p in FIELD_PARTS}
     error = about["recomposition_error"]
@@ -62,8 +70,16 @@ def described_translation(folder: Path, about: dict[str, Any]) -> Translation:
         provenance = Provenance.from_dict(about["provenance"])
     except InputError as refusal:
         raise protocol.ProtocolError(str(refusal)) from refusal
-    parts: dict[str, Any] = {n: None if v is None else protocol.take_volume(folder, v) for n, v in volumes.items()}
-    parts |= {n: None if v is None else protocol.take_field(folder, v) for n, v in fields.items()}
+    parts: dict[str, Any] = dict.fromkeys([*volumes, *fields])
+    for name, part in volumes.items():
+        if part is not None:
+            parts[name] = yield from protocol.taking_volume(folder, part)
+    for name, part in fields.items():
+        if part is not None:
+            parts[name] = yield from protocol.taking_field(folder, part)
+    extras = {}
+    for name, part in about["extras"].items():
+        extras[name] = yield from protocol.taking_volume(folder, part)
     if parts["source"] is None or parts["translated"] is None:
         raise protocol.ProtocolError("a translation lacks its source or translated scan")
     return Translation(
@@ -71,10 +87,30 @@ def described_translation(folder: Path, about: dict[str, Any]) -> Translation:
         field_origin=FieldOrigin(about["field_origin"]),
         recomposition_error=float("nan") if error is None else float(error),
         provenance=provenance,
-        extras={n: protocol.take_volume(folder, v) for n, v in about["extras"].items()},
+        extras=extras,
         steps=tuple(n for n in about.get("steps", ()) if n in about["extras"]),
         given_structures=StructureVolumes.from_dict(about["structures"]) if "structures" in about else None,
     )
+
+
+def reading_answer(folder: Path, kind: Request, result: Any) -> Generator[None, None, Any]:
+    """The arrays of an answer, in steps; an answer without any is as it came.
+
+    Raises:
+        ProtocolError: a part cannot be read.
+    """
+    if kind in (Request.TRANSLATE, Request.PRESCRIBE, Request.ESTIMATE, Request.RESTORE):
+        return (yield from reading_translation(folder, result["translation"]))
+    if kind is Request.RECOMPOSE:
+        parts: dict[str, Any] = {"strength": result["strength"], "motion": None, "jacobian": None}
+        for name in ("translated", "motion", "jacobian"):
+            if name in result or name == "translated":
+                take = protocol.taking_field if name == "motion" else protocol.taking_volume
+                parts[name] = yield from take(folder, result[name], remove=True)
+        return parts
+    if kind is Request.SAMPLE:
+        return {name: protocol.take_volume(folder, result[name], remove=True) for name in ("scan", "labels")}
+    return result
 
 
 def files_of(about: dict[str, Any]) -> list[str]:

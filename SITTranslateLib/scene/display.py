@@ -6,40 +6,69 @@ Figures are robust (99th percentile inside the head), because one outlier voxel 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from SITTranslateLib.scene.colours import HOW_FAR, colour_table, transfer_function
+from SITTranslateLib.steps import finish
 
 LEGEND_TEXT = (0.92, 0.92, 0.92)
 #: Below this a motion is not worth an arrow (mm).
 SMALLEST_MOTION = 0.05
 #: A little below air in CT, to which scanners pad; no MR image reaches it.
 AIR_HU = -1024.0
+#: Percentiles are taken of no more voxels than this.
+ENOUGH_VOXELS = 1_500_000
+
+
+def sampled(array: NDArray[Any]) -> NDArray[Any]:
+    """Every n-th voxel along the first three axes, so that percentiles take a few milliseconds of a large scan."""
+    step = sampling_step(array.shape)
+    return array[::step, ::step, ::step]
+
+
+def sampling_step(shape: Sequence[int]) -> int:
+    """The n of :func:`sampled`; 1 for a scan that is small enough."""
+    return max(1, math.ceil((math.prod(shape[:3]) / ENOUGH_VOXELS) ** (1.0 / 3.0)))
 
 
 def background_level(array: NDArray[np.floating]) -> float:
     """Grey level of air: not the darkest voxel, for resampling undershoots and CT is padded below air."""
-    return max(float(np.percentile(array, 1)), AIR_HU)
+    return max(float(np.percentile(sampled(array), 1)), AIR_HU)
+
+
+def head_level(array: NDArray[np.floating]) -> float:
+    """Grey level between air and head: a tenth of the way from air to the 98th percentile."""
+    low, high = background_level(array), float(np.percentile(sampled(array), 98))
+    return low + 0.1 * (high - low)
 
 
 def head_mask(array: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Voxels that are not background: above a tenth of the way from air to the 98th percentile."""
-    low, high = background_level(array), float(np.percentile(array, 98))
-    return np.asarray(array > low + 0.1 * (high - low))
+    """Voxels that are not background."""
+    return np.asarray(array > head_level(array))
 
 
 def head_hull(array: NDArray[np.floating]) -> NDArray[np.bool_]:
     """The head with its dark insides: voxels that lie between head voxels along all three axes."""
+    return finish(head_hull_steps(array))
+
+
+def head_hull_steps(array: NDArray[np.floating]) -> Generator[None, None, NDArray[np.bool_]]:
+    """:func:`head_hull` in steps."""
     mask = head_mask(array)
     hull = np.ones(mask.shape, dtype=bool)
-    for axis in range(3):
-        ahead = np.maximum.accumulate(mask, axis=axis)
-        behind = np.flip(np.maximum.accumulate(np.flip(mask, axis), axis=axis), axis)
-        hull &= ahead & behind
+    for axis, count in enumerate(mask.shape):
+        yield
+        first = np.expand_dims(mask.argmax(axis=axis).astype(np.int32), axis)
+        last = np.expand_dims((count - 1 - np.flip(mask, axis).argmax(axis=axis)).astype(np.int32), axis)
+        # A line without any head voxel has no last one.
+        last[~np.expand_dims(mask.any(axis=axis), axis)] = -1
+        at = np.arange(count, dtype=np.int32).reshape([-1 if a == axis else 1 for a in range(3)])
+        hull &= at >= first
+        hull &= at <= last
     return hull
 
 
@@ -56,12 +85,17 @@ def faded(mask: NDArray[np.bool_], width: int = 2) -> NDArray[np.float32]:
 def _neighbours(values: NDArray[np.float32], join: Any) -> NDArray[np.float32]:
     """Each voxel joined with its two neighbours, along one axis after the other; sums are divided by 3 each time."""
     for axis in range(3):
-        padded = np.pad(values, [(1, 1) if a == axis else (0, 0) for a in range(3)], mode="edge")
-        parts = [np.take(padded, np.arange(start, start + values.shape[axis]), axis=axis) for start in range(3)]
-        values = join(join(parts[0], parts[1]), parts[2])
+        # Views that begin with the axis; the first and last plane have themselves as their outer neighbour.
+        before = np.moveaxis(values, axis, 0)
+        values = values.copy()
+        after = np.moveaxis(values, axis, 0)
+        join(after[1:], before[:-1], out=after[1:])
+        join(after[:1], before[:1], out=after[:1])
+        join(after[:-1], before[1:], out=after[:-1])
+        join(after[-1:], before[-1:], out=after[-1:])
         if join is np.add and axis < 2:
-            values = values / np.float32(3.0)
-    return np.asarray(values, dtype=np.float32)
+            values /= np.float32(3.0)
+    return values
 
 
 def robust_peak(array: NDArray[np.floating], mask: NDArray[np.bool_], percentile: float = 99.0) -> float:
@@ -96,8 +130,9 @@ def show_scan(node: Any, low: float, high: float) -> None:
 
 def grey_range(array: NDArray[np.floating]) -> tuple[float, float]:
     """Grey levels that show a scan well: from the background to the 99.7th percentile of the head."""
-    mask = head_mask(array)
-    values = array[mask] if mask.any() else array.ravel()
+    some = sampled(array)
+    mask = head_mask(some)
+    values = some[mask] if mask.any() else some.ravel()
     low, high = background_level(array), 1.06 * float(np.percentile(values, 99.7))
     return (low, high) if high > low else (low, low + 1.0)
 

@@ -78,9 +78,7 @@ def add_steps(
 
 
 def _scan_node(scene: Any, volume: Volume, name: str, grey: tuple[float, float]) -> Any:
-    node = volumes.add_volume_node(scene, volume, name)
-    display.show_scan(node, *grey)
-    return node
+    return volumes.add_volume_node(scene, volume, name, levels=grey)
 
 
 def add_extra_node(scene: Any, volume: Volume, name: str, inside: NDArray[np.bool_]) -> Any:
@@ -95,8 +93,8 @@ def add_extra_node(scene: Any, volume: Volume, name: str, inside: NDArray[np.boo
         node = volumes.add_volume_node(scene, volume, name, "vtkMRMLLabelMapVolumeNode")
         node.GetDisplayNode().SetAndObserveColorNodeID(colours.label_table(scene).GetID())
         return node
-    node = volumes.add_volume_node(scene, volume.with_array(volume.array * inside), name)
     low, high = range_of(volume.array, inside)
+    node = volumes.add_volume_node(scene, volume.with_array(volume.array * inside), name, levels=(low, high))
     display.show_map(scene, node, colours.VOLUME if low < 0 else colours.HOW_MUCH, low, high)
     display.add_legend(node, name.rsplit(": ", 1)[-1], f"%5.{display.decimals(max(high, 1e-6))}f")
     return node

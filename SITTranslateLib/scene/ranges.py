@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from SITTranslateLib.scene import colours, display
+from SITTranslateLib.steps import finish
 from SITTranslateLib.translation import Translation
-from SITTranslateLib.volume import Volume
+from SITTranslateLib.volume import VectorField, Volume
 
 #: UCUM code of the unit of volume maps; those of older scenes have none and hold log2 of the Jacobian.
 PERCENT = "%"
@@ -39,9 +42,16 @@ class Ranges:
     motion_most_mm: float = 0.0
 
 
+#: Ranges, the RAS point where most changed, the head's box.
+Measured: TypeAlias = tuple[Ranges, NDArray[np.float64], NDArray[np.float64]]
+
+
 def volume_percent(jacobian: NDArray[np.floating]) -> NDArray[np.float32]:
     """Change of volume in % of what it was; what folded (0 or less) has no volume left: -100."""
-    return np.asarray(100.0 * (np.maximum(jacobian, 0.0) - 1.0), dtype=np.float32)
+    percent = np.maximum(jacobian, 0.0, dtype=np.float32)
+    percent -= 1.0
+    percent *= 100.0
+    return np.asarray(percent)
 
 
 def is_percent(node: Any) -> bool:
@@ -66,25 +76,38 @@ def show_volume_map(scene: Any, node: Any, bound: float, percent: NDArray[np.flo
     display.add_legend(node, f"volume (%)\n+ expanded\n- shrank{reach}", f"%5.{display.decimals(bound)}f")
 
 
-def measure(translation: Translation) -> tuple[Ranges, NDArray[np.float64], NDArray[np.float64]]:
+def measure(translation: Translation) -> Measured:
     """Ranges of the maps, the RAS point where most changed, and the head's box ``(2, 3)`` in RAS mm."""
-    source = translation.source.array
+    return finish(measuring(translation))
+
+
+def measuring(translation: Translation) -> Generator[None, None, Measured]:
+    """:func:`measure` in steps. Percentiles are of :func:`display.sampled` voxels, the largest motion of all."""
+    step = display.sampling_step(translation.source.shape)
+    affine = translation.source.affine.copy()
+    affine[:3, :3] *= step
+    some = Volume(display.sampled(translation.source.array), affine)
+    source = some.array
     mask = display.head_mask(source)
     score = np.zeros(source.shape, dtype=np.float32)
     motion_mm = motion_most = expansion = change = 0.0
+    yield
     if translation.motion is not None:
-        length = translation.motion.magnitude()
+        length = VectorField(display.sampled(translation.motion.array), affine).magnitude()
         motion_mm = display.robust_peak(length, mask)
-        motion_most = float(length[mask].max()) if mask.any() else float(length.max())
         score += (length / max(motion_mm, 1e-6)) ** 2
+        yield
+        motion_most = yield from _largest_motion(translation)
     if translation.jacobian is not None:
-        expansion = display.robust_peak(volume_percent(translation.jacobian.array), mask)
-    if translation.intensity_change is not None:
-        change = display.robust_peak(translation.intensity_change.array, mask, 99.5)
-        visible = max(change, SMALLEST_CHANGE * float(np.ptp(display.grey_range(source))))
-        score += (np.abs(translation.intensity_change.array) / visible) ** 2
+        expansion = display.robust_peak(volume_percent(display.sampled(translation.jacobian.array)), mask)
+        yield
     grey = display.grey_range(source)
     span = grey[1] - grey[0]
+    if translation.intensity_change is not None:
+        added = np.abs(display.sampled(translation.intensity_change.array))
+        change = display.robust_peak(added, mask, 99.5)
+        score += (added / max(change, SMALLEST_CHANGE * span)) ** 2
+        yield
     ranges = Ranges(
         grey,
         motion_mm,
@@ -93,7 +116,24 @@ def measure(translation: Translation) -> tuple[Ranges, NDArray[np.float64], NDAr
         change < 0.5 * SMALLEST_CHANGE * span,
         motion_most,
     )
-    return ranges, _focus(np.minimum(score, 4.0) * mask, translation.source), head_box(translation.source, mask)
+    return ranges, _focus(np.minimum(score, 4.0) * mask, some), head_box(some, mask)
+
+
+def _largest_motion(translation: Translation) -> Generator[None, None, float]:
+    """Largest length (mm) of the motion in the head, a few slices at a time."""
+    assert translation.motion is not None
+    source, motion = translation.source.array, translation.motion.array
+    level = display.head_level(source)
+    inside = everywhere = 0.0
+    slices = max(1, display.ENOUGH_VOXELS // 2 // (source[0].size or 1))
+    for first in range(0, len(source), slices):
+        part = slice(first, first + slices)
+        squared = np.einsum("...c,...c->...", motion[part], motion[part])
+        everywhere = max(everywhere, float(squared.max()))
+        inside = max(inside, float(squared.max(where=source[part] > level, initial=0.0)))
+        yield
+    # Without a head (a constant scan) all of it counts.
+    return math.sqrt(inside if bool((display.sampled(source) > level).any()) else everywhere)
 
 
 def _focus(score: NDArray[np.floating], volume: Volume) -> NDArray[np.float64]:

@@ -19,7 +19,7 @@ from SITTranslateLib.scene.ranges import (
     SMALLEST_EXPANSION,
     Ranges,
     mark_percent,
-    measure,
+    measuring,
     show_volume_map,
     volume_percent,
 )
@@ -27,8 +27,9 @@ from SITTranslateLib.scene.runs import PREFIX
 from SITTranslateLib.scene.surface import add_outline_node, colour_outline
 from SITTranslateLib.scene.table import add_table_node
 from SITTranslateLib.scene.transaction import all_or_nothing
+from SITTranslateLib.steps import finish
 from SITTranslateLib.translation import Translation
-from SITTranslateLib.volume import VectorField, Volume
+from SITTranslateLib.volume import Volume
 
 #: Attributes named in a title.
 MOST_ASKED = 4
@@ -40,7 +41,10 @@ RESULT_ROLES = (
 
 @dataclass
 class SceneResult:
-    """The nodes of one run. Those that a translation has no data for are None; ``extras`` by the model's names."""
+    """The nodes of one run. Those that a translation has no data for are None; ``extras`` by the model's names.
+
+    ``hull`` is the head on the source's grid: maps and motion are shown within it.
+    """
 
     source: Any
     translated: Any
@@ -59,6 +63,13 @@ class SceneResult:
     nodes: list[Any] = field(default_factory=list)
     velocity: Any = None
     extras: dict[str, Any] = field(default_factory=dict)
+    hull: NDArray[np.bool_] | None = None
+
+    def head(self) -> NDArray[np.bool_]:
+        """The head on the source's grid; a result of a loaded scene finds it at the first call."""
+        if self.hull is None:
+            self.hull = display.head_hull(volumes.volume_from_node(self.source).array)
+        return self.hull
 
     @property
     def made_here(self) -> bool:
@@ -95,11 +106,7 @@ def add_translation(
     steps = adding(
         translation, input_node, scene=scene, translated_node=translated_node, rows=rows, sampling_mm=sampling_mm
     )
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
+    return finish(steps)
 
 
 def adding(
@@ -119,7 +126,10 @@ def adding(
     import slicer
 
     scene = slicer.mrmlScene if scene is None else scene
-    ranges, focus, box = measure(translation)
+    ranges, focus, box = yield from measuring(translation)
+    yield
+    # Changes in air are meaningless; shown, they would hide those of the head.
+    hull = yield from display.head_hull_steps(translation.source.array)
     yield
     name = input_node.GetName() if input_node is not None else translation.source.name
     origin = translation.field_origin.value
@@ -128,7 +138,7 @@ def adding(
         if translated_node is not None:
             title = f"{name} to {translated_node.GetName()}: estimated motion"
         folder = hierarchy.run_folder(scene, input_node, title)
-        made = _Builder(scene, folder, translation, name, origin)
+        made = _Builder(scene, folder, translation, name, origin, hull)
         yield from transaction.pause()
         source = input_node if input_node is not None else made.scan(translation.source, name, ranges.grey, True)
         made.refer(source, translated_node)
@@ -140,42 +150,45 @@ def adding(
         yield from transaction.pause()
         sampling = made.sampling(sampling_mm)
         yield from transaction.pause()
-        moved = made.moved()
+        motion = made.motion(ranges, box, source)
         yield from transaction.pause()
-        motion = made.motion(moved, ranges, box, source)
+        distance = made.distance(ranges)
         yield from transaction.pause()
-        distance = made.distance(moved, ranges)
         velocity = made.velocity()
+        yield from transaction.pause()
+        made.measure_volume()
         yield from transaction.pause()
         jacobian = made.expansion(ranges)
         yield from transaction.pause()
         change = made.change(ranges)
         yield from transaction.pause()
         table = made.table(rows)
+        yield from transaction.pause()
         outline = made.outline(ranges)
         yield from transaction.pause()
         extras = made.extras(ranges)
     return SceneResult(
         source, translated, sampling, motion, distance, jacobian, change, table, outline, folder, ranges, focus, box,
-        origin, made.nodes, velocity, extras,
+        origin, made.nodes, velocity, extras, hull,
     )  # fmt: skip
 
 
 class _Builder:
     """Makes the nodes of one run; each carries provenance and stands in the run's folder."""
 
-    def __init__(self, scene: Any, folder: int, translation: Translation, name: str, origin: str) -> None:
+    def __init__(
+        self, scene: Any, folder: int, translation: Translation, name: str, origin: str, hull: NDArray[np.bool_]
+    ) -> None:
         self.scene, self.folder, self.translation = scene, folder, translation
         self.name, self.origin = name, origin
         self.attributes = provenance_attributes(translation, origin)
         self.nodes: list[Any] = []
         self._references: dict[str, Any] = {}
-        # Changes in air are meaningless; shown, they would hide those of the head.
-        self.hull = display.head_hull(translation.source.array)
-
-    def inside(self, field: VectorField) -> VectorField:
-        """A field that fades to nothing outside the head."""
-        return VectorField(field.array * display.faded(self.hull)[..., None], field.affine)
+        self.hull = hull
+        #: Change of volume in %, inside the head.
+        self.percent: Volume | None = None
+        # Without both, a motion cannot be told from its inverse.
+        self.moved = translation.motion if translation.sampling is not None else None
 
     def refer(self, source: Any, translated: Any) -> None:
         """The scans of the run that are not its own, for :mod:`SITTranslateLib.scene.runs` to find."""
@@ -192,8 +205,7 @@ class _Builder:
         return node
 
     def scan(self, volume: Volume, name: str, grey: tuple[float, float], is_source: bool) -> Any:
-        node = volumes.add_volume_node(self.scene, volume, name)
-        display.show_scan(node, *grey)
+        node = volumes.add_volume_node(self.scene, volume, name, levels=grey)
         if is_source:
             hierarchy.put_into(self.scene, self.folder, node)
             return node
@@ -208,16 +220,11 @@ class _Builder:
         meaning = f"Sampling field: where each translated voxel comes from (mm, RAS).{thinned}"
         return self.keep(node, "sampling", meaning)
 
-    def moved(self) -> VectorField | None:
-        """The motion inside the head; None without one."""
-        if self.translation.sampling is None or self.translation.motion is None:
+    def motion(self, ranges: Ranges, box: NDArray[np.float64], region: Any) -> Any:
+        if self.moved is None:
             return None
-        return self.inside(self.translation.motion)
-
-    def motion(self, moved: VectorField | None, ranges: Ranges, box: NDArray[np.float64], region: Any) -> Any:
-        if moved is None:
-            return None
-        node = transforms.add_motion_node(self.scene, moved, f"{self.name} how the anatomy moved ({self.origin})")
+        name = f"{self.name} how the anatomy moved ({self.origin})"
+        node = transforms.add_motion_node(self.scene, self.moved, name, inside=self.hull)
         meaning = "Motion: where each point of the source goes (mm, RAS), inside the head, thinned for display."
         self.keep(node, "motion", meaning)
         spacing = display.glyph_spacing(box[1] - box[0])
@@ -228,14 +235,14 @@ class _Builder:
         display.style_contours(node, region, ranges.motion_mm, views)
         return node
 
-    def distance(self, moved: VectorField | None, ranges: Ranges) -> Any:
-        if moved is None:
+    def distance(self, ranges: Ranges) -> Any:
+        if self.moved is None:
             return None
-        thin = transforms.thinned(moved, 2.0)
-        node = volumes.add_volume_node(
-            self.scene, Volume(thin.magnitude(), thin.affine), f"{self.name} distance moved (mm, {self.origin})"
-        )
+        thin = transforms.thinned(self.moved, transforms.MAPPED_MM, self.hull)
         high = max(ranges.motion_mm, display.SMALLEST_MOTION)
+        name = f"{self.name} distance moved (mm, {self.origin})"
+        distance = Volume(thin.magnitude(), thin.affine)
+        node = volumes.add_volume_node(self.scene, distance, name, levels=(0.0, high))
         display.show_map(self.scene, node, colours.HOW_FAR, 0.0, high)
         most = f"\nat most {ranges.motion_most_mm:.2g}" if ranges.motion_most_mm > high else ""
         display.add_legend(node, f"moved (mm)\n{_origin_words(self.origin)}{most}", "%5.2f")
@@ -251,17 +258,23 @@ class _Builder:
         meaning = "Stationary velocity (mm, RAS): its exponential is the motion. Not a transform to put anything under."
         return self.keep(node, "velocity", meaning)
 
+    def measure_volume(self) -> None:
+        if self.translation.jacobian is not None:
+            percent = volume_percent(self.translation.jacobian.array)
+            percent *= self.hull
+            self.percent = self.translation.jacobian.with_array(percent)
+
     def expansion(self, ranges: Ranges) -> Any:
-        if self.translation.jacobian is None:
+        if self.percent is None:
             return None
-        percent = volume_percent(self.translation.jacobian.array) * self.hull
         node = volumes.add_volume_node(
             self.scene,
-            self.translation.jacobian.with_array(percent),
+            self.percent,
             f"{self.name} shrank or expanded (change of volume in %, {self.origin})",
+            levels=(-ranges.expansion, ranges.expansion),
         )
         mark_percent(node)
-        show_volume_map(self.scene, node, ranges.expansion, percent)
+        show_volume_map(self.scene, node, ranges.expansion, self.percent.array)
         return self.keep(
             node, "jacobian", "Change of volume in % inside the head, by the Jacobian of the motion: > 0 expanded."
         )
@@ -269,13 +282,11 @@ class _Builder:
     def change(self, ranges: Ranges) -> Any:
         if self.translation.intensity_change is None:
             return None
-        node = volumes.add_volume_node(
-            self.scene,
-            self.translation.intensity_change.with_array(self.translation.intensity_change.array * self.hull),
-            f"{self.name} how the intensity changed",
-        )
         values = self.translation.intensity_change.array * self.hull
+        added = self.translation.intensity_change.with_array(values)
         bound = max(ranges.change, 1e-6)
+        name = f"{self.name} how the intensity changed"
+        node = volumes.add_volume_node(self.scene, added, name, levels=(-bound, bound))
         display.show_map(self.scene, node, colours.INTENSITY, -bound, bound)
         reach = display.reach(values, bound, display.decimals(bound))
         display.add_legend(node, f"scan units\n+ brighter\n- darker{reach}", f"%5.{display.decimals(bound)}f")
@@ -299,9 +310,8 @@ class _Builder:
 
     def outline(self, ranges: Ranges) -> Any:
         node = add_outline_node(self.scene, self.translation.source, f"{self.name} outline", [view_id(THREE_D)])
-        if self.translation.jacobian is not None:
-            percent = self.translation.jacobian.with_array(volume_percent(self.translation.jacobian.array))
-            colour_outline(node, percent, max(ranges.expansion, SMALLEST_EXPANSION))
+        if self.percent is not None:
+            colour_outline(node, self.percent, max(ranges.expansion, SMALLEST_EXPANSION))
         return self.keep(node, "outline", "Outline of the source; its colour says how the volume under it changed (%).")
 
 

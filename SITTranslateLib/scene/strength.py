@@ -6,11 +6,8 @@ from typing import Any
 
 from SITTranslateLib.scene.ranges import volume_percent
 from SITTranslateLib.scene.result import SceneResult
-from SITTranslateLib.scene.transforms import grid_transform, thinned
+from SITTranslateLib.scene.transforms import DRAWN_MM, MAPPED_MM, grid_transform, thinned
 from SITTranslateLib.scene.volumes import image_from_array
-
-#: As when the result is added: what is drawn is thinned to about this.
-DRAWN_MM, MAPPED_MM = 3.0, 2.0
 
 
 def show_strength(nodes: SceneResult, answer: dict[str, Any], *, spatial: bool, intensity: bool) -> None:
@@ -27,9 +24,9 @@ def show_strength(nodes: SceneResult, answer: dict[str, Any], *, spatial: bool, 
         nodes.translated.SetAttribute("SITTranslate.Parts", "+".join(parts))
     if answer.get("motion") is not None and nodes.motion is not None:
         motion = answer["motion"]
-        nodes.motion.SetAndObserveTransformToParent(grid_transform(thinned(motion, DRAWN_MM)))
+        nodes.motion.SetAndObserveTransformToParent(grid_transform(thinned(motion, DRAWN_MM, nodes.head())))
         if nodes.distance is not None:
-            thin = thinned(motion, MAPPED_MM)
+            thin = thinned(motion, MAPPED_MM, nodes.head())
             nodes.distance.SetAndObserveImageData(image_from_array(thin.magnitude()))
     if answer.get("jacobian") is not None and nodes.jacobian is not None:
-        nodes.jacobian.SetAndObserveImageData(image_from_array(volume_percent(answer["jacobian"].array)))
+        nodes.jacobian.SetAndObserveImageData(image_from_array(volume_percent(answer["jacobian"].array) * nodes.head()))

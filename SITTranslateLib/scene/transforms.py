@@ -13,15 +13,19 @@ because that is what a reload makes of it anyway.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from SITTranslateLib.scene.display import faded
 from SITTranslateLib.scene.volumes import array_to_matrix, matrix_to_array
 from SITTranslateLib.volume import Grid, VectorField
 
 BORDER = 2
+#: Spacing (mm) of the motion as it is drawn, and of the map of how far it goes.
+DRAWN_MM, MAPPED_MM = 3.0, 2.0
 
 
 def grid_transform(field: VectorField, border: int = BORDER) -> Any:
@@ -57,10 +61,19 @@ def add_sampling_node(scene: Any, sampling: VectorField, name: str, finest_mm: f
     return _add_transform_node(scene, name, lambda node: node.SetAndObserveTransformFromParent(transform))
 
 
-def add_motion_node(scene: Any, motion: VectorField, name: str, finest_mm: float = 3.0) -> Any:
-    """A transform node that moves points by ``x -> x + w(x)``, on a grid of about ``finest_mm``: fast to draw."""
-    coarse = thinned(motion, finest_mm)
-    return _add_transform_node(scene, name, lambda node: node.SetAndObserveTransformToParent(grid_transform(coarse)))
+def add_motion_node(
+    scene: Any,
+    motion: VectorField,
+    name: str,
+    finest_mm: float = DRAWN_MM,
+    inside: NDArray[np.bool_] | None = None,
+) -> Any:
+    """A transform node that moves points (of the head, if given) by ``x -> x + w(x)``, on a grid that is fast to draw.
+
+    ``finest_mm`` and ``inside`` are those of :func:`thinned`.
+    """
+    drawn = grid_transform(thinned(motion, finest_mm, inside))
+    return _add_transform_node(scene, name, lambda node: node.SetAndObserveTransformToParent(drawn))
 
 
 def add_velocity_node(scene: Any, velocity: VectorField, name: str) -> Any:
@@ -79,18 +92,40 @@ def _add_transform_node(scene: Any, name: str, fill: Any) -> Any:
     return node
 
 
-def thinned(field: VectorField, finest_mm: float) -> VectorField:
+def thinned(field: VectorField, finest_mm: float, inside: NDArray[np.bool_] | None = None) -> VectorField:
     """Every n-th vector along each axis, so that voxels are about ``finest_mm``; the last vectors are kept.
 
     A plain pick, not an average: fields here are smooth, and a picked vector is exact where it lies.
+
+    Args:
+        field: displacements in mm.
+        finest_mm: spacing to reach.
+        inside: the head on the field's grid: outside it the field fades to nothing, since changes in air mean nothing
+            and would hide those of the head.
     """
-    steps = [max(1, round(finest_mm / spacing)) for spacing in reversed(field.grid.spacing)]
-    # The last plane must be covered, or the motion near the far border would be lost: repeat it as far as needed.
-    pads = [(0, (-(n - 1)) % step) for n, step in zip(field.array.shape[:3], steps, strict=True)]
-    padded = np.pad(field.array, [*pads, (0, 0)], mode="edge")
+    spacing = np.array(field.grid.spacing[::-1])
+    steps = np.maximum(1, np.rint(finest_mm / spacing)).astype(int)
     affine = field.affine.copy()
-    affine[:3, :3] *= np.array(steps[::-1], dtype=np.float64)
-    return VectorField(padded[:: steps[0], :: steps[1], :: steps[2]], affine)
+    affine[:3, :3] *= steps[::-1].astype(np.float64)
+    vectors = _picked(field.array, steps)
+    if inside is not None:
+        width = max(1, round(2.0 / float(steps.mean())))
+        vectors = vectors * faded(_picked(inside, steps), width)[..., None]
+    return VectorField(vectors, affine)
+
+
+def _picked(array: NDArray[Any], steps: NDArray[np.integer]) -> NDArray[Any]:
+    """Every n-th voxel; the last plane of an axis that is not among them follows, or what lies there would be lost."""
+    parts: list[list[tuple[slice, slice]]] = []
+    for count, step in zip(array.shape[:3], steps.tolist(), strict=True):
+        whole = (count - 1) // step + 1
+        parts.append([(slice(0, whole), slice(None, None, step))])
+        if (count - 1) % step:
+            parts[-1].append((slice(whole, whole + 1), slice(-1, None)))
+    picked = np.empty([*(part[-1][0].stop for part in parts), *array.shape[3:]], array.dtype)
+    for chosen in itertools.product(*parts):
+        picked[tuple(put for put, _taken in chosen)] = array[tuple(taken for _put, taken in chosen)]
+    return picked
 
 
 def field_of_node(node: Any) -> VectorField:

@@ -96,13 +96,36 @@ def image_from_array(array: NDArray[np.generic]) -> Any:
     return image
 
 
-def add_volume_node(scene: Any, volume: Volume, name: str, cls: str = "vtkMRMLScalarVolumeNode") -> Any:
-    """A volume node with the volume's own grid and its default display node, without changing any view."""
+def add_volume_node(
+    scene: Any,
+    volume: Volume,
+    name: str,
+    cls: str = "vtkMRMLScalarVolumeNode",
+    *,
+    levels: tuple[float, float] | None = None,
+) -> Any:
+    """A volume node with the volume's own grid and its display node, without changing any view.
+
+    Args:
+        scene: that the node is added to.
+        volume: its voxels and their place.
+        name: of the node; a number is added where it is taken.
+        cls: scan or label map.
+        levels: lowest and highest value to show; None leaves the choice to Slicer.
+    """
     dtype = np.uint8 if cls == "vtkMRMLLabelMapVolumeNode" else np.float32
     node = scene.CreateNodeByClass(cls)
     node.UnRegister(None)
     node.SetName(scene.GenerateUniqueName(name))
     node.SetIJKToRASMatrix(array_to_matrix(volume.affine))
+    if cls == "vtkMRMLScalarVolumeNode" and levels is not None:
+        # Before it has voxels: a new display node looks at all of them for its grey levels, and again at each change.
+        display = scene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
+        display.SetAutoWindowLevel(0)
+        display.SetDefaultColorMap()
+        display.SetWindowLevelMinMax(*levels)
+        display.SetInterpolate(1)
+        node.SetAndObserveDisplayNodeID(display.GetID())
     node.SetAndObserveImageData(image_from_array(volume.array.astype(dtype, copy=False)))
     scene.AddNode(node)
     node.CreateDefaultDisplayNodes()

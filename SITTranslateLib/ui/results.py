@@ -22,6 +22,7 @@ from SITTranslateLib.scene import hierarchy, layout, presentation
 from SITTranslateLib.scene.restoring import result_of_nodes, saved_parts
 from SITTranslateLib.scene.result import SceneResult, adding
 from SITTranslateLib.scene.runs import Run, runs_in, show_drawn
+from SITTranslateLib.steps import finish
 from SITTranslateLib.translation import Translation
 
 #: Spacing of the sampling field that is kept in the scene: Slicer saves fields uncompressed in double precision.
@@ -77,12 +78,7 @@ class Results(HostPresenter):
             node: the volume node that was translated; None adds the scan beside the result.
             partner: the node of the translated scan, where it was in the scene already.
         """
-        steps = self._showing(translation, node, partner=partner, views=views)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]
+        return finish(self._showing(translation, node, partner=partner, views=views))
 
     def _showing(
         self, translation: Translation, node: Any, *, partner: Any = None, views: bool = True

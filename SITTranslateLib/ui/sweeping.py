@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import slicer
+from numpy.typing import NDArray
 
 from SITTranslateLib.scene.annotation import SYNTHETIC
 from SITTranslateLib.scene.presentation import put_with
@@ -12,12 +14,9 @@ from SITTranslateLib.scene.ranges import volume_percent
 from SITTranslateLib.scene.result import SceneResult
 from SITTranslateLib.scene.sequences import Axis, add_browser, add_sequence, frame_like
 from SITTranslateLib.scene.transaction import all_or_nothing
-from SITTranslateLib.scene.transforms import grid_transform, thinned
+from SITTranslateLib.scene.transforms import DRAWN_MM, grid_transform, thinned
 from SITTranslateLib.scene.volumes import image_from_array
 from SITTranslateLib.translation import Translation
-
-#: What is drawn is thinned to about this, as in the package ``scene``.
-DRAWN_MM = 3.0
 
 
 class Sweep:
@@ -50,7 +49,9 @@ class Sweep:
                 ("change", result.change),
             ):
                 if node is not None:
-                    frames = [(value, _frame(node, role, translation)) for value, translation in self._frames]
+                    frames = [
+                        (value, _frame(node, role, translation, result.head())) for value, translation in self._frames
+                    ]
                     name = f"{node.GetName()} by {self.attribute}"
                     made.append(add_sequence(browser, node, name, Axis(self.attribute, self.unit), frames))
             for node in made:
@@ -58,18 +59,18 @@ class Sweep:
         return browser
 
 
-def _frame(node: Any, role: str, translation: Translation) -> Any:
+def _frame(node: Any, role: str, translation: Translation, head: NDArray[np.bool_]) -> Any:
     """A node outside the scene, like ``node`` but of another translation."""
     frame = frame_like(node)
     if role == "motion":
         if translation.motion is not None:
-            frame.SetAndObserveTransformToParent(grid_transform(thinned(translation.motion, DRAWN_MM)))
+            frame.SetAndObserveTransformToParent(grid_transform(thinned(translation.motion, DRAWN_MM, head)))
         return frame
     volume = {"translated": translation.translated, "jacobian": translation.jacobian,
               "change": translation.intensity_change}[role]  # fmt: skip
     if volume is not None:
-        array = volume.array
-        if role == "jacobian":
-            array = volume_percent(array)
+        array = volume_percent(volume.array) if role == "jacobian" else volume.array
+        if role != "translated":
+            array = array * head
         frame.SetAndObserveImageData(image_from_array(array))
     return frame

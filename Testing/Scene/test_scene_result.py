@@ -76,7 +76,9 @@ def test_results_say_that_they_are_synthetic_and_where_they_are_from(
     assert made.source.GetAttribute("SITTranslate.Synthetic") is None
 
 
-@pytest.mark.parametrize("step", ["sampling", "moved", "motion", "distance", "expansion", "change", "table", "outline"])
+@pytest.mark.parametrize(
+    "step", ["sampling", "measure_volume", "motion", "distance", "expansion", "change", "table", "outline"]
+)
 def test_a_failure_leaves_the_scene_as_it_was(
     app: Application, translation: Translation, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

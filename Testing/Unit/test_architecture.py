@@ -15,7 +15,7 @@ LIBRARY = Path(__file__).resolve().parents[2] / "SITTranslateLib"
 ROOMS = [
     "ui", "app", "view", "report", "scene", "host", "training", "evaluation", "dicom", "translate", "traceability",
     "systems", "segmentation", "packages", "simulation", "translation", "structure_table", "fields", "files", "options",
-    "volume", "interchange", "notebook", "arguments", "attributes", "children", "errors", "escaping",
+    "volume", "interchange", "notebook", "arguments", "attributes", "children", "errors", "escaping", "steps",
 ]  # fmt: skip
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "core", "misc", "util"}
 SOURCES = sorted(LIBRARY.rglob("*.py"))
