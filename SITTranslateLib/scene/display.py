@@ -139,19 +139,27 @@ def grey_range(array: NDArray[np.floating]) -> tuple[float, float]:
 
 def reach(values: NDArray[np.floating], bound: float, places: int) -> str:
     """Lines for a legend that clips: from where to where the values go; nothing where the colours show all of them."""
-    low, high = float(values.min()), float(values.max())
+    low, high = (float(join.reduce(values, axis=None, initial=0.0)) for join in (np.fmin, np.fmax))
     lines = [f"\ndown to {low:.{places}f}"] if low < -1.02 * bound else []
     lines += [f"\nup to {high:+.{places}f}"] if high > 1.02 * bound else []
     return "".join(lines)
 
 
+def within(values: NDArray[np.floating], head: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """A map that has no values outside the head (NaN): what :func:`show_map` shows is transparent there."""
+    return np.where(head, values, np.float32(np.nan)).astype(np.float32, copy=False)
+
+
 def show_map(scene: Any, node: Any, colours: str, low: float, high: float) -> None:
-    """A map in our colours between ``low`` and ``high``."""
+    """A map in our colours between ``low`` and ``high``; transparent where it has no value."""
     display = node.GetDisplayNode()
     display.SetAndObserveColorNodeID(colour_table(scene, colours).GetID())
     display.SetAutoWindowLevel(0)
     display.SetWindowLevelMinMax(low, high)
     display.SetInterpolate(1)
+    # Every number lies between these bounds, and NaN between none: the threshold leaves it out.
+    display.SetThreshold(-1e30, 1e30)
+    display.SetApplyThreshold(1)
 
 
 def add_legend(node: Any, title: str, label_format: str, *, labels: int = 5) -> Any:

@@ -94,7 +94,9 @@ def add_extra_node(scene: Any, volume: Volume, name: str, inside: NDArray[np.boo
         node.GetDisplayNode().SetAndObserveColorNodeID(colours.label_table(scene).GetID())
         return node
     low, high = range_of(volume.array, inside)
-    node = volumes.add_volume_node(scene, volume.with_array(volume.array * inside), name, levels=(low, high))
+    # One-sided maps are transparent at 0; on two-sided ones 0 is a value.
+    shown = volume.with_array(display.within(volume.array, inside) if low < 0 else volume.array * inside)
+    node = volumes.add_volume_node(scene, shown, name, levels=(low, high))
     display.show_map(scene, node, colours.VOLUME if low < 0 else colours.HOW_MUCH, low, high)
     display.add_legend(node, name.rsplit(": ", 1)[-1], f"%5.{display.decimals(max(high, 1e-6))}f")
     return node

@@ -52,8 +52,9 @@ def saved_parts(nodes: Mapping[str, Any]) -> dict[str, Any]:
     if all(translated.GetAttribute(PREFIX + key) in values for key, values in _FULL.items()):
         parts["translated"] = volume_from_node(translated)
     if nodes.get("change") is not None:
-        parts["change"] = volume_from_node(nodes["change"])
-        # Outside the head the node shows nothing, whatever the model did there.
+        change = volume_from_node(nodes["change"])
+        # Outside the head the node has no values, whatever the model did there.
+        parts["change"] = change.with_array(np.nan_to_num(change.array))
         parts["within"] = scan.with_array(display.head_hull(scan.array).astype(np.float32), "head")
     for role in ("velocity", "sampling"):
         if nodes.get(role) is not None:

@@ -269,7 +269,7 @@ class _Builder:
             return None
         node = volumes.add_volume_node(
             self.scene,
-            self.percent,
+            self.percent.with_array(display.within(self.percent.array, self.hull)),
             f"{self.name} shrank or expanded (change of volume in %, {self.origin})",
             levels=(-ranges.expansion, ranges.expansion),
         )
@@ -282,7 +282,7 @@ class _Builder:
     def change(self, ranges: Ranges) -> Any:
         if self.translation.intensity_change is None:
             return None
-        values = self.translation.intensity_change.array * self.hull
+        values = display.within(self.translation.intensity_change.array, self.hull)
         added = self.translation.intensity_change.with_array(values)
         bound = max(ranges.change, 1e-6)
         name = f"{self.name} how the intensity changed"

@@ -161,7 +161,9 @@ def values_at(node: Any, points: NDArray[np.float64]) -> NDArray[np.float64] | N
     probe.SetInputData(cloud)
     probe.SetSourceData(node.GetImageData())
     probe.Update()
-    return vtk_to_numpy(probe.GetOutput().GetPointData().GetScalars()).astype(np.float64)
+    values = vtk_to_numpy(probe.GetOutput().GetPointData().GetScalars()).astype(np.float64)
+    # Outside the head maps have no values: nothing changed there.
+    return np.nan_to_num(values)
 
 
 def _is_carried(scene: Any, segmentation: Any) -> bool:

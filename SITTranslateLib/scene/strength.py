@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from SITTranslateLib.scene.display import within
 from SITTranslateLib.scene.ranges import volume_percent
 from SITTranslateLib.scene.result import SceneResult
 from SITTranslateLib.scene.transforms import DRAWN_MM, MAPPED_MM, grid_transform, thinned
@@ -29,4 +30,5 @@ def show_strength(nodes: SceneResult, answer: dict[str, Any], *, spatial: bool, 
             thin = thinned(motion, MAPPED_MM, nodes.head())
             nodes.distance.SetAndObserveImageData(image_from_array(thin.magnitude()))
     if answer.get("jacobian") is not None and nodes.jacobian is not None:
-        nodes.jacobian.SetAndObserveImageData(image_from_array(volume_percent(answer["jacobian"].array) * nodes.head()))
+        percent = within(volume_percent(answer["jacobian"].array), nodes.head())
+        nodes.jacobian.SetAndObserveImageData(image_from_array(percent))

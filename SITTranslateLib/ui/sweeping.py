@@ -9,6 +9,7 @@ import slicer
 from numpy.typing import NDArray
 
 from SITTranslateLib.scene.annotation import SYNTHETIC
+from SITTranslateLib.scene.display import within
 from SITTranslateLib.scene.presentation import put_with
 from SITTranslateLib.scene.ranges import volume_percent
 from SITTranslateLib.scene.result import SceneResult
@@ -71,6 +72,6 @@ def _frame(node: Any, role: str, translation: Translation, head: NDArray[np.bool
     if volume is not None:
         array = volume_percent(volume.array) if role == "jacobian" else volume.array
         if role != "translated":
-            array = array * head
+            array = within(array, head)
         frame.SetAndObserveImageData(image_from_array(array))
     return frame

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from synthetic_translation import CENTRE
+from vtk.util.numpy_support import vtk_to_numpy
 
 from SITTranslateLib.scene import hierarchy, layout, presentation, result
 from SITTranslateLib.scene.annotation import SYNTHETIC, side_letter
@@ -183,8 +184,15 @@ def test_the_air_around_the_head_is_not_shown(app: Application, translation: Tra
     assert moved_points(made.motion, corner) == pytest.approx(corner, abs=1e-3)
     assert moved_points(made.motion, middle) == pytest.approx(middle + 4.0, abs=1e-2)
     change = volume_from_node(made.change).array
-    assert change[0, 0, 0] == 0
-    assert change[tuple(n // 2 for n in change.shape)] == 50
+    middle_voxel = tuple(n // 2 for n in change.shape)
+    assert np.isnan(change[0, 0, 0])
+    assert change[middle_voxel] == 50
+    # Drawn over the scan, the map is transparent where it has no value.
+    drawing = made.change.GetDisplayNode().GetImageDataConnection().GetProducer()
+    drawing.Update()
+    colours = vtk_to_numpy(drawing.GetOutput().GetPointData().GetScalars()).reshape(*change.shape, 4)
+    assert colours[0, 0, 0, 3] == 0
+    assert colours[(*middle_voxel, 3)] == 255
 
 
 @pytest.mark.parametrize("air", ["undershoot of resampling", "CT with padding"])
