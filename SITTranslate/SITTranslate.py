@@ -183,6 +183,7 @@ class SITTranslateLogic(ScriptedLoadableModuleLogic):
         show=False,
         precision="float32",
         ensemble=1,
+        outputNode=None,
     ):
         """Translate a volume node and put everything about it into the scene; waits until it is done.
 
@@ -195,6 +196,7 @@ class SITTranslateLogic(ScriptedLoadableModuleLogic):
             force: translate although the scan does not suit the model.
             show: also show our layout.
             precision: of the network: "float32", or "bfloat16", which is faster and a little less exact.
+            outputNode: the translated scan of an earlier run, which this run takes the place of; None for a new node.
             ensemble: how many answers the maps of uncertainty are made of; 1 for no such map.
 
         Returns:
@@ -206,7 +208,7 @@ class SITTranslateLogic(ScriptedLoadableModuleLogic):
         from SITTranslateLib.options import TranslationOptions
 
         options = TranslationOptions(device, seed, precision, ensemble, force)
-        return self.session.translate(volumeNode, str(model), attributes or {}, options, views=show)
+        return self.session.translate(volumeNode, str(model), attributes or {}, options, views=show, output=outputNode)
 
     def models(self):
         """Names of the models on this computer."""

@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 from SITTranslateLib.host.client import HostError
 from SITTranslateLib.host.protocol import Failure
 from SITTranslateLib.host.signals import Signal
+from SITTranslateLib.scene.runs import PREFIX
 from SITTranslateLib.ui.section import Resource, Section, show_text
 from SITTranslateLib.ui.session import Session
 
@@ -26,6 +27,8 @@ class ApplySection(Section):
         super().__init__(session, resource)
         self.applied, self.installed, self.cpu_wanted = Signal(), Signal(), Signal()
         self._stage = ""
+        # Only what a run of ours made may be replaced: never a patient's scan.
+        self.ui.outputSelector.addAttribute("vtkMRMLScalarVolumeNode", f"{PREFIX}Role", "translated")
         self.ui.applyButton.clicked.connect(self._on_apply)
         self.ui.cancelButton.clicked.connect(self._on_cancel)
         self.ui.installButton.clicked.connect(self._on_install)
@@ -38,6 +41,11 @@ class ApplySection(Section):
         session.failed.connect(self._on_failed)
         self.ui.progressBar.setVisible(False)
         self.clear_message()
+
+    @property
+    def output(self) -> Any:
+        """The volume node that the translated scan shall go into; None for a new one."""
+        return self.ui.outputSelector.currentNode()
 
     def set_ready(self, why_not: str) -> None:
         """Enable Apply, or show in its tool tip and below it what is missing."""

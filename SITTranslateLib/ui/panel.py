@@ -183,7 +183,8 @@ class Panel:
         self._keep()
         try:
             self.session.apply(
-                self.input.node, str(package.folder), self.attributes.values(), self.options()
+                self.input.node, str(package.folder), self.attributes.values(), self.options(),
+                output=self.apply.output,
             )  # fmt: skip
         except InputError as error:
             self.apply.say(str(error))

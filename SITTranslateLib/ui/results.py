@@ -19,6 +19,7 @@ from SITTranslateLib.host.presenter import HostPresenter
 from SITTranslateLib.host.requests import RestoreRequest
 from SITTranslateLib.host.signals import Signal
 from SITTranslateLib.scene import hierarchy, layout, presentation
+from SITTranslateLib.scene.replacing import put_in_place
 from SITTranslateLib.scene.restoring import result_of_nodes, saved_parts
 from SITTranslateLib.scene.result import SceneResult, adding
 from SITTranslateLib.scene.runs import Run, runs_in, show_drawn
@@ -81,16 +82,27 @@ class Results(HostPresenter):
         return finish(self._showing(translation, node, partner=partner, views=views))
 
     def _showing(
-        self, translation: Translation, node: Any, *, partner: Any = None, views: bool = True
+        self, translation: Translation, node: Any, *, partner: Any = None, output: Any = None, views: bool = True
     ) -> Generator[None, None, SceneResult]:
-        """:meth:`show` in steps."""
+        """:meth:`show` in steps; ``output`` is the translated scan of a run that this one takes the place of."""
         if views and self.active:
             # Before the nodes: a colour legend is not drawn in a view that comes into being after it.
             self._enter_layout()
             yield
         nodes = yield from adding(translation, node, translated_node=partner, sampling_mm=SAVED_FIELD_MM)
+        if output is not None:
+            self._replace(output, nodes)
         self._take(Shown(translation, nodes), views=views)
         return nodes
+
+    def _replace(self, output: Any, nodes: SceneResult) -> None:
+        """Give a run's translated scan to the node of an earlier run, and take the rest of that one out."""
+        earlier = next((run for run in self.runs() if run.nodes.get("translated") is output), None)
+        if self.shown is not None and self.shown.nodes.translated is output:
+            self.forget()
+        put_in_place(slicer.mrmlScene, nodes, output)
+        if earlier is not None:
+            hierarchy.remove_folder(slicer.mrmlScene, earlier.folder)
 
     def _take(self, shown: Shown, *, views: bool) -> None:
         if self.shown is not None:

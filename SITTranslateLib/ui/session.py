@@ -26,6 +26,7 @@ from SITTranslateLib.host.signals import Signal
 from SITTranslateLib.options import TranslationOptions
 from SITTranslateLib.scene import layout
 from SITTranslateLib.scene.result import SceneResult
+from SITTranslateLib.scene.sequences import browser_of
 from SITTranslateLib.scene.strength import show_strength
 from SITTranslateLib.scene.volumes import volume_from_node
 from SITTranslateLib.translation import Translation
@@ -44,6 +45,7 @@ class _Run:
     scene_number: int
     partner: Any = None
     views: bool = True
+    output: Any = None
 
 
 class Session(Results):
@@ -75,6 +77,7 @@ class Session(Results):
         options: TranslationOptions | None = None,
         *,
         views: bool = True,
+        output: Any = None,
     ) -> Job:
         """Start a translation of a volume node; its result goes to the scene when it is done.
 
@@ -82,13 +85,18 @@ class Session(Results):
             model: name of an installed package, or its folder.
             attributes: what to ask for, in each attribute's own unit; none means the model's defaults.
             views: also show it in our layout.
+            output: the translated scan of an earlier run, which this run takes the place of; None for a new node.
 
         Raises:
-            InputError: one runs already, or the node is no scan.
+            InputError: one runs already, the node is no scan, or it is the output as well.
         """
         self._refuse_a_second_run()
+        if output is not None and output is node:
+            raise InputError(_("The scan would be overwritten: choose another output."))
+        if output is not None and browser_of(output) is not None:
+            raise InputError(_("The output is a frame of a sequence: choose another output, or a new volume."))
         request = TranslateRequest(volume_from_node(node), model, dict(attributes), options or TranslationOptions())
-        return self._start(request, node, views=views)
+        return self._start(request, node, views=views, output=output)
 
     def prescribe(self, node: Any, **asked: Any) -> None:
         """Start a prescribed change of a volume node; see :class:`PrescribeRequest` for what is asked.
@@ -107,6 +115,7 @@ class Session(Results):
         options: TranslationOptions | None = None,
         *,
         views: bool = False,
+        output: Any = None,
     ) -> SceneResult:
         """As :meth:`apply`, but wait for the result.
 
@@ -117,7 +126,7 @@ class Session(Results):
         before = self.shown
         self.failed.connect(failures.append)
         try:
-            self.host.wait(self.apply(node, model, attributes, options, views=views))
+            self.host.wait(self.apply(node, model, attributes, options, views=views, output=output))
             while self._adding is not None:
                 self._add_more()
         finally:
@@ -150,11 +159,13 @@ class Session(Results):
         if self._run is not None:
             raise InputError(_("A translation is running: wait for it, or cancel it first."))
 
-    def _start(self, request: HostRequest, node: Any, partner: Any = None, *, views: bool = True) -> Job:
+    def _start(
+        self, request: HostRequest, node: Any, partner: Any = None, *, views: bool = True, output: Any = None
+    ) -> Job:
         """Send a request whose answer is a translation of a node."""
         job = self.ask(request, self._on_translated, self._on_run_failed)
         if not job.done:
-            self._run = _Run(job, node, image_time(node), self._scene_number, partner, views)
+            self._run = _Run(job, node, image_time(node), self._scene_number, partner, views, output)
         self.changed.emit()
         return job
 
@@ -246,7 +257,8 @@ class Session(Results):
         partner = run.partner if node is not None and slicer.mrmlScene.IsNodePresent(run.partner) else None
         self.stage.emit(_("showing the result"))
         self._run, self._added = replace(run, node=node, partner=partner), translation
-        self._adding = self._showing(translation, node, partner=partner, views=run.views)
+        output = run.output if run.output is not None and slicer.mrmlScene.IsNodePresent(run.output) else None
+        self._adding = self._showing(translation, node, partner=partner, output=output, views=run.views)
 
     def _add_more(self) -> None:
         """One turn of putting the result into the scene."""

@@ -186,3 +186,30 @@ def test_what_the_model_says_besides_can_be_laid_over_the_source(shown: Any, pan
     assert panel.titles._shown[layout.CHANGE].text == "segmentation"
     ui.changeMapButton.click()
     assert view.GetForegroundVolumeID() == nodes.change.GetID()
+
+
+def test_a_chosen_output_takes_the_place_of_the_earlier_result(
+    panel: Any, slicer_harness: Harness, head_node: Any, scene: Any
+) -> None:
+    first = translate(slicer_harness, panel, head_node)
+    output, folder = first.nodes.translated, first.nodes.folder
+    before = scene.GetNumberOfNodes()
+    assert panel.apply.ui.outputSelector.nodes() == [output], "a patient's scan can never be chosen"
+    panel.apply.ui.outputSelector.setCurrentNode(output)
+    second = translate(slicer_harness, panel, head_node, age=5.0)
+    assert second.nodes.translated is output and second.nodes.folder != folder
+    assert output.GetName() == "head translated, age +5, lesions +0 (synthetic, research use only)"
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(output), second.translation.translated.array)
+    assert [run.folder for run in panel.session.runs()] == [second.nodes.folder]
+    assert scene.GetNumberOfNodes() == before
+    assert layout.composite_node(scene, layout.TRANSLATED).GetBackgroundVolumeID() == output.GetID()
+    assert panel.apply.output is output
+
+
+def test_the_scan_itself_is_no_output(panel: Any, slicer_harness: Harness, head_node: Any) -> None:
+    first = translate(slicer_harness, panel, head_node)
+    panel.apply.ui.outputSelector.setCurrentNode(first.nodes.translated)
+    choose(slicer_harness, panel, first.nodes.translated)
+    panel.apply.ui.applyButton.click()
+    assert not panel.session.running
+    assert panel.apply.ui.messageLabel.text == "The scan would be overwritten: choose another output."

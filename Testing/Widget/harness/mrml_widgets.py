@@ -72,6 +72,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._box = QtWidgets.QComboBox(self)
         box.addWidget(self._box)
         self._scene: Any = None
+        self._attributes: list[tuple[str, str, Any]] = []
         self._observers: list[int] = []
         self._identifiers: list[str | None] = []
         self._current: str | None = None
@@ -148,7 +149,17 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     def _fits(self, node: Any) -> bool:
         if node.GetHideFromEditors() and not self.showHidden:
             return False
-        return any(node.IsA(t) if self.showChildNodeTypes else node.GetClassName() == t for t in self.nodeTypes)
+        kind = next(
+            (t for t in self.nodeTypes if (node.IsA(t) if self.showChildNodeTypes else node.GetClassName() == t)), None
+        )
+        return kind is not None and all(
+            node.GetAttribute(name) == value for wanted, name, value in self._attributes if wanted == kind
+        )
+
+    def addAttribute(self, node_type: str, name: str, value: Any = None) -> None:
+        """List only nodes of that type with this attribute."""
+        self._attributes.append((node_type, name, value))
+        self.refresh()
 
     def _mark(self) -> None:
         blocked = self._box.blockSignals(True)
