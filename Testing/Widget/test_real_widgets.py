@@ -208,6 +208,24 @@ def test_the_panel_fits_beside_the_views_of_a_small_screen(panel: Any, widget: A
     assert max(widths.values()) <= 400, widths
 
 
+def test_three_clicks_lead_to_a_result_on_a_small_screen(
+    widget: Any, panel: Any, slicer_harness: Harness, head_node: Any
+) -> None:
+    """A 1366 x 768 screen leaves a module panel about 570 pixels under Slicer's tool bars and the module's title."""
+    widget.exit()
+    widget.enter()
+    assert panel.input.node is head_node, "the first scan is chosen"
+    for name in panel.model.packages:
+        panel.model.select(name)
+        slicer_harness.qt_app.processEvents()
+        widths = {section.UI: int(section.widget.minimumSizeHint().width()) for section in panel.sections}
+        assert max(widths.values()) <= 400, (name, widths)
+        above = [panel.input, panel.model, panel.attributes, panel.apply]
+        heights = {section.UI: int(section.widget.sizeHint().height()) for section in above}
+        folded = [int(section.widget.sizeHint().height()) for section in panel.sections if section not in above]
+        assert sum(heights.values()) + sum(folded) <= 570, (name, heights, folded)
+
+
 def test_sliders_of_a_sweep_have_decimals_for_a_small_range(panel: Any) -> None:
     from types import SimpleNamespace
 

@@ -10,13 +10,21 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 
 import SITTranslateLib as sit
 from SITTranslateLib import fields
 from SITTranslateLib.app.demo_brain import load_brain
+from SITTranslateLib.scene import colours
+from SITTranslateLib.scene.ranges import volume_percent
 
 PICTURES = Path(__file__).resolve().parents[1] / "pictures"
 INK, SOFT = "#1b1f24", "#59636e"
+MOVED, READ = "#b35806", "#542788"
+#: As in the module, the report and the page.
+HOW_FAR, VOLUME, INTENSITY = (
+    ListedColormap(colours.rgba(name)[:, :3]) for name in (colours.HOW_FAR, colours.VOLUME, colours.INTENSITY)
+)
 plt.rcParams.update({"font.family": "DejaVu Sans", "font.size": 11, "text.color": INK, "axes.titlesize": 12})
 
 
@@ -44,23 +52,25 @@ def how_sit_works() -> None:
     length = np.linalg.norm(arrows, axis=-1)
     seen = (length > 0.3) & (cut(brain.array)[::step, ::step] > 0)
     drawn = axes[1].quiver(
-        i[seen], j[seen], -3 * arrows[seen][:, 0], 3 * arrows[seen][:, 1], length[seen], cmap="plasma", clim=(0, 4),
+        i[seen], j[seen], -3 * arrows[seen][:, 0], 3 * arrows[seen][:, 1], length[seen], cmap=HOW_FAR, clim=(0, 4),
         angles="xy", scale_units="xy", scale=1, width=0.006,
     )  # fmt: skip
     figure.colorbar(drawn, ax=axes[1], orientation="horizontal", shrink=0.8, label="mm (arrows 3 times as long)")
     _caption(axes[1], "how the anatomy moved", "w = exp(v) - id")
     shown = axes[2].imshow(
-        np.ma.masked_where(cut(brain.array) <= 0, np.log2(np.maximum(cut(result.jacobian.array), 0.05))),
-        cmap="PuOr_r", vmin=-1, vmax=1, origin="lower",
+        np.ma.masked_where(cut(brain.array) <= 0, volume_percent(cut(result.jacobian.array))),
+        cmap=VOLUME, vmin=-60, vmax=60, origin="lower",
     )  # fmt: skip
-    figure.colorbar(shown, ax=axes[2], orientation="horizontal", shrink=0.8, label="log2 J: shrank, expanded")
+    figure.colorbar(
+        shown, ax=axes[2], orientation="horizontal", shrink=0.8, extend="both", label="volume, %: shrank, expanded"
+    )
     _caption(axes[2], "expanded or shrank", "J = det D(x + w(x))")
     change = cut(result.intensity_change.array)
     reach = float(np.percentile(np.abs(change), 99.8))
     shown = axes[3].imshow(
-        np.ma.masked_where(cut(brain.array) <= 0, change), cmap="RdBu_r", vmin=-reach, vmax=reach, origin="lower"
+        np.ma.masked_where(cut(brain.array) <= 0, change), cmap=INTENSITY, vmin=-reach, vmax=reach, origin="lower"
     )
-    figure.colorbar(shown, ax=axes[3], orientation="horizontal", shrink=0.8, label="scan's own units")
+    figure.colorbar(shown, ax=axes[3], orientation="horizontal", shrink=0.8, label="scan's own units: darker, brighter")
     _caption(axes[3], "how the intensity changed", "d")
     axes[4].imshow(cut(result.translated.array), **grey)
     _caption(axes[4], "translated (synthetic)", "(source + d)(y + u(y))")
@@ -95,11 +105,11 @@ def sign_of_the_jacobian() -> None:
     wanted = (slice(4, 78, 6), slice(4, 78, 6))
     where = place[4][..., :2]
     for axis, field, colour, name, about in (
-        (axes[0], motion, "#b35806", "motion w", "starts at a point of the source,\nends where it went: outwards"),
+        (axes[0], motion, MOVED, "motion w", "starts at a point of the source,\nends where it went: outwards"),
         (
             axes[1],
             sampling,
-            "#542788",
+            READ,
             "sampling field u",
             "starts at a voxel of the result,\nends where it is read: inwards",
         ),
@@ -109,8 +119,10 @@ def sign_of_the_jacobian() -> None:
                     scale_units="xy", scale=1, width=0.006)  # fmt: skip
         axis.set_title(name, color=colour, fontweight="bold")
         axis.set_xlabel(about)
-    shown = axes[2].imshow(np.log2(jacobian), cmap="PuOr_r", vmin=-1, vmax=1, origin="lower", extent=(-40, 40, -40, 40))
-    figure.colorbar(shown, ax=axes[2], shrink=0.8, label="log2 J of the motion")
+    shown = axes[2].imshow(
+        volume_percent(jacobian), cmap=VOLUME, vmin=-100, vmax=100, origin="lower", extent=(-40, 40, -40, 40)
+    )
+    figure.colorbar(shown, ax=axes[2], shrink=0.8, label="volume, %: shrank, expanded")
     axes[2].set_title("what is shown: J of the motion", fontweight="bold")
     middle = float(jacobian[40, 40])
     axes[2].set_xlabel(
