@@ -1,8 +1,8 @@
 """The user's choices in the scene's parameter node, saved and loaded with the scene.
 
-Slicer's ``parameterNodeWrapper`` has one fixed key a field, and cannot hold ``Attributes.<model>``, of which there are as
-many as models; a text that is no number, as a scene of another version may have, is an error there and the default here.
-Slicer is not needed to test this file, either: the package ``slicer-core`` has no wrapper.
+Slicer's ``parameterNodeWrapper`` has one fixed key a field, and cannot hold ``Attributes.<model>``, of which there are
+as many as models; a text that is no number, as a scene of another version may have, is an error there and the default
+here. Slicer is not needed to test this file, either: the package ``slicer-core`` has no wrapper.
 """
 
 from __future__ import annotations

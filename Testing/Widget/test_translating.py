@@ -15,7 +15,7 @@ from walking import choose, translate
 
 from SITTranslateLib.scene import layout
 from SITTranslateLib.scene.display import transform_display
-from SITTranslateLib.scene.volumes import volume_from_node
+from SITTranslateLib.scene.volumes import add_volume_node, volume_from_node
 
 
 @pytest.fixture
@@ -213,3 +213,25 @@ def test_the_scan_itself_is_no_output(panel: Any, slicer_harness: Harness, head_
     panel.apply.ui.applyButton.click()
     assert not panel.session.running
     assert panel.apply.ui.messageLabel.text == "The scan would be overwritten: choose another output."
+
+
+def test_a_volume_that_slicer_saved_is_known_as_synthetic_again(
+    shown: Any, panel: Any, scene: Any, tmp_path: Path
+) -> None:
+    """NRRD carries the node's attributes; NIfTI has no place for them, but the file takes the node's name."""
+    node = shown.nodes.translated
+    storage = slicer.vtkMRMLNRRDStorageNode()
+    storage.SetFileName(str(tmp_path / "renamed by the user.nrrd"))
+    assert storage.WriteData(node)
+    again = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "renamed by the user")
+    assert storage.ReadData(again)
+    assert again.GetAttribute("SITTranslate.Package") == "tiny-ageing"
+    panel.input.set_node(again)
+    assert "SYNTHETIC" in panel.input.ui.factsLabel.text
+    panel.input.set_node(volume_named(scene, node, f"{node.GetName()}.nii"))
+    assert "SYNTHETIC" in panel.input.ui.factsLabel.text
+
+
+def volume_named(scene: Any, node: Any, name: str) -> Any:
+    """The voxels of a node alone, as a file without a header of ours brings them."""
+    return add_volume_node(scene, volume_from_node(node), name)
