@@ -24,6 +24,8 @@ from SITTranslateLib.ui.session import Session
 USUAL_MODEL = "brain-ageing-t1w"
 #: Answers that a map of uncertainty is made of.
 MEMBERS = 8
+#: Models that can be found without a search.
+SHORT_LIST = 8
 _NAME_ROLE = 256  # Qt.UserRole: an int, because enums differ between Qt 5 and Qt 6
 
 
@@ -113,6 +115,8 @@ class ModelSection(Section):
         self.packages = {package.name: package for package in packages.available()}
         self._fill(selected)
         total = sum(package.bytes for package in self.packages.values())
+        # A list that is short enough to be read needs no search; the room is wanted on a small screen.
+        self.ui.searchEdit.setVisible(len(self.packages) > SHORT_LIST)
         self.ui.diskLabel.setText(
             _("Models on this computer: {count} ({size})").format(count=len(self.packages), size=in_bytes(total))
         )
