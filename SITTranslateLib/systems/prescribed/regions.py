@@ -58,7 +58,7 @@ REGIONS: tuple[Region, ...] = (
     Region("putamen", (12, 30), (51, 62)),
     Region("pallidum", (13,), (52,)),
     Region("accumbens", (26,), (58,), thin=True),
-    Region("ventral diencephalon", (28,), (60,), thin=True),
+    Region("ventral diencephalon", (28,), (60,)),
     Region("cortex", (3,), (42,)),
     Region("white matter", (2, 25), (41, 57)),
     Region("cerebellum", (7, 8), (46, 47)),

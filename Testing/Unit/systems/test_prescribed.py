@@ -13,6 +13,7 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.simulation.head import procedural_head
 from SITTranslateLib.systems.prescribed import changes as table
 from SITTranslateLib.systems.prescribed import presets
+from SITTranslateLib.systems.prescribed.changes import with_held
 from SITTranslateLib.systems.prescribed.regions import PARTS, parts_named, shares_of_labels
 from SITTranslateLib.systems.prescribed.solver import cell_jacobian, realised, solve
 from SITTranslateLib.volume import Grid, Volume
@@ -234,3 +235,8 @@ def test_labels_without_a_brain_are_refused(head: tuple[Volume, Volume]) -> None
         shares_of_labels(labels.with_array(labels.array + 0.5))
     with pytest.raises(InputError, match="either"):
         sit.prescribe(scan, labels)
+
+
+def test_tissue_that_is_not_named_keeps_its_volume() -> None:
+    shown = {"left ventral diencephalon": 4.0, "left accumbens": 0.5, "left lateral ventricle": 9.0, "brain stem": 20.0}
+    assert with_held({"brain stem": 0.9}, shown) == {"left ventral diencephalon": 1.0, "brain stem": 0.9}
