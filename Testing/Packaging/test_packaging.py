@@ -92,7 +92,7 @@ def test_descriptions_of_the_extension_agree() -> None:
 
 def test_the_catalogue_entry_has_the_keys_of_its_schema_and_no_others() -> None:
     entry = catalogue_entry()
-    assert str(entry.pop("$schema")).endswith("slicer-extension-catalog-entry-schema-v1.0.1.json#")
+    assert str(entry.pop("$schema")).endswith("slicer-extension-catalog-entry-schema-v1.0.2.json#")
     assert set(entry) == {
         "build_dependencies", "build_subdirectory", "category", "scm_revision", "scm_url", "tier",
     }  # fmt: skip
