@@ -34,6 +34,9 @@ ALL = [
     requests.SampleRequest("T2w", 3.0, 4),
     requests.ForgetRequest("1-1"),
     requests.UnloadRequest(),
+    requests.StructuresRequest(RESULT),
+    requests.PrescribeRequest(SCAN, {"thalamus": "-5"}, years=4.0),
+    requests.ChangesRequest(preset="ms", age=40.0),
 ]
 
 
