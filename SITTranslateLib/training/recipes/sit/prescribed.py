@@ -288,6 +288,6 @@ def course_table() -> dict[str, str]:
     forward = {}
     for name, rate in ((AGEING, HEALTHY_AGEING["white matter"]), (HIPPOCAMPUS, HEALTHY_AGEING[HIPPOCAMPUS])):
         pairs = zip(rate.ages, rate.percent, strict=True)
-        forward[name] = " ".join(f"{age:g}:{percent / rate.percent[-1]:.6g}" for age, percent in pairs)
+        forward[name] = " ".join(f"{age:g}:{percent / rate.percent[-1] + 0.0:.6g}" for age, percent in pairs)
     forward[DISEASE] = f"disease {ADULT:g}:1"
     return forward | {name + BACK: f"back {text}" for name, text in forward.items()}

@@ -90,7 +90,7 @@ def test_the_command_writes_table_and_picture(
     write_volume(scan, scans / "a_T1w.nii.gz")
     dark = np.where(scan.array > 0, np.clip(1250 - scan.array, 0, None) ** 2 / 600, 0).astype(np.float32)
     write_volume(scan.with_array(dark), scans / "a_T2w.nii.gz")
-    package = write_tiny_package(tmp_path / "models" / "tiny")
+    package = write_tiny_package(tmp_path / "models" / "tiny", further_sources=())
     monkeypatch.setattr(gate, "strange_things", lambda: iter([(scan, "ball")]))
     command = [
         "evaluate",
