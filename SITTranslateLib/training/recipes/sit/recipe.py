@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -156,10 +157,10 @@ class SITRecipe(Recipe):
     config_class = TrainingConfig
 
     def parse(self, raw: dict[str, Any], *, seed: int | None = None, steps: int | None = None) -> TrainingConfig:
-        network = dict(raw["network"])
-        if network.get("structures") == "current":
-            network["structures"] = parcellation_sha256()
-        return self.config_class.from_dict(raw | {"network": network}, seed=seed, steps=steps)
+        config = self.config_class.from_dict(raw, seed=seed, steps=steps)
+        if config.network.get("structures") != "current":
+            return config
+        return replace(config, network=config.network | {"structures": parcellation_sha256()})
 
     def trainer(
         self, config: TrainingConfig, labels: Path | Any, cache: Path, fabric: Fabric, options: RunOptions
