@@ -41,8 +41,8 @@ PRIOR_PERCENT: tuple[tuple[float, ...], ...] = (
 #: Volumes of single lesions, mL, and the shares of 2,035 lesions (of 0.01 mL or more) that are smaller.
 SIZE_ML, SIZE_SHARE = (0.03, 0.034, 0.076, 0.453, 4.2, 8.0), (0.0, 0.5, 0.75, 0.95, 0.99, 1.0)
 #: What a lesion differs by from white matter, measured on two patients (medians of lesions and of their cores): on
-#: T1w and FLAIR as a share of the distance from white matter to cortex, on T2w of that to fluid.
-T1W_CONTRAST, T2W_CONTRAST, FLAIR_CONTRAST = 0.9, 0.27, 2.4
+#: T1w as a share of the distance from white matter to cortex, on T2w and FLAIR of that to fluid.
+T1W_CONTRAST, T2W_CONTRAST, FLAIR_CONTRAST = 0.9, 0.27, 0.45
 #: Existing lesions grow by at most this share of their volume, and by at most this far, mm.
 GROWTH, GROWTH_MM = 0.5, 3.0
 #: A lesion's edge: full change this far inside of its outline, none this far outside, mm.
@@ -231,7 +231,7 @@ def _contrast(white: float, grey: float, fluid: float, noise: float) -> float:
     if fluid > grey > white:
         return T2W_CONTRAST * (fluid - white)
     if grey > white > fluid:
-        return FLAIR_CONTRAST * (grey - white)
+        return FLAIR_CONTRAST * (white - fluid)
     raise InputError("The tissues of this scan are not those of T1w, T2w or FLAIR; lesions are offered on these.")
 
 
