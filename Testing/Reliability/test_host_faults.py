@@ -81,7 +81,8 @@ def scan() -> Volume:
 
 @pytest.fixture(autouse=True)
 def private_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Temporary files of this test alone; afterwards nothing is left there and no child runs."""
+    """Temporary files of this test alone; afterwards nothing is left there and no child that it started runs."""
+    before = set(children())
     place = tmp_path / "temporary"
     place.mkdir()
     monkeypatch.setenv("TMPDIR", str(place))
@@ -90,7 +91,7 @@ def private_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[P
     # An empty cache folder of torch's own is made by importing it.
     left = lambda: [f.name for f in place.iterdir() if not f.name.startswith("torchinductor")]  # noqa: E731
     wait_until(lambda: not left(), f"left: {left()}")
-    wait_until(lambda: not children(), f"left running: {children()}")
+    wait_until(lambda: not set(children()) - before, f"left running: {set(children()) - before}")
 
 
 def children() -> list[int]:
