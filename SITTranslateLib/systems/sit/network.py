@@ -15,7 +15,6 @@ from SITTranslateLib.systems.network import NetworkOutput, Progress
 from SITTranslateLib.systems.sit import layer
 from SITTranslateLib.systems.sit.courses import course_values, courses_of
 from SITTranslateLib.systems.sit.legacy import CHANNELS, LegacyLayer
-from SITTranslateLib.systems.sit.structures import StructureHead, parcellation_sha256, structure_features
 from SITTranslateLib.systems.sit.unet import ConditionalUNet, FullResolutionHead
 
 #: Potential, mm^2, of a network output of 1: brings the outputs near 1.
@@ -100,6 +99,9 @@ class SITNetwork(nn.Module):
         if structures:
             if not (self.courses and self.kernel and variant == "dt"):
                 raise ValueError("structures need courses, a kernel and the variant dt")
+            # Imported where it is used: its segmentation imports SciPy, which other networks of SIT do not need.
+            from SITTranslateLib.systems.sit.structures import StructureHead, parcellation_sha256
+
             if structures != parcellation_sha256():
                 raise ValueError("the model was trained on structures of another version of the parcellation")
             self.field_head: nn.Module = StructureHead(count + 1)
@@ -177,6 +179,8 @@ class SITNetwork(nn.Module):
     def _of_structures(
         self, image: Tensor, code: Tensor, axes: NDArray[np.float64], features: Tensor | None
     ) -> SITParts:
+        from SITTranslateLib.systems.sit.structures import structure_features
+
         seen = structure_features(image) if features is None else features
         velocity = self._field(self.field_head(seen).float(), code[:, : len(self.attributes)], axes)
         if features is not None:
