@@ -95,7 +95,7 @@ CALLS: dict[str, tuple[Call, tuple[object, ...]]] = {
     "write_volume, note": (lambda t, v: sit.write_volume(t.head, t.place / "a.nii.gz", v), (None, *NOT_TEXT)),
     "write_field": (lambda t, v: sit.write_field(v, t.place / "a.nrrd"), (None, "", *STRANGE)),
     "prescribe, volume": (lambda t, v: sit.prescribe(v, t.labels, changes={"caudate": 1}), (None, "", *STRANGE)),
-    "prescribe, labels": (lambda t, v: sit.prescribe(t.head, v, changes={"caudate": 1}), (None, "", *STRANGE)),
+    "prescribe, labels": (lambda t, v: sit.prescribe(t.head, v, changes={"caudate": 1}), ("", *STRANGE)),
     "prescribe, changes": (lambda t, v: sit.prescribe(t.head, t.labels, changes=v), (None, "", *STRANGE)),
     "prescribe, preset": (lambda t, v: sit.prescribe(t.head, t.labels, preset=v, years=1), (None, "", *NOT_TEXT)),
     "prescribe, age": (
