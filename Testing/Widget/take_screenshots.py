@@ -26,7 +26,6 @@ import slicer
 from harness import Harness, harness
 from PIL import Image
 from PySide6 import QtCore, QtGui, QtWidgets
-from scipy import ndimage
 
 from SITTranslateLib.app.demo_brain import NAMES, load_brain
 from SITTranslateLib.files import read_labels, read_volume
@@ -36,10 +35,16 @@ from SITTranslateLib.scene.presentation import frame
 from SITTranslateLib.scene.segmentation import add_segmentation_node
 from SITTranslateLib.scene.table import rows_of_node
 from SITTranslateLib.scene.volumes import add_volume_node
+from SITTranslateLib.translate.restoration import on_grid
+from SITTranslateLib.translate.structures import find_structures
 from SITTranslateLib.volume import Volume
 
-PANEL, VIEWS = (452, 1080), (1388, 1080)
+PANEL, VIEWS = (452, 1160), (1388, 1160)
 SCREENSHOTS, TUTORIAL = REPOSITORY / "Resources" / "Screenshots", REPOSITORY / "docs" / "pictures"
+#: Attributes of the panel.
+SECTIONS = ("input", "model", "attributes", "apply", "change", "structures", "trace", "sweep", "prescribe", "pair")
+#: What the pictures of the whole window fold away.
+FOLDED = ("input", "model", "trace", "sweep", "prescribe", "pair")
 _TABLE_COLUMNS = {
     "name": "Segment", "volume_before_mm3": "mL before", "volume_after_mm3": "after", "change_percent": "%",
     "motion_mean_mm": "mm", "verdict": "Verdict",
@@ -83,8 +88,7 @@ class Photographer:
 
     def fold(self, *folded: str) -> None:
         """Fold these sections of the panel and unfold all others."""
-        sections = ("input", "model", "attributes", "apply", "change", "trace", "sweep", "pair")
-        for name in sections:
+        for name in SECTIONS:
             getattr(self.panel, name).ui.sectionButton.collapsed = name in folded
 
     def window(self, locate_head: Any = None) -> np.ndarray:
@@ -122,6 +126,7 @@ class Photographer:
         running = self.sections("attributes", "apply")
         self.harness.wait(lambda: not self.panel.session.running, 300, "the translation")
         assert self.panel.session.shown is not None, self.panel.apply.ui.messageLabel.text
+        self.harness.wait(lambda: self.panel.structures.found is not None, 120, "the volumes of structures")
         return running
 
     def sections(self, *names: str) -> np.ndarray:
@@ -134,6 +139,14 @@ class Photographer:
         self.panel.trace.ui.segmentSelector.setCurrentNode(self.segmentation)
         self.panel.trace.measure()
         self.harness.wait(lambda: self.panel.trace.table is not None, 300, "the segment table")
+
+    def fill_prescription(self, preset: str, age: float, years: float) -> None:
+        """Fill the table of *Prescribe a change* from a preset."""
+        ui = self.panel.prescribe.ui
+        ui.presetComboBox.setCurrentText(preset)
+        ui.ageSpinBox.value, ui.yearsSpinBox.value = age, years
+        self.panel.prescribe.fill()
+        self.harness.wait(lambda: bool(self.panel.prescribe.changes()), 60, "the preset")
 
     def trace(self, *points: tuple[float, float, float]) -> None:
         for point in points:
@@ -202,25 +215,13 @@ def save(pixels: np.ndarray, path: Path) -> None:
 
 
 def patient(data: Path) -> tuple[Volume, Volume]:
-    """T1w scan of a patient with multiple sclerosis, and labels: lesions as experts drew them, ventricles by threshold.
-
-    The lateral ventricles are the largest dark region that does not touch the outside, a little shrunk and grown
-    again so that the sulci fall off; good enough for a picture.
-    """
+    """T1w scan of a patient with multiple sclerosis, and labels: lesions as experts drew them, ventricles as found."""
     scan = read_volume(data / "ms_cross" / "patient26_T1w.nii.gz")
     lesions, _affine = read_labels(data / "ms_cross" / "patient26_lesions.nii.gz")
-    brain = ndimage.binary_fill_holes(ndimage.binary_closing(scan.array > 100, iterations=3))
-    dark = ndimage.binary_opening(ndimage.binary_erosion(brain, iterations=12) & (scan.array < 0.45 * _white(scan)))
-    regions, _count = ndimage.label(dark)
-    ventricles = ndimage.binary_dilation(regions == np.bincount(regions.ravel())[1:].argmax() + 1) & (
-        scan.array < 0.55 * _white(scan)
-    )
-    return scan, scan.with_array(np.where(lesions > 0, 2.0, ventricles.astype(np.float32)).astype(np.float32))
-
-
-def _white(scan: Volume) -> float:
-    """Grey level of white matter: the brightest tissue of a T1w scan."""
-    return float(np.percentile(scan.array[scan.array > 100], 90))
+    found = find_structures(scan)
+    share = sum(found.parts[f"{side} lateral ventricle"] for side in ("left", "right"))
+    ventricles = on_grid(Volume(np.asarray(share, np.float32), found.grid.affine), scan.grid, outside=0.0).array > 0.5
+    return scan, scan.with_array(np.where(lesions > 0, 2.0, ventricles).astype(np.float32))
 
 
 def photograph_patient(options: argparse.Namespace) -> None:
@@ -233,7 +234,7 @@ def photograph_patient(options: argparse.Namespace) -> None:
     camera.translate(age=options.age, lesions=options.lesions)
     camera.measure()
     camera.trace((13.0, -22.0, 22.0), (-26.0, -38.0, 22.0))
-    camera.fold("input", "model", "sweep", "pair")
+    camera.fold(*FOLDED)
     save(camera.window(), (options.out or SCREENSHOTS) / "patient.png")
     camera.widget.cleanup()
 
@@ -262,7 +263,7 @@ def main() -> None:
     save(running, pictures / "3-apply.png")
     camera.measure()
     camera.trace((13.0, -22.0, 18.0), (-30.0, -40.0, 18.0))
-    camera.fold("input", "model", "sweep", "pair")
+    camera.fold(*FOLDED)
     window = camera.window()
     save(window, (options.out or SCREENSHOTS) / "SITTranslate.png")
     save(window[:, PANEL[0] + 4 :], pictures / "4-result.png")
@@ -272,11 +273,13 @@ def main() -> None:
     panel.change.ui.gridCheckBox.click()
     below = camera.window()[VIEWS[1] // 2 :, PANEL[0] + 4 : PANEL[0] + 4 + round(0.66 * VIEWS[0])]
     save(below, pictures / "6-expanded-and-shrank.png")
-    save(camera.sections("trace"), pictures / "7-trace.png")
-    camera.fold("model", "trace", "pair")
-    save(camera.sections("sweep"), pictures / "8-sweep.png")
     camera.fold()
+    save(camera.sections("trace"), pictures / "7-trace.png")
+    save(camera.sections("sweep"), pictures / "8-sweep.png")
     save(camera.sections("pair"), pictures / "9-pair.png")
+    save(camera.sections("structures"), pictures / "volumes.png")
+    camera.fill_prescription("healthy-ageing", age=60.0, years=20.0)
+    save(camera.sections("prescribe"), pictures / "prescribe.png")
     camera.widget.cleanup()
 
 
