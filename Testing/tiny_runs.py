@@ -12,6 +12,7 @@ from blob_training import AXES, a_config, blob_batches
 from lightning.fabric import Fabric
 from tiny_ageing_phantoms import tiny_ageing_phantom
 from tiny_phantoms import tiny_phantom
+from tiny_visits import person
 
 from SITTranslateLib.simulation import brain_mask, procedural_head
 from SITTranslateLib.simulation.labels import LabelMap
@@ -28,6 +29,9 @@ from SITTranslateLib.training.recipes.plasticine import config as plasticine
 from SITTranslateLib.training.recipes.plasticine.data import Batches
 from SITTranslateLib.training.recipes.plasticine.phantoms import AgeingPhantom, AgeingPhantomSet
 from SITTranslateLib.training.recipes.plasticine.recipe import PlasticineTrainer
+from SITTranslateLib.training.recipes.real_contrasts import samples
+from SITTranslateLib.training.recipes.real_contrasts.config import RealContrastsConfig
+from SITTranslateLib.training.recipes.real_contrasts.recipe import RealContrastsTrainer
 from SITTranslateLib.training.recipes.segmentation import parcellation_data, tissue_data
 from SITTranslateLib.training.recipes.segmentation.config import ParcellationConfig, StructureConfig
 from SITTranslateLib.training.recipes.segmentation.recipe import SegmentationTrainer
@@ -144,6 +148,20 @@ def segmentation_trainer(config: Any) -> SegmentationTrainer:
     return SegmentationTrainer(config, fabric(), partial(parcellation_data.batches, [head], config))
 
 
+def real_contrasts_config(**changes: Any) -> RealContrastsConfig:
+    tiny = RealContrastsConfig(steps=2, lesion_steps=2, batch=2, size=32, widths=(4, 8), bfloat16=False)
+    return replace(tiny, **changes)
+
+
+@cache
+def training_visits() -> list[samples.TrainingVisit]:
+    return [samples.training_visit(person(), stripped=True)]
+
+
+def real_contrasts_trainer(config: RealContrastsConfig) -> RealContrastsTrainer:
+    return RealContrastsTrainer(config, fabric(), partial(samples.batches, training_visits(), [1.0], config))
+
+
 @dataclass(frozen=True)
 class TinyRun:
     """A config, and how its trainer is made."""
@@ -177,4 +195,5 @@ def tiny_runs() -> dict[str, TinyRun]:
         "any_regression": TinyRun(aldm_config("any_regression", 4), aldm_trainer),
         "structure": TinyRun(structure_config(), segmentation_trainer),
         "parcellation": TinyRun(parcellation_config(), segmentation_trainer),
+        "multi_contrast": TinyRun(real_contrasts_config(), real_contrasts_trainer),
     }

@@ -66,6 +66,11 @@ class RunConfig:
         return int(self.schedule.steps)  # type: ignore[attr-defined]
 
     @property
+    def total(self) -> int:
+        """The step that ends the run; where ``steps`` are those of its first part, a config says so here."""
+        return self.steps
+
+    @property
     def seed(self) -> int:
         return int(self.schedule.seed)  # type: ignore[attr-defined]
 

@@ -126,5 +126,5 @@ class Recipe(ABC):
         """
         config = self.parse(read_config(folder))
         network = self.network(config)
-        network.load_state_dict(finished_weights(folder, config.steps if step is None else step))
+        network.load_state_dict(finished_weights(folder, config.total if step is None else step))
         return config, self.finish(network)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -32,13 +33,19 @@ def linear_decay(steps: int, warm_up: int = 50) -> Callable[[int], float]:
     return factor
 
 
-def average_of(network: nn.Module, decay: float, *, buffers: bool = False) -> AveragedModel:
+def average_of(network: nn.Module, decay: float, *, buffers: bool = False, warm_up: int = 0) -> AveragedModel:
     """An exponential moving average of a network's weights.
 
     Args:
         buffers: average buffers too; otherwise they are copied.
+        warm_up: the decay of update n is at most ``n / (n + warm_up)``, so that short runs forget their first weights.
     """
-    return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=buffers)
+
+    def update(averaged: Any, current: Any, count: Any) -> None:
+        updates = int(count) + 1
+        get_ema_multi_avg_fn(min(decay, updates / (updates + warm_up)))(averaged, current, count)
+
+    return AveragedModel(network, multi_avg_fn=update, use_buffers=buffers)
 
 
 def averaged_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

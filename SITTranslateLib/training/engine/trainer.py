@@ -214,7 +214,7 @@ class Trainer(ABC):
     def enter_stage(self, folder: Path | None = None) -> bool:
         """Begin the stage of the next step if it is another one, with a checkpoint before; whether it is."""
         stage = self.stage_of(self.step)
-        if stage == self.stage or self.step >= self.config.steps:
+        if stage == self.stage or self.step >= self.config.total:
             return False
         if folder is not None:
             self.save(folder)
@@ -232,13 +232,13 @@ class Trainer(ABC):
         """Run to the end of the config (or to a step), from the checkpoint of the folder if it has one."""
         folder.mkdir(parents=True, exist_ok=True)
         self.resume(folder)
-        first, last = self.fabric.is_global_zero, self.config.steps if until is None else min(until, self.config.steps)
+        first, last = self.fabric.is_global_zero, self.config.total if until is None else min(until, self.config.total)
         if first:
             (folder / CONFIG).write_text(json.dumps(self.config.to_dict(), indent=1), encoding="utf-8")
         log: CSVLogger | None = None
         running: dict[str, float] = {}
         batches = self.batches(self.step)
-        with steps_with_progress(self.config.name, self.step, self.config.steps, first) as advance:
+        with steps_with_progress(self.config.name, self.step, self.config.total, first) as advance:
             while self.step < last:
                 if self.enter_stage(folder) or log is None:
                     # Each stage has losses of its own, and so columns of its own.

@@ -1,32 +1,57 @@
-"""The recipe for contrasts from real pairs, as used by the command line."""
+"""Training on real pairs of scans, and the package of a run."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.optim.lr_scheduler import LambdaLR
 
-from SITTranslateLib.errors import InputError
+from SITTranslateLib.systems.layers.blocks import ConvolutionBlock
 from SITTranslateLib.systems.regression.multi_contrast import MultiContrastNetwork
+from SITTranslateLib.training.engine.losses import Outcome
 from SITTranslateLib.training.engine.recipe import EvaluationRequest, Recipe
-from SITTranslateLib.training.engine.trainer import CONFIG, RunOptions, Trainer
+from SITTranslateLib.training.engine.schedule import average_of
+from SITTranslateLib.training.engine.trainer import RunOptions, Trainer
+from SITTranslateLib.training.recipes.real_contrasts import objective
 from SITTranslateLib.training.recipes.real_contrasts.config import RealContrastsConfig
-from SITTranslateLib.training.recipes.real_contrasts.subjects import CONTRASTS
-from SITTranslateLib.training.recipes.real_contrasts.trainer import CHECKPOINT, COVERAGE, FINISHED, train
+from SITTranslateLib.training.recipes.real_contrasts.preparation import prepared
+from SITTranslateLib.training.recipes.real_contrasts.samples import Batch, batches, training_visit
+from SITTranslateLib.training.recipes.real_contrasts.subjects import CONTRASTS, training_visits
+
+COVERAGE = "coverage.json"
 
 
-@dataclass(frozen=True)
-class Trained:
-    """Result of a run."""
+class RealContrastsTrainer(Trainer):
+    """A network between contrasts.
 
-    step: int
-    network: MultiContrastNetwork
+    Args:
+        data: batches from a step on.
+    """
+
+    def __init__(self, config: RealContrastsConfig, fabric: Fabric, data: Callable[[int], Iterator[Batch]]) -> None:
+        super().__init__(config, fabric)
+        self.batches = data
+        network = RECIPE.network(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # With the statistics of the batch normalisation, which become weights of the package.
+        self.average = average_of(network, config.average, buffers=True, warm_up=10)
+        adam = torch.optim.AdamW(network.parameters(), lr=config.rate, weight_decay=config.decay)
+        self.rates = LambdaLR(adam, lambda step: objective.rate_factor(step, config))
+        self.network, self.adam = fabric.setup(network, adam)
+
+    def weight_of(self, term: str) -> float:
+        return {"ssim": self.config.ssim, "scale": self.config.scale}.get(term, 1.0)
+
+    def losses(self, batch: Batch) -> Outcome:
+        return Outcome(objective.losses(self.network, batch))
 
 
 class RealContrastsRecipe(Recipe):
@@ -35,34 +60,40 @@ class RealContrastsRecipe(Recipe):
     config_class = RealContrastsConfig
     simulated = False
 
-    def trainer(self, config: Any, labels: Any, cache: Path, fabric: Fabric, options: RunOptions) -> Trainer:
-        raise InputError("This recipe trains by its own loop, on the CPU; call its run().")
+    def network(self, config: RealContrastsConfig) -> MultiContrastNetwork:
+        """As it is trained, with batch normalisation."""
+        return MultiContrastNetwork(CONTRASTS, widths=config.widths, norm="batch", coverage=config.coverage)
 
-    def run(self, config: Any, labels: Any, folder: Path, options: RunOptions | None = None) -> Any:
-        """Train on the CPU; see :meth:`Recipe.run`."""
-        options = options or RunOptions()
-        if options.devices * options.nodes > 1:
-            raise InputError("This system trains on one device; leave --devices and --nodes out.")
-        if options.threads is not None:
-            torch.set_num_threads(options.threads)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / CONFIG).write_text(json.dumps(config.to_dict(), indent=1), encoding="utf-8")
-        network = train(config, Path(labels), options.cache or folder / "prepared", folder, options.save_every)
-        return Trained(config.total, network)
+    def trainer(
+        self, config: RealContrastsConfig, labels: Any, cache: Path, fabric: Fabric, options: RunOptions
+    ) -> RealContrastsTrainer:
+        visits = training_visits(config.fold)
+        drawn = [training_visit(prepared(v, Path(labels), cache / "prepared"), v.stripped) for v in visits]
+        # Two visits of one person are worth one and a half.
+        chances = [v.weight / sum(v.subject == other.subject for other in visits) ** 0.5 for v in visits]
+        return RealContrastsTrainer(config, fabric, partial(batches, drawn, chances, config))
+
+    def run(self, config: RealContrastsConfig, labels: Any, folder: Path, options: RunOptions | None = None) -> Trainer:
+        """Train in the precision of the config; see :meth:`Recipe.run`."""
+        precision = "bf16-mixed" if config.bfloat16 else "32-true"
+        return super().run(config, labels, folder, replace(options or RunOptions(), precision=precision))
+
+    def finish(self, network: nn.Module) -> nn.Module:
+        """With its batch normalisation multiplied into the convolutions."""
+        for block in list(network.eval().modules()):
+            if isinstance(block, ConvolutionBlock) and isinstance(block[1], nn.BatchNorm2d):
+                block[0], block[1] = fuse_conv_bn_eval(block[0], block[1]), nn.Identity()  # type: ignore[type-var]
+        return network
 
     def finished(self, folder: Path, *, step: int | None = None) -> tuple[RealContrastsConfig, MultiContrastNetwork]:
-        """Config and network to ship; ``coverage.json`` beside the weights calibrates its uncertainty."""
-        if not (folder / FINISHED).is_file():
-            raise InputError(f"The run '{folder.name}' has not reached its end; resume it with 'sittranslate train'.")
-        state: Mapping[str, Any] = torch.load(folder / CHECKPOINT, weights_only=True)
-        config = RealContrastsConfig.from_dict(json.loads(state["config"]))
+        """See :meth:`Recipe.finished`; ``coverage.json`` in the folder calibrates the uncertainty."""
+        config, network = super().finished(folder, step=step)
         factors = folder / COVERAGE
         if factors.is_file():
             by_target = json.loads(factors.read_text(encoding="utf-8"))
-            config = replace(config, coverage=tuple(float(by_target[contrast]) for contrast in CONTRASTS))
-        network = MultiContrastNetwork(CONTRASTS, widths=config.widths, coverage=config.coverage)
-        network.load_state_dict(torch.load(folder / FINISHED, weights_only=True))
-        return config, network.eval()
+            network.coverage = tuple(float(by_target[contrast]) for contrast in CONTRASTS)
+            config = replace(config, coverage=network.coverage)
+        return config, network
 
     def package(
         self, config: RealContrastsConfig, weights: Mapping[str, Tensor], card: Mapping[str, Any]

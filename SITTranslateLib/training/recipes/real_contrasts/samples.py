@@ -6,8 +6,9 @@ the network learns to read scanners that no patient at hand was scanned on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from SITTranslateLib.systems.regression.multi_contrast import CLIP, middle_values, trimmed_statistics
 from SITTranslateLib.training.recipes.real_contrasts.augmentation import Augmentation
+from SITTranslateLib.training.recipes.real_contrasts.config import RealContrastsConfig
 from SITTranslateLib.training.recipes.real_contrasts.preparation import PreparedVisit
 from SITTranslateLib.training.recipes.real_contrasts.subjects import CONTRASTS
 from SITTranslateLib.translate.normalisation import percentile_range
@@ -31,6 +33,8 @@ BRIGHT, DEEP_MM = 2.3, 5
 LEAST_BRAIN = 900
 #: Shares: samples whose contrast is not named; slices with lesions; whole heads that are stripped; thick slices.
 UNNAMED, WITH_LESIONS, STRIPPED, THICK = 0.25, 0.35, 0.35, 0.35
+#: Share of the samples of the second part of a run with drawn lesions.
+DRAWN_LESIONS = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +68,9 @@ class Batch:
     code: Tensor
     targets: Tensor
     weights: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(**{name: part.to(device) for name, part in vars(self).items()})
 
 
 def training_visit(visit: PreparedVisit, stripped: bool) -> TrainingVisit:
@@ -123,11 +130,10 @@ class Sampler:
         self.visits, self.size, self.augmentation, self.lesions = list(visits), size, augmentation, lesions
         self.chances = np.asarray(chances, dtype=np.float64) / np.sum(chances)
 
-    def batch(self, count: int, seed: tuple[int, int]) -> Batch:
+    def batch(self, size: int, seed: tuple[int, int]) -> Batch:
         rng = np.random.default_rng(seed)
-        drawn = [self._one(rng) for _ in range(count)]
-        parts = {f.name: torch.stack([getattr(one, f.name) for one in drawn]) for f in fields(Batch)}
-        return Batch(**parts)
+        drawn = [self._one(rng) for _ in range(size)]
+        return Batch(*(torch.stack(parts) for parts in zip(*(vars(one).values() for one in drawn), strict=True)))
 
     def _one(self, rng: np.random.Generator) -> Batch:
         visit = self.visits[rng.choice(len(self.visits), p=self.chances)]
@@ -236,6 +242,17 @@ class Sampler:
             standard = torch.where(air, standard, standard + noise * float(rng.uniform(0, a.noise)))
         standard = standard * float(np.exp(rng.uniform(-a.gain, a.gain))) + float(rng.uniform(-a.offset, a.offset))
         return standard.clamp(*CLIP)
+
+
+def batches(
+    visits: Sequence[TrainingVisit], chances: Sequence[float], config: RealContrastsConfig, start: int
+) -> Iterator[Batch]:
+    """Endless batches from a step on; lesions are drawn into those after the config's ``steps``."""
+    plain, lesions = (
+        Sampler(visits, chances, config.size, config.augmentation, share) for share in (0.0, DRAWN_LESIONS)
+    )
+    for step in count(start):
+        yield (plain if step < config.steps else lesions).batch(config.batch, (config.seed, step))
 
 
 def lesion_shapes(rng: np.random.Generator, tissue: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -33,6 +33,7 @@ from SITTranslateLib.segmentation.structures import STRUCTURES
 from SITTranslateLib.segmentation.tissues import SPACING_MM
 from SITTranslateLib.systems.regression.multi_contrast import LEVEL, SPREAD, MultiContrastNetwork
 from SITTranslateLib.training.recipes.real_contrasts.preparation import PreparedVisit, prepared
+from SITTranslateLib.training.recipes.real_contrasts.recipe import RECIPE
 from SITTranslateLib.training.recipes.real_contrasts.subjects import (
     CONTRASTS,
     FOLDS,
@@ -150,33 +151,12 @@ def load_weights(run: Path) -> MultiContrastNetwork:
     Raises:
         InputError: nothing there.
     """
-    from SITTranslateLib.training.recipes.real_contrasts.trainer import baked_network
-
     if (run / "model.json").is_file():
         network = load_model(run, "cpu").network
         if not isinstance(network, MultiContrastNetwork):
             raise InputError(f"The package '{run.name}' is of another system.")
         return network
-    final, checkpoint = run / "weights.pt", run / "checkpoint.pt"
-    if final.is_file():
-        weights = torch.load(final, weights_only=True)
-        network = MultiContrastNetwork(CONTRASTS, widths=_widths(weights), norm="none")
-        network.load_state_dict(weights)
-        return network.eval()
-    if checkpoint.is_file():
-        weights = torch.load(checkpoint, weights_only=True)["average"]
-        network = MultiContrastNetwork(CONTRASTS, widths=_widths(weights), norm="batch")
-        network.load_state_dict(weights)
-        return baked_network(network.eval())
-    raise InputError(f"There is no finished run in '{run.name}'.")
-
-
-def _widths(weights: Mapping[str, torch.Tensor]) -> list[int]:
-    levels = sum(name.startswith("unet.down.") and name.endswith(".0.0.weight") for name in weights)
-    return [
-        weights["unet.stem.0.weight"].shape[0],
-        *(weights[f"unet.down.{level}.0.0.weight"].shape[0] for level in range(levels)),
-    ]
+    return RECIPE.finished(run, step=0)[1]
 
 
 class Cases:

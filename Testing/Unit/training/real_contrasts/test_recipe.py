@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,16 +10,27 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from tiny_runs import real_contrasts_config
+from tiny_visits import person
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.files import place_image
 from SITTranslateLib.systems.regression.multi_contrast import MultiContrastNetwork
 from SITTranslateLib.training import recipes
-from SITTranslateLib.training.recipes.real_contrasts import calibration, fading, preparation, samples, summary, table
-from SITTranslateLib.training.recipes.real_contrasts import trainer as recipe
+from SITTranslateLib.training.engine.publishing import publish
+from SITTranslateLib.training.engine.trainer import RunOptions, step_of
+from SITTranslateLib.training.recipes.real_contrasts import (
+    calibration,
+    fading,
+    objective,
+    preparation,
+    recipe,
+    samples,
+    summary,
+    table,
+)
 from SITTranslateLib.training.recipes.real_contrasts.augmentation import Augmentation
 from SITTranslateLib.training.recipes.real_contrasts.config import RealContrastsConfig
-from SITTranslateLib.training.recipes.real_contrasts.preparation import PreparedVisit
 from SITTranslateLib.training.recipes.real_contrasts.recipe import RECIPE
 from SITTranslateLib.training.recipes.real_contrasts.subjects import (
     CONTRASTS,
@@ -29,26 +41,6 @@ from SITTranslateLib.training.recipes.real_contrasts.subjects import (
 )
 from SITTranslateLib.translate.lesion_contrast import Cluster
 from SITTranslateLib.volume import Volume
-
-SMALL = RealContrastsConfig(fold="all", steps=4, batch=2, size=32, widths=(4, 8), bfloat16=False)
-
-
-def person(seed: int = 0) -> PreparedVisit:
-    """A blurred ball of noise as a brain with its ventricle; FLAIR and T2w follow T1w by curves."""
-    rng = np.random.default_rng(seed)
-    k, j, i = np.indices((48, 56, 52))
-    radius = np.sqrt(((k - 24) / 20) ** 2 + ((j - 28) / 24) ** 2 + ((i - 26) / 22) ** 2)
-    brain = radius < 1
-    texture = sitk.GetArrayFromImage(
-        sitk.SmoothingRecursiveGaussian(sitk.GetImageFromArray(rng.normal(0, 1, k.shape)), 2.0)
-    )
-    t1 = np.where(brain, 500 + 1500 * texture + 0.5 * i - 150 * (radius < 0.3), 0).clip(0).astype(np.float32)
-    t2 = np.where(brain, 900 - 0.8 * t1, 0).clip(0).astype(np.float32)
-    flair = np.where(brain, 0.3 * t1 + 200 - 150 * (radius < 0.3), 0).clip(0).astype(np.float32)
-    lesions = brain & (np.abs(k - 24) < 4) & (np.abs(j - 40) < 4) & (np.abs(i - 26) < 4)
-    scans = {"T1w": t1, "T2w": t2, "FLAIR": flair + 200 * lesions.astype(np.float32)}
-    shifts = dict.fromkeys(scans, 0.0)
-    return PreparedVisit("person", scans, scans, brain, np.ones_like(brain), lesions, np.eye(4), shifts)
 
 
 @pytest.mark.parametrize("fold", list(FOLDS))
@@ -81,32 +73,41 @@ def test_samples_keep_source_and_targets_together() -> None:
     assert float(batch.weights.max()) == samples.LESION_WEIGHT
 
 
-def test_a_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_of_scans_has_two_parts_and_is_calibrated_and_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     visits = training_visits("without-glioma")[:1]
     monkeypatch.setattr(recipe, "training_visits", lambda fold: visits)
-    monkeypatch.setattr(recipe, "prepared", lambda visit, data, cache: person())
-    whole = recipe.train(SMALL, tmp_path, tmp_path, tmp_path / "whole")
-    stopped = tmp_path / "stopped"
+    folders = []
+    monkeypatch.setattr(recipe, "prepared", lambda visit, data, cache: folders.append((data, cache)) or person())
+    config = real_contrasts_config(steps=1)
+    trainer = RECIPE.run(config, "scans", tmp_path, RunOptions(accelerator="cpu"))
+    assert trainer.step == step_of(tmp_path) == config.total == 3
+    assert trainer.fabric._precision.precision == "32-true" and folders == [(Path("scans"), tmp_path / "prepared")]
+    plain, also, lesions = (next(trainer.batches(step)) for step in (0, 0, 1))
+    assert torch.equal(plain.stack, also.stack)
+    without = samples.batches(
+        [samples.training_visit(person(), visits[0].stripped)], [1.0], replace(config, steps=3), 1
+    )
+    assert not torch.equal(next(without).targets, lesions.targets)
+    assert RECIPE.finished(tmp_path)[0] == config
+    (tmp_path / "coverage.json").write_text('{"T1w": 1.5, "T2w": 2.5, "FLAIR": 3.5}')
+    calibrated, network = RECIPE.finished(tmp_path)
+    assert calibrated.coverage == network.coverage == tuple(calibrated.network["coverage"]) == (1.5, 2.5, 3.5)
+    trained = network.state_dict()
+    assert set(trained) == set(MultiContrastNetwork(CONTRASTS, widths=config.widths).state_dict())
+    package = publish(RECIPE, calibrated, trained, tmp_path / "package", card="mr-contrasts", data="x", figures=[])
+    published = table.load_weights(package.folder)
+    assert published.targets == ("T2w", "T1w") and published.sources == CONTRASTS and published.coverage[0] == 1.5
+    for name, value in published.state_dict().items():
+        torch.testing.assert_close(value, trained[name], rtol=1e-3, atol=1e-6)
+        assert torch.equal(table.load_weights(tmp_path).state_dict()[name], trained[name])
 
-    class StopError(Exception):
-        pass
 
-    def once(*_: object) -> None:
-        raise StopError
-
-    real = recipe.loss_of
-    calls = iter([real, real])
-    monkeypatch.setattr(recipe, "loss_of", lambda *a: next(calls, once)(*a))
-    with pytest.raises(StopError):
-        recipe.train(SMALL, tmp_path, tmp_path, stopped, every=2)
-    monkeypatch.setattr(recipe, "loss_of", real)
-    resumed = recipe.train(SMALL, tmp_path, tmp_path, stopped, every=2)
-    for name, value in whole.state_dict().items():
-        torch.testing.assert_close(value, resumed.state_dict()[name], msg=name)
-    config, network = RECIPE.finished(stopped)
-    assert config == SMALL and set(network.state_dict()) == set(whole.state_dict())
-    with pytest.raises(InputError, match="another configuration"):
-        recipe.train(replace(SMALL, rate=1.0), tmp_path, tmp_path, stopped)
+def test_the_rate_rises_falls_and_starts_again_at_half() -> None:
+    config = RealContrastsConfig(steps=300, lesion_steps=200)
+    rates = [objective.rate_factor(step, config) for step in (0, 99, 100, 200, 300, 400, 450)]
+    assert rates == pytest.approx([0.01, 1.0, 1.0, 0.505, 0.005, 0.5, 0.2525])
 
 
 def test_shipped_weights_give_what_training_had() -> None:
@@ -116,7 +117,7 @@ def test_shipped_weights_give_what_training_had() -> None:
         for _ in range(3):
             network(torch.randn(2, 3, 16, 16) + 1.0, torch.eye(3)[:2])
     network.eval()
-    plain = recipe.baked_network(network)
+    plain = RECIPE.finish(deepcopy(network))
     stack, code = torch.randn(2, 3, 16, 16), torch.eye(3)[1:]
     for one, other in zip(network(stack, code), plain(stack, code), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
