@@ -17,11 +17,13 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.structure_table import StructureVolumes
 
 if TYPE_CHECKING:
+    from SITTranslateLib.dicom import SourceSeries
     from SITTranslateLib.options import TranslationOptions
     from SITTranslateLib.packages import Package
-    from SITTranslateLib.traceability.table import SegmentTable
+    from SITTranslateLib.traceability.table import SegmentRow, SegmentTable
     from SITTranslateLib.translate.model import LoadedModel
     from SITTranslateLib.translation import Translation
+    from SITTranslateLib.volume import Volume
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,11 @@ def _translate(scan: str, place: Path, model: Package | LoadedModel, wishes: Wis
                 from SITTranslateLib.dicom import write_dicom
 
                 rows = [] if table is None else list(table.rows)
-                write_dicom(result, source, folder / "dicom", labels, label_names, rows)
+                segments = (labels, label_names, rows)
+                if labels is None and wishes.structures:
+                    segments = _found_segments(result, source)
+                with without_library_noise():
+                    write_dicom(result, source, folder / "dicom", *segments)
 
         if place.suffix in (".gz", ".nii", ".nrrd", ".mha") and not place.is_dir():
             files = _write_file(result, place)
@@ -244,6 +250,21 @@ def _translate(scan: str, place: Path, model: Package | LoadedModel, wishes: Wis
         "structures": found.to_dict()["rows"],
         "segments": [] if table is None else [row.to_dict() for row in table.rows],
     }
+
+
+def _found_segments(
+    result: Translation, source: SourceSeries
+) -> tuple[Volume | None, dict[int, str], list[SegmentRow]]:
+    """Segments for DICOM where none were given: the structures of the source; none where they cannot be had."""
+    from SITTranslateLib.dicom.source import require_segments
+    from SITTranslateLib.translate.structures import structure_segments
+
+    try:
+        require_segments(source)
+        return structure_segments(result)
+    except InputError as error:
+        say(f"Warning: without DICOM segments. {error}", err=True)
+        return None, {}, []
 
 
 def _describe(

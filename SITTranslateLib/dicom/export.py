@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from SITTranslateLib import fields
-from SITTranslateLib.dicom.source import SourceSeries, require
+from SITTranslateLib.dicom.source import SourceSeries, require, require_segments
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.volume import Volume
 
@@ -50,7 +50,9 @@ def write_dicom(
     Raises:
         InputError: a package is missing, the folder exists, the series is another one, or it cannot be written.
     """
-    require("pydicom", *(["highdicom"] if labels is not None else []))
+    require("pydicom")
+    if labels is not None:
+        require_segments(source)
     target = Path(folder)
     if target.exists():
         raise InputError(f"The folder '{target.name}' exists; give a new one for the DICOM files.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from SITTranslateLib import __version__
 from SITTranslateLib.dicom.modules import MANUFACTURER, plain, said, series_number
-from SITTranslateLib.dicom.segmentation import structure_code
+from SITTranslateLib.dicom.segmentation import side_code, structure_code
 from SITTranslateLib.dicom.source import SourceSeries
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ def _group(
         referenced_segment=sr.ReferencedSegment.from_segmentation(segments, segment_number=int(number)),
         time_point_context=sr.TimePointContext(time_point=moment),
         finding_type=structure_code(row.name),
+        finding_sites=[sr.FindingSite(structure_code(row.name), laterality=side_code(row.name))],
         algorithm_id=sr.AlgorithmIdentification(name=MANUFACTURER, version=__version__),
         measurements=[
             sr.Measurement(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from SITTranslateLib import __version__
-from SITTranslateLib.dicom.modules import MANUFACTURER, plain, series_number
+from SITTranslateLib.dicom.modules import MANUFACTURER, coded, plain, series_number
 from SITTranslateLib.dicom.source import SourceSeries
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.volume import Volume
@@ -18,15 +18,30 @@ if TYPE_CHECKING:
     from highdicom.seg import Segmentation
     from pydicom.dataset import Dataset
 
-#: Words in a segment's name, and the SNOMED CT code of what it then is (from PS3.16 CID 7153); the first that fits.
-STRUCTURES: tuple[tuple[str, str, str], ...] = (
-    (r"lateral.ventricle", "66720007", "Lateral Ventricle"),
-    (r"hippocampus", "5366008", "Hippocampus"),
-    (r"thalamus", "42695009", "Thalamus"),
-    (r"\bcsf\b|cerebrospinal", "65216001", "Cerebrospinal Fluid"),
-    (r"gr[ae]y.matter|\bcortex\b|cortical", "389081007", "Gray Matter"),
-    (r"white.matter", "389080008", "White Matter"),
-    (r"\bbrain\b", "12738006", "Brain"),
+#: Words in a segment's name, and pydicom's keyword of the SNOMED CT code of what it then is (PS3.16 CID 7140 and 7153);
+#: the first that fits.
+STRUCTURES: tuple[tuple[str, str], ...] = (
+    (r"inf(erior)? lat(eral)? vent|(inferior|temporal) horn", "InferiorHornOfLateralVentricle"),
+    (r"lateral ventricle", "LateralVentricle"),
+    (r"(third|3rd) ventricle", "ThirdVentricle"),
+    (r"(fourth|4th) ventricle", "FourthVentricle"),
+    (r"hippocamp(us|i)", "Hippocampus"),
+    (r"amygdala", "Amygdala"),
+    (r"\bthalam(us|i)", "Thalamus"),
+    (r"caudate", "CaudateNucleus"),
+    (r"putam(en|ina)", "Putamen"),
+    (r"pallid(um|us|a)\b", "GlobusPallidus"),
+    (r"accumbens", "NucleusAccumbens"),
+    (r"\bbrain ?stem", "BrainStem"),
+    (r"cerebell(um|ar) white matter", "CerebellarWhiteMatter"),
+    (r"cerebell(um|ar) (cortex|gr[ae]y matter)", "CerebellarCortex"),
+    (r"cerebellum", "Cerebellum"),
+    (r"\bcsf\b|cerebrospinal", "CerebrospinalFluid"),
+    (r"\bcortex\b|cortical gr[ae]y matter", "CerebralCortex"),
+    (r"gr[ae]y matter", "GrayMatter"),
+    (r"cerebral white matter", "CerebralWhiteMatter"),
+    (r"white matter(?!.*(lesion|intensit))", "WhiteMatter"),
+    (r"\bbrain\b", "Brain"),
 )
 
 
@@ -94,6 +109,10 @@ def segmentation_object(
         content_label="SEGMENTS",
         series_description=title[:64],
     )
+    for item, value in zip(made.SegmentSequence, present, strict=True):
+        if (side := side_code(names.get(value, ""))) is not None:
+            kind = item.SegmentedPropertyTypeCodeSequence[0]
+            kind.SegmentedPropertyTypeModifierCodeSequence = [coded(side)]
     made.SyntheticData = "YES"
     return made
 
@@ -101,9 +120,19 @@ def segmentation_object(
 def structure_code(name: str) -> Any:
     """Code of a segment by its name, *anatomical structure* where the name is unknown."""
     from pydicom.sr.codedict import codes
-    from pydicom.sr.coding import Code
 
-    for words, value, meaning in STRUCTURES:
-        if re.search(words, name.lower().replace("_", " ")):
-            return Code(value, "SCT", meaning)
-    return codes.SCT.AnatomicalStructure
+    plain_name = _words(name)
+    keyword = next((keyword for words, keyword in STRUCTURES if re.search(words, plain_name)), "AnatomicalStructure")
+    return getattr(codes.SCT, keyword)
+
+
+def side_code(name: str) -> Any:
+    """Code of the side (CID 244) that a segment's name states, *left hippocampus*; None for a name without one."""
+    from pydicom.sr.codedict import codes
+
+    found = re.search(r"\b(left|right)\b", _words(name))
+    return None if found is None else getattr(codes.SCT, found[1].capitalize())
+
+
+def _words(name: str) -> str:
+    return re.sub(r"[\W_]+", " ", name.lower())

@@ -86,6 +86,16 @@ class SourceSeries:
         return self.slices[0] if self.multi_frame else self.slices[k]
 
 
+def require_segments(source: SourceSeries) -> None:
+    """Raise an :class:`InputError` if segments of this series cannot be written."""
+    require("highdicom")
+    if not source.first.get("FrameOfReferenceUID"):
+        raise InputError(
+            "The DICOM series has no Frame of Reference UID, which a DICOM SEG must name; leave the segments out, or "
+            "take a series that has one."
+        )
+
+
 def require(*names: str) -> None:
     """Raise an :class:`InputError` naming what to install if one of these packages is missing."""
     missing = [name for name in names if find_spec(name) is None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 
 import numpy as np
 
@@ -11,8 +12,9 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.segmentation.parcellation import parcellated
 from SITTranslateLib.structure_table import PARCELLATION, StructureVolume, StructureVolumes
 from SITTranslateLib.systems.prescribed.presets import cited_range
-from SITTranslateLib.systems.prescribed.regions import REGIONS, Shares, shares_of_parcellation
+from SITTranslateLib.systems.prescribed.regions import PARTS, REGIONS, Shares, shares_of_parcellation
 from SITTranslateLib.traceability.geometry import Geometry
+from SITTranslateLib.traceability.table import SegmentRow
 from SITTranslateLib.translate.head import background_of, locate_head, resample_itk
 from SITTranslateLib.translate.preparation import antialiased, around
 from SITTranslateLib.translate.restoration import on_grid
@@ -21,6 +23,11 @@ from SITTranslateLib.volume import Grid, Volume
 
 #: Grid of the parcellation about the brain: mm, and voxels (K, J, I).
 SPACING_MM, SHAPE = 2.0, (88, 104, 88)
+#: Shares below this are not carried onto a label map: a network's probabilities are nowhere 0.
+LEAST_SHARE = 0.02
+#: Largest ratio of a structure's volume in a label map and by its soft shares, either way. On the T1w of OASIS 1008 the
+#: 27 parts have .88 to 1.04; on a CT, which the network does not know, the putamen has .05.
+CLEAR = 1.3
 STILL = "Nothing moves in this translation: every volume is that of the source."
 WHOLE_BRAIN = "whole brain"
 
@@ -61,6 +68,70 @@ def find_structures(scan: Volume) -> Shares:
     smooth = antialiased(around(scan, grid, SPACING_MM), SPACING_MM)
     image = resample_itk(smooth, grid, background_of(scan.array))
     return shares_of_parcellation(parcellated(image.array), grid)
+
+
+def structure_segments(translation: Translation) -> tuple[Volume, dict[int, str], list[SegmentRow]]:
+    """The structures of a translation's source as a label map on its grid, for viewers and archives.
+
+    Returns:
+        The map in FreeSurfer's numbers, the name of each of its labels, and the volumes of :func:`structure_volumes` in
+        mm3 by these names (none where nothing moves). They are sums of soft shares: counts of the map's voxels, each
+        of which has one label, differ from them somewhat. Structures where they differ by more than :data:`CLEAR` are
+        left out: the network was unsure of most of their voxels.
+
+    Raises:
+        InputError: no brain is found, or no structure clearly.
+    """
+    shares = find_structures(translation.source)
+    labels, names = label_map(shares, translation.source.grid)
+    counts = {name: int(np.count_nonzero(labels.array == number)) for number, name in names.items()}
+    millilitre = labels.grid.voxel_volume / 1000.0
+    for number, name in list(names.items()):
+        if not 1.0 / CLEAR < counts[name] * millilitre / shares.volumes_ml[name] < CLEAR:
+            labels.array[labels.array == number] = 0.0
+            del names[number]
+    if not names:
+        raise InputError("No structure is found clearly enough in this scan for a segmentation; give one.")
+    numbers = {name: number for number, name in names.items()}
+    rows = [
+        SegmentRow(numbers[row.title], row.title, counts[row.title], 1000.0 * row.before_ml, 1000.0 * row.after_ml)
+        for row in translation.structures
+        if row.title in numbers
+    ]
+    return labels, names, rows
+
+
+def label_map(shares: Shares, grid: Grid) -> tuple[Volume, dict[int, str]]:
+    """The part with the largest share in each voxel where brain and ventricles fill more than half of it.
+
+    Returns:
+        Labels on the grid, the first of FreeSurfer's numbers of each part, and their names.
+    """
+    labels, largest, total = (np.zeros(grid.shape, np.float32) for _ in range(3))
+    for name, share in shares.parts.items():
+        corners = np.argwhere(share > LEAST_SHARE)
+        if not len(corners):
+            continue
+        ends = np.stack([corners.min(axis=0) - 1, corners.max(axis=0) + 1])[:, ::-1]
+        box = np.array(list(product(*ends.T)), dtype=np.float64)
+        places = grid.to_indices(shares.grid.to_world(box))[:, ::-1]
+        first = np.clip(np.floor(places.min(axis=0)), 0, grid.shape).astype(int)
+        last = np.clip(np.ceil(places.max(axis=0)) + 1, first, grid.shape).astype(int)
+        if not np.all(last > first):
+            continue
+        within = tuple(slice(*pair) for pair in zip(first.tolist(), last.tolist(), strict=True))
+        affine = grid.affine.copy()
+        affine[:3, 3] = grid.to_world(first[::-1].astype(np.float64))
+        part = Grid(tuple((last - first).tolist()), affine)
+        values = on_grid(Volume(share, shares.grid.affine), part, outside=0.0).array
+        better = values > largest[within]
+        labels[within][better] = PARTS[name][0]
+        largest[within][better] = values[better]
+        total[within] += values
+    labels[total <= 0.5] = 0.0
+    present = set(np.unique(labels).tolist())
+    names = {PARTS[name][0]: name for name in shares.parts if PARTS[name][0] in present}
+    return Volume(labels, grid.affine, "structures"), names
 
 
 def years_of(made: Provenance) -> tuple[float, float | None] | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.ndimage import map_coordinates
 from synthetic_translation import PROVENANCE, synthetic_translation
 
 import SITTranslateLib as sit
@@ -18,10 +19,11 @@ from SITTranslateLib.simulation.head import procedural_head
 from SITTranslateLib.simulation.scan import simulate_contrasts
 from SITTranslateLib.structure_table import StructureVolume, StructureVolumes, percent
 from SITTranslateLib.systems.prescribed.presets import cited_range
+from SITTranslateLib.systems.prescribed.regions import Shares
 from SITTranslateLib.translate import structures
-from SITTranslateLib.translate.structures import structure_table, years_of
+from SITTranslateLib.translate.structures import label_map, structure_table, years_of
 from SITTranslateLib.translation import FieldOrigin, Translation
-from SITTranslateLib.volume import VectorField, Volume
+from SITTranslateLib.volume import Grid, VectorField, Volume
 
 ROWS = structure_table(
     {"left hippocampus": 3.0, "right hippocampus": 3.2, "brain stem": 20.0, "left lateral ventricle": 8.0,
@@ -58,6 +60,34 @@ def test_a_uniform_growth_is_measured_in_every_structure() -> None:
     left, right = (found.row("lateral ventricle", side) for side in ("left", "right"))
     assert left.before_ml + right.before_ml == pytest.approx(ventricle.before_ml)
     assert ventricle.norm_percent == cited_range("lateral ventricle", 20.0)[0]
+
+
+def test_shares_become_labels_where_they_are_largest() -> None:
+    """On a finer, oblique grid that reaches beyond the shares; half-filled voxels go to the background."""
+    coarse = Grid.centred(np.zeros(3), (12, 12, 12), 2.0)
+    left, right = (np.zeros(coarse.shape, np.float32) for _ in range(2))
+    left[3:9, 3:9, 2:6], right[3:9, 3:9, 6:10] = 0.9, 0.8
+    shares = Shares({"left hippocampus": left, "right hippocampus": right}, np.zeros_like(left), coarse, {})
+    turn = np.deg2rad(20.0)
+    affine = np.eye(4)
+    affine[:2, :2] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+    affine[:3, 3] = affine[:3, :3] @ np.full(3, -16.0)
+    labels, names = label_map(shares, Grid((33, 33, 33), affine))
+    assert names == {17: "left hippocampus", 53: "right hippocampus"}
+    np.testing.assert_array_equal(labels.affine, affine)
+    grid = labels.grid
+
+    def label_at(*point: float) -> float:
+        i, j, k = np.rint(grid.to_indices(np.array(point))).astype(int)
+        return float(labels.array[k, j, i])
+
+    assert [label_at(x, 0, 0) for x in (-6, -2, 2, 6)] == [17, 17, 53, 53]
+    assert label_at(-12, 0, 0) == label_at(0, 9, 0) == label_at(0, 0, -9) == 0
+    # Linear interpolation of the shares, computed at one go by SciPy.
+    places = coarse.to_indices(grid.to_world(np.stack(np.indices(grid.shape)[::-1], -1)))[..., ::-1]
+    first, second = (map_coordinates(s, np.moveaxis(places, -1, 0), order=1, mode="constant") for s in (left, right))
+    wanted = np.where(first + second > 0.5, np.where(first >= second, 17, 53), 0)
+    assert np.mean(labels.array != wanted) < 1e-3
 
 
 def test_what_does_not_move_has_no_rows_and_says_why() -> None:
