@@ -92,6 +92,18 @@ class ForeignImages:
     def channels(self) -> int:
         return self.neighbours
 
+    def check_channels(self, count: object) -> None:
+        """Refuse a network that takes several contrasts at once.
+
+        Raises:
+            PackageError: it has more channels in than a scan gives it.
+        """
+        if isinstance(count, int) and count > self.channels:
+            raise PackageError(
+                f"The network takes {count} channels and a scan gives it {self.channels}: networks of several "
+                "contrasts at once are not run; use one of a single contrast, or 2.5d for neighbouring slices."
+            )
+
     def input_shape(self, grid: tuple[int, int, int]) -> tuple[int, ...]:
         """Channels and spatial sizes of the network's input for our grid ``(K, J, I)``."""
         sizes = tuple(grid[_AXIS[letter]] for letter in self.axes)

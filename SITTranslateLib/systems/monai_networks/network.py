@@ -43,6 +43,7 @@ class MonaiNetwork(nn.Module):
         self._keeps_geometry = bool(keeps_geometry)
         self.network = build(network, arguments)
         wanted = (3 if self.images.dimensions == "3d" else 2, self.images.channels, 1)
+        self.images.check_channels(arguments.get("in_channels"))
         given = tuple(arguments.get(name) for name in ("spatial_dims", "in_channels", "out_channels"))
         if given != wanted:
             raise PackageError(

@@ -119,6 +119,8 @@ class OnnxNetwork(nn.Module):
         """Hold the file against the card before anything runs."""
         expected = (None, *self.images.input_shape(shape))
         given = graph.input(self._input).shape
+        if len(given) == len(expected):
+            self.images.check_channels(given[1])
         if len(given) != len(expected) or any(g and e and g != e for g, e in zip(given, expected, strict=True)):
             text = " x ".join("any" if size is None else str(size) for size in given)
             wanted = " x ".join("any" if size is None else str(size) for size in expected)

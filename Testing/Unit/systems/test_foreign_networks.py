@@ -295,6 +295,7 @@ REFUSED: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "text": (b"this is no network", {}, "cannot be read|holds no network"),
     "half precision": (onnx_files.negative(ANY, kind=10), {}, "FLOAT16"),
     "another grid": (onnx_files.negative([1, 1, 8, 10, 11]), {}, "its card's grid makes"),
+    "several contrasts": (onnx_files.negative([1, 4, 12, 14, 10]), {}, "takes 4 channels and a scan gives it 1"),
     "2D for 3D": (onnx_files.negative([1, 1, 10, 12]), {}, "takes images of"),
     "unknown output": (onnx_files.negative(ANY), {"output": "image2"}, "no output 'image2'"),
     "unknown parameter": (onnx_files.negative(ANY), {"speed": 3}, "speed"),
@@ -554,6 +555,8 @@ def test_every_allowed_class_is_there_and_takes_one_channel() -> None:
     assert all(isinstance(getattr(nets, name), type) for name in ALLOWED)
     with pytest.raises(PackageError, match="segmentation"):
         MonaiNetwork("UNet", spatial_dims=3, in_channels=1, out_channels=2, channels=[4, 8], strides=[2])
+    with pytest.raises(PackageError, match="takes 4 channels and a scan gives it 1"):
+        MonaiNetwork("UNet", spatial_dims=3, in_channels=4, out_channels=1, channels=[4, 8], strides=[2])
 
 
 def test_the_template_is_a_valid_card() -> None:
