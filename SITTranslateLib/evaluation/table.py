@@ -7,6 +7,7 @@ deviation, cards the run that is shipped. Intervals are of the mean over cases (
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -222,12 +223,15 @@ class Table:
         return text(float(np.mean(values))) + spread + interval
 
     def write(self, folder: Path, name: str, titles: Mapping[str, str] | None = None, **records: Any) -> Summary:
-        """Write ``NAME.md`` and ``NAME.json`` (summary, intervals, rows, further records) and return the summary."""
+        """Write ``NAME.md`` and ``NAME.json`` (summary, intervals, rows, further records) and return the summary.
+
+        What is not finite is null in JSON, which has no NaN.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.md").write_text(self.markdown(titles), encoding="utf-8")
         summary = self.summary()
         records |= {"summary": summary, "intervals": self.intervals(), "rows": [vars(row) for row in self.rows]}
-        (folder / f"{name}.json").write_text(json.dumps(records, indent=1), encoding="utf-8")
+        write_json(folder / f"{name}.json", records)
         return summary
 
     def card_figures(
@@ -256,6 +260,19 @@ class Table:
             for name, (title, unit) in columns.items()
             if name in methods[method]
         ]
+
+
+def write_json(file: Path, records: Any) -> None:
+    """Write plain types as JSON that every reader takes: null for numbers that are not finite."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: plain(one) for key, one in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(one) for one in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    file.write_text(json.dumps(plain(records), indent=1, allow_nan=False), encoding="utf-8")
 
 
 def _by_method(methods: Mapping[str, Mapping[str, float]]) -> dict[str, list[Mapping[str, float]]]:

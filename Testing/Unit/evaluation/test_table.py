@@ -91,6 +91,19 @@ def test_files_hold_summary_intervals_and_rows(tmp_path: Path) -> None:
     assert (tmp_path / "t.md").read_text(encoding="utf-8") == TABLE.markdown()
 
 
+def test_what_is_not_finite_is_null_in_json_and_stays_in_the_summary(tmp_path: Path) -> None:
+    rows = [a_row("ours", "NaN", float("nan"), folded=float("inf")), a_row("identity", "NaN", 9.0)]
+    summary = Table(COLUMNS, rows).write(tmp_path, "t", further={"ends": (float("nan"), 1.0)})
+    assert np.isnan(summary["phantoms"]["ours"]["error"])
+    text = (tmp_path / "t.json").read_text(encoding="utf-8")
+    records = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert records["summary"]["phantoms"] == {"ours": {"error": None, "folded": None}, "identity": {"error": 9.0}}
+    assert records["rows"][0] == {
+        "method": "ours", "group": "phantoms", "case": "NaN", "figures": {"error": None, "folded": None},
+    }  # fmt: skip
+    assert records["further"] == {"ends": [None, 1.0]}
+
+
 def test_a_prediction_is_measured_in_one_unit_and_native_values_are_refused() -> None:
     hounsfield = np.full((2, 2, 2), 300.0, np.float32)
     network = to_network(hounsfield, HOUNSFIELD)

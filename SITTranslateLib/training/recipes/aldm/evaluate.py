@@ -10,7 +10,7 @@ from typing import Any
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.evaluation.baselines import baselines, identity, matched, own_curve
 from SITTranslateLib.evaluation.real_pairs import by_person, case_of
-from SITTranslateLib.evaluation.table import IDENTITY, Table, measure
+from SITTranslateLib.evaluation.table import IDENTITY, Table, measure, write_json
 from SITTranslateLib.packages import NetworkGrid
 from SITTranslateLib.systems.aldm.network import ALDMNetwork
 from SITTranslateLib.training import recipes
@@ -60,7 +60,7 @@ def _simulated(config: Any, network: Any, regression: Any, out: Path, labels: Pa
     cases = [case for way in tried for case in held_out(*way)]
     steps = tables.step_table(network, cases)
     _write(out, "steps", tables.steps_as_markdown(steps), steps)
-    (out / "figures.json").write_text(json.dumps(_card_figures(made), indent=1), encoding="utf-8")
+    write_json(out / "figures.json", _card_figures(made))
     paid = tables.cost(network)
     _write(out, "cost", "\n".join(f"| {name} | {value:.2f} |" for name, value in paid.items()), paid)
 
@@ -93,7 +93,7 @@ def _like(cases: list[Any], case: Any) -> list[Any]:
 
 def _write(out: Path, name: str, text: str, records: Any) -> None:
     (out / f"{name}.md").write_text(text, encoding="utf-8")
-    (out / f"{name}.json").write_text(json.dumps(records, indent=1), encoding="utf-8")
+    write_json(out / f"{name}.json", records)
     say(text)
 
 

@@ -14,6 +14,7 @@ from SITTranslateLib.evaluation.baselines import baselines, matched, own_curve
 from SITTranslateLib.evaluation.cases import SPANS, Case
 from SITTranslateLib.evaluation.real_pairs import case_of as real_case
 from SITTranslateLib.evaluation.real_pairs import pairs_in
+from SITTranslateLib.evaluation.table import write_json
 from SITTranslateLib.training import recipes
 from SITTranslateLib.training.engine.held_out import GROUPS, SLAB, case_of, cases_of
 from SITTranslateLib.training.engine.phantoms import SHAPE, PhantomSet, phantoms_of
@@ -64,10 +65,9 @@ def evaluate(request: EvaluationRequest) -> None:
         say(table.markdown())
         for name in networks:
             columns = _CARD_COLUMNS["CT" if target == "CT" else "MR"]
-            figures = json.dumps(table.card_figures(name, columns), indent=1)
-            (out / f"figures-{name}-{kind}.json").write_text(figures, encoding="utf-8")
+            write_json(out / f"figures-{name}-{kind}.json", table.card_figures(name, columns))
         properties = {n: _behaviour(network, cases[0], source, target) for n, network in networks.items()}
-        (out / f"behaviour-{kind}.json").write_text(json.dumps(properties, indent=1), encoding="utf-8")
+        write_json(out / f"behaviour-{kind}.json", properties)
         say(json.dumps(properties, indent=1))
     if scans is not None:
         real = [real_case(name, a, b, target) for name, a, b in pairs_in(scans, source, target)]

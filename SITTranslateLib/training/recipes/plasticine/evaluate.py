@@ -6,6 +6,7 @@ import json
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.evaluation.patch_kid import patches
+from SITTranslateLib.evaluation.table import write_json
 from SITTranslateLib.training import recipes
 from SITTranslateLib.training.engine.progress import say
 from SITTranslateLib.training.engine.recipe import EvaluationRequest
@@ -49,8 +50,7 @@ def evaluate(request: EvaluationRequest) -> None:
     say(made.markdown())
     for name, (_, network) in networks.items():
         if network.guide == "structure":
-            figures = json.dumps(made.card_figures(name, report.card_columns(target)), indent=1)
-            (out / f"figures-{name}.json").write_text(figures, encoding="utf-8")
+            write_json(out / f"figures-{name}.json", made.card_figures(name, report.card_columns(target)))
             steps = report.steps_table(network, cases[: 2 * heads], CHOICES)
-            (out / f"steps-{name}.json").write_text(json.dumps(steps, indent=1), encoding="utf-8")
+            write_json(out / f"steps-{name}.json", steps)
             say(json.dumps(steps, indent=1))

@@ -5,7 +5,6 @@ Scans with manual labels (``--scans``) and simulated heads of label maps that no
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ import numpy as np
 
 from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError
+from SITTranslateLib.evaluation.table import write_json
 from SITTranslateLib.files import read_volume
 from SITTranslateLib.systems.prescribed.presets import preset_changes
 from SITTranslateLib.systems.prescribed.regions import PARTS, parts_named
@@ -125,5 +125,5 @@ def evaluate(request: EvaluationRequest) -> None:
         scans = [changed_scan(name, scan, labels, model) for name, scan, labels in cases]
         text = as_markdown(scans, model.card.name)
         (request.out / f"change-{group}.md").write_text(text, encoding="utf-8")
-        (request.out / f"change-{group}.json").write_text(json.dumps([asdict(s) for s in scans], indent=1))
+        write_json(request.out / f"change-{group}.json", [asdict(s) for s in scans])
         say(text)

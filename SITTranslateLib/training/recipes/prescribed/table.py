@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ import numpy as np
 
 from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError
+from SITTranslateLib.evaluation.table import write_json
 from SITTranslateLib.files import read_labels, read_volume
 from SITTranslateLib.segmentation.neuromorphometrics import in_freesurfer_numbers
 from SITTranslateLib.systems.prescribed.regions import PARTS
@@ -132,7 +132,7 @@ def write(rows: Sequence[PrescribedScan], folder: Path, name: str = "prescribed"
     """Write the table and the rows."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.md").write_text(as_markdown(rows), encoding="utf-8")
-    (folder / f"{name}.json").write_text(json.dumps([asdict(row) for row in rows], indent=1), encoding="utf-8")
+    write_json(folder / f"{name}.json", [asdict(row) for row in rows])
 
 
 def evaluate(request: EvaluationRequest) -> None:

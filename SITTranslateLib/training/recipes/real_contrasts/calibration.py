@@ -6,7 +6,6 @@ quantile of error over scale on patients of other folds, so that the coverage is
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from SITTranslateLib.evaluation.contrast_metrics import fitted
+from SITTranslateLib.evaluation.table import write_json
 from SITTranslateLib.segmentation.maps import tissue_probabilities
 from SITTranslateLib.segmentation.tissues import BRAIN, CLASSES, SPACING_MM
 from SITTranslateLib.training.recipes.real_contrasts.subjects import CONTRASTS, Visit
@@ -173,5 +173,5 @@ def write(residuals: Sequence[Residuals], out: Path) -> Mapping[str, Coverage]:
     }
     (out / "uncertainty.md").write_text(as_markdown(list(found.values())), encoding="utf-8")
     raw = {target: asdict(coverage) | {"covers": covers(coverage)} for target, coverage in found.items()}
-    (out / "uncertainty.json").write_text(json.dumps(raw, indent=1), encoding="utf-8")
+    write_json(out / "uncertainty.json", raw)
     return found

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from SITTranslateLib.evaluation.table import interval
+from SITTranslateLib.evaluation.table import interval, write_json
 from SITTranslateLib.training.recipes.real_contrasts.table import (
     CURVE,
     METHODS,
@@ -140,5 +139,4 @@ def write(rows: Sequence[Row], out: Path, name: str = "contrasts") -> None:
     """``NAME.md`` and ``NAME.json`` below a folder."""
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.md").write_text(as_markdown(rows), encoding="utf-8")
-    raw = [{**asdict(row), "scores": asdict(row.scores)} for row in rows]
-    (out / f"{name}.json").write_text(json.dumps(raw, indent=1).replace("NaN", "null"), encoding="utf-8")
+    write_json(out / f"{name}.json", [asdict(row) for row in rows])
