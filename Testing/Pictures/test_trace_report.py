@@ -70,6 +70,10 @@ def test_the_pictures_show_what_they_say(pictures: list[Picture]) -> None:
     # The added mark is yellow on the last panel; arrows and legends alone are far fewer pixels.
     assert yellow.sum() > 1500
     assert (np.ptp(pixels, axis=1) < 8).mean() > 0.5
+    # The map is transparent outside the head: no grey around it in the last panel.
+    width, height, _depth = reader.GetOutput().GetDimensions()
+    last = pixels.reshape(height, width, 3)[: height // 2 - 8, width // 2 + 8 :]
+    assert (abs(last - 77).max(axis=2) < 6).mean() < 0.05
 
 
 def test_it_says_what_was_found_with_floor_reasons_and_rows_without_a_figure(page: str, found: PairTrace) -> None:

@@ -48,7 +48,8 @@ class PairStudio(Studio):
         result = add_translation(
             pair, source, scene=scene, translated_node=translated, rows=rows, sampling_mm=SAVED_FIELD_MM
         )
-        self._map = volumes.add_volume_node(scene, self._signed, NOT_EXPLAINED)
+        shown = self._signed.with_array(display.within(self._signed.array, result.head()))
+        self._map = volumes.add_volume_node(scene, shown, NOT_EXPLAINED)
         display.show_map(scene, self._map, "darker or brighter", -SHOWN_TO, SHOWN_TO)
         display.add_legend(self._map, "not explained\n+ brighter\n- darker", "%4.1f")
         return result
