@@ -19,7 +19,7 @@ from SITTranslateLib.scene.display import transform_display
 from SITTranslateLib.scene.headless import opengl
 from SITTranslateLib.scene.headless.application import Application
 from SITTranslateLib.scene.headless.images import mosaic, write_png
-from SITTranslateLib.scene.headless.pictures import Outlines, Studio, motion_title
+from SITTranslateLib.scene.headless.pictures import Outlines, Studio, change_title, motion_title
 from SITTranslateLib.translation import FieldOrigin, Translation
 from SITTranslateLib.volume import Volume
 
@@ -201,6 +201,18 @@ def test_titles_say_where_the_field_is_from(
     with Studio(shown, size=SIZE) as studio:
         assert words in motion_title(studio.result)
         assert {p.name for p in studio.draw(tmp_path)} >= {"overview", "change"}
+
+
+@pytest.mark.parametrize(
+    ("origin", "words"),
+    [(FieldOrigin.MODEL, "The intensity did not change"), (FieldOrigin.NONE, "Intensity change not known")],
+)
+def test_a_model_without_intensity_change_says_so(
+    app: Application, translation: Translation, origin: FieldOrigin, words: str
+) -> None:
+    shown = replace(translation, field_origin=origin, intensity_change=None)
+    with Studio(shown, size=SIZE) as studio:
+        assert change_title(studio.result) == words
 
 
 def test_views_stay_linked_and_the_users_are_left_alone(studio: Studio) -> None:

@@ -370,7 +370,8 @@ def motion_title(result: SceneResult) -> str:
 def change_title(result: SceneResult) -> str:
     """Title of the change view."""
     if result.change is None:
-        return "Intensity change not known"
+        known = result.field_origin in ("model", "identity")
+        return "The intensity did not change" if known else "Intensity change not known"
     if result.ranges.faint:
         return "Intensity changed by less than 1 %"
     return layout.TITLES[layout.CHANGE]
