@@ -117,6 +117,6 @@ def test_a_sweep_asks_for_no_steps(
 ) -> None:
     translate(slicer_harness, panel, 1)
     asked: list[Any] = []
-    monkeypatch.setattr(panel.session, "ask", lambda kind, *calls, **parameters: asked.append(parameters))
+    monkeypatch.setattr(panel.session, "ask", lambda request, *_answers: asked.append(request))
     panel.sweep.run("age", [5.0])
-    assert [parameters["attributes"] for parameters in asked] == [{"age": 5.0}]
+    assert [request.attributes for request in asked] == [{"age": 5.0}]
