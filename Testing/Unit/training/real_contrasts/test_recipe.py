@@ -137,18 +137,22 @@ def test_a_rigid_shift_is_found() -> None:
     np.testing.assert_allclose(np.subtract(transform.TransformPoint(point), point), (-2.0, 1.0, 0.5), atol=0.3)
 
 
+class Drawn:
+    """Stands for the prepared visits: a drawn person each, aligned or not."""
+
+    def __init__(self) -> None:
+        self.cases = {v.name: table.standardised_visit(person(n), True) for n, v in enumerate(VISITS)}
+
+    def of(self, visit: table.Visit) -> table.Standardised:
+        return self.cases[visit.name]
+
+    not_aligned = of
+
+
 def test_curves_come_from_others_and_rows_compare_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    cases = {v.name: table.standardised_visit(person(n), True) for n, v in enumerate(VISITS)}
     sizes = {"white matter": 500.0, "cortex": 400.0, "deep grey matter": 40.0, "ventricles": 20.0}
     measured = iter([sizes, sizes, *[{name: 1.1 * size for name, size in sizes.items()}] * 12])
     monkeypatch.setattr(table, "part_volumes", lambda image, affine: next(measured))
-
-    class Drawn:
-        def of(self, visit: table.Visit) -> table.Standardised:
-            return cases[visit.name]
-
-        not_aligned = of
-
     network = MultiContrastNetwork(CONTRASTS, widths=(2, 4)).eval()
     rows = table.rows_of_fold("without-ms-cross-26", network, Drawn())  # type: ignore[arg-type]
     assert {(r.source, r.target) for r in rows} == {(s, t) for s in CONTRASTS for t in CONTRASTS if s != t}
@@ -168,15 +172,7 @@ def test_curves_come_from_others_and_rows_compare_all(monkeypatch: pytest.Monkey
 
 
 def test_a_scanner_with_one_patient_has_no_curve_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    cases = {v.name: table.standardised_visit(person(n), True) for n, v in enumerate(VISITS)}
     monkeypatch.setattr(table, "part_volumes", lambda image, affine: dict.fromkeys(table.PARTS, 10.0))
-
-    class Drawn:
-        def of(self, visit: table.Visit) -> table.Standardised:
-            return cases[visit.name]
-
-        not_aligned = of
-
     network = MultiContrastNetwork(CONTRASTS, widths=(2, 4)).eval()
     rows = table.rows_of_fold("without-glioma", network, Drawn())  # type: ignore[arg-type]
     assert table.SAME_SCANNER not in {r.method for r in rows}
