@@ -17,7 +17,7 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.evaluation.table import write_json
 from SITTranslateLib.files import read_volume
 from SITTranslateLib.systems.prescribed.presets import preset_changes
-from SITTranslateLib.systems.prescribed.regions import PARTS, parts_named
+from SITTranslateLib.systems.prescribed.regions import parts_named
 from SITTranslateLib.training.engine.grid import SPACING_MM
 from SITTranslateLib.training.engine.held_out import MAPS
 from SITTranslateLib.training.engine.label_maps import label_map
@@ -85,13 +85,8 @@ def as_markdown(scans: Sequence[ChangedScan], model: str) -> str:
         "| structure | asked % | reached %, mean (range) | mean absolute miss, points | right sign |",
         "|---|---|---|---|---|",
     ]
-    for part in PARTS:
-        reached = np.array([row.reached[part] for row in rows if part in row.reached])
-        if not reached.size or (part not in rows[0].asked and part != table.HELD):
-            continue
-        asked = rows[0].asked.get(part, 0.0)
+    for part, asked, reached, span in table.by_part(rows):
         sign = f"{int((reached * asked > 0).sum())} of {reached.size}" if asked else ""
-        span = f"{reached.mean():+.1f} ({reached.min():+.1f} to {reached.max():+.1f})"
         lines.append(f"| {part} | {asked:+.1f} | {span} | {np.abs(reached - asked).mean():.1f} | {sign} |")
     again = np.array([scan.again_mm for scan in scans])
     lines += [

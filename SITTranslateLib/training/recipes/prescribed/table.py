@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError
@@ -100,6 +101,17 @@ def scans_in(folder: Path) -> list[tuple[Path, Path]]:
     return pairs
 
 
+def by_part(rows: Sequence[PrescribedScan]) -> Iterator[tuple[str, float, NDArray[np.float64], str]]:
+    """Each structure that some scan shows, if it was asked for or is held: per cent asked, reached by scan, and the
+    mean and range of these in words."""
+    for part in PARTS:
+        reached = np.array([row.reached[part] for row in rows if part in row.reached])
+        asked = [row.asked[part] for row in rows if part in row.asked and part in row.reached]
+        if reached.size and (asked or part == HELD):
+            span = f"{reached.mean():+.1f} ({reached.min():+.1f} to {reached.max():+.1f})"
+            yield part, asked[0] if asked else 0.0, reached, span
+
+
 def as_markdown(rows: Sequence[PrescribedScan]) -> str:
     """By structure: asked, reached (mean and range over scans), largest distance in points."""
     lines = [
@@ -108,15 +120,8 @@ def as_markdown(rows: Sequence[PrescribedScan]) -> str:
         "| structure | asked % | reached %, mean (range) | largest miss, points |",
         "|---|---|---|---|",
     ]
-    for part in PARTS:
-        reached = np.array([row.reached[part] for row in rows if part in row.reached])
-        asked = [row.asked[part] for row in rows if part in row.asked and part in row.reached]
-        if not reached.size or not (asked or part == HELD):
-            continue
-        wanted = asked[0] if asked else 0.0
-        miss = float(np.abs(reached - wanted).max())
-        span = f"{reached.mean():+.1f} ({reached.min():+.1f} to {reached.max():+.1f})"
-        lines.append(f"| {part} | {wanted:+.1f} | {span} | {miss:.2f} |")
+    for part, wanted, reached, span in by_part(rows):
+        lines.append(f"| {part} | {wanted:+.1f} | {span} | {float(np.abs(reached - wanted).max()):.2f} |")
     back, cpu = max(row.back_p95_mm for row in rows), np.array([row.cpu_seconds for row in rows])
     lines += [
         "",
