@@ -232,9 +232,14 @@ class Translation:
         if known is None:
             from SITTranslateLib import structure_volumes
 
-            # No field: a copy with another motion must not take it over.
-            known = self.__dict__["_structures"] = structure_volumes(self)
+            known = structure_volumes(self)
+            self.keep_structures(known)
         return known
+
+    def keep_structures(self, volumes: StructureVolumes) -> None:
+        """Keep volumes that were measured in this very translation."""
+        # No field: a copy with another motion must not take them over.
+        self.__dict__["_structures"] = volumes
 
     def __repr__(self) -> str:
         return f"<Translation of '{self.source.name}' {'; '.join(f'{n}: {v}' for n, v in self._figures()[:4])}>"

@@ -203,8 +203,12 @@ def _translate(scan: str, place: Path, model: Package | LoadedModel, wishes: Wis
         verdict = verify(result).verdict
         if labels is not None:
             table = segment_table(result, labels, label_names)
+        segments = (labels, label_names, [] if table is None else list(table.rows))
         if wishes.structures:
             report("finding the structures", 0.96)
+            if source is not None and labels is None:
+                # First, since it finds the volumes of the same structures with them.
+                segments = _found_segments(result, source)
             found = result.structures
         else:
             found = StructureVolumes(note="Left out (--no-structures).")
@@ -217,10 +221,6 @@ def _translate(scan: str, place: Path, model: Package | LoadedModel, wishes: Wis
             if source is not None:
                 from SITTranslateLib.dicom import write_dicom
 
-                rows = [] if table is None else list(table.rows)
-                segments = (labels, label_names, rows)
-                if labels is None and wishes.structures:
-                    segments = _found_segments(result, source)
                 with without_library_noise():
                     write_dicom(result, source, folder / "dicom", *segments)
 

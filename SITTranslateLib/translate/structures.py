@@ -42,13 +42,18 @@ def structure_volumes(translation: Translation) -> StructureVolumes:
         Rows by structure and side; none, with a note, where nothing moves or no brain is found.
     """
     instance_of(translation, Translation, "What the structures are measured in")
+    return _volumes(translation, None)
+
+
+def _volumes(translation: Translation, shares: Shares | None) -> StructureVolumes:
+    """As :func:`structure_volumes`, of shares that were found already, if any."""
     geometry = Geometry.of(translation)
     if geometry is None:
         return StructureVolumes(note="No motion is known of this translation.")
     if geometry.still or not np.any(geometry.motion.array):
         return StructureVolumes(note=STILL)
     try:
-        shares = find_structures(translation.source)
+        shares = find_structures(translation.source) if shares is None else shares
     except InputError as error:
         return StructureVolumes(note=str(error))
     jacobian = on_grid(geometry.jacobian, shares.grid, outside=1.0).array
@@ -83,6 +88,8 @@ def structure_segments(translation: Translation) -> tuple[Volume, dict[int, str]
         InputError: no brain is found, or no structure clearly.
     """
     shares = find_structures(translation.source)
+    if translation.known_structures is None:
+        translation.keep_structures(_volumes(translation, shares))
     labels, names = label_map(shares, translation.source.grid)
     counts = {name: int(np.count_nonzero(labels.array == number)) for number, name in names.items()}
     millilitre = labels.grid.voxel_volume / 1000.0

@@ -57,8 +57,9 @@ def opened(place: Path, host: HostClient) -> Translation:
         **parts,
     )
     held: Translation = host.run(request, timeout=_WAIT_SECONDS)
-    # The host knows this very object, so that no copy with them can stand for it.
-    vars(held)["_structures"] = saved.known_structures
+    if saved.known_structures is not None:
+        # The host knows this very object, so that no copy with them can stand for it.
+        held.keep_structures(saved.known_structures)
     return held
 
 

@@ -90,6 +90,24 @@ def test_shares_become_labels_where_they_are_largest() -> None:
     assert np.mean(labels.array != wanted) < 1e-3
 
 
+def test_segments_and_volumes_find_the_structures_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    scan = Volume(np.ones((16, 16, 16)), np.diag([2.0, 2.0, 2.0, 1.0]), "block")
+    inside = np.zeros(scan.shape, np.float32)
+    inside[4:12, 4:12, 4:12] = 1.0
+    shares = Shares(
+        {"brain stem": inside}, np.zeros_like(inside), scan.grid, {"brain stem": float(inside.sum()) * 0.008}
+    )
+    calls: list[Volume] = []
+    monkeypatch.setattr(structures, "find_structures", lambda image: calls.append(image) or shares)
+    result = _grown(scan, 1.05)
+    labels, names, rows = structures.structure_segments(result)
+    assert np.count_nonzero(labels.array) == 512 and list(names.values()) == ["brain stem"]
+    assert rows[0].volume_after_mm3 == pytest.approx(1000.0 * result.structures.row("brain stem").after_ml)
+    assert len(calls) == 1
+    again = _grown(scan, 1.05)
+    assert again.structures == result.structures and len(calls) == 2
+
+
 def test_what_does_not_move_has_no_rows_and_says_why() -> None:
     still = replace(synthetic_translation(), field_origin=FieldOrigin.NONE, motion=None, sampling=None, jacobian=None)
     assert not still.structures
