@@ -334,10 +334,10 @@ def request_text(translation: Translation) -> str:
     words = {key: f"{value:+g}" for key, value in made.with_roles(AttributeRole.ASKED).items()}
     for key, value in made.with_roles(AttributeRole.TARGET).items():
         words[key] = made.target or f"{value:+g}"
-    told = [f"{key.replace('_', ' ')} {word}" for key, word in words.items()]
+    requests = [f"{key.replace('_', ' ')} {word}" for key, word in words.items()]
     # A prescribed change has some twenty parts.
-    more = f" and {len(told) - MOST_ASKED} more" if len(told) > MOST_ASKED else ""
-    return ", ".join(told[:MOST_ASKED]) + more
+    more = f" and {len(requests) - MOST_ASKED} more" if len(requests) > MOST_ASKED else ""
+    return ", ".join(requests[:MOST_ASKED]) + more
 
 
 def _headline(translation: Translation) -> str:

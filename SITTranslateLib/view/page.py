@@ -65,7 +65,7 @@ class Page:
         self._set_state()
         self._build()
         self.shown.changed.connect(self._refresh)
-        self.shown.told.connect(self._tell)
+        self.shown.message.connect(self._tell)
         server.controller.on_server_ready.add(self._on_ready)
         self.state.change("motion")(lambda motion, **_: self.shown.show_motion(_plain(motion)))
         self.state.change("map")(lambda map, **_: self.shown.show_map(_plain(map)))

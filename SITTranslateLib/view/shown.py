@@ -68,15 +68,15 @@ class Shown(HostPresenter):
 
     Attributes:
         changed: emitted when the views or the points are other than before.
-        told: emitted with a sentence when something could not be done.
+        message: emitted with a sentence when something could not be done.
         points: the traced points, as the host tells them.
         motion, map, parts, strength: what is shown at present.
     """
 
     def __init__(self, scene: Any, translation: Translation, host: HostClient) -> None:
         super().__init__(host)
-        self.changed, self.told = Signal(), Signal()
-        self.failed.connect(lambda error: self.told.emit(str(error)))
+        self.changed, self.message = Signal(), Signal()
+        self.failed.connect(lambda error: self.message.emit(str(error)))
         self.scene, self.translation = scene, translation
         self.nodes: SceneResult = add_translation(translation, scene=scene)
         presentation.show_result(scene, self.nodes)
@@ -203,7 +203,7 @@ class Shown(HostPresenter):
         try:
             self.ask(TraceRequest(self.translation, start, direction, [f"P-{self._traced}"]), self._on_traced)
         except InputError as error:
-            self.told.emit(str(error))
+            self.message.emit(str(error))
 
     def clear_points(self) -> None:
         if self._pairs is not None:

@@ -159,7 +159,7 @@ def test_points_are_traced_both_ways(shown: Shown, saved: tuple[Path, Translatio
 
 def test_what_the_host_cannot_do_is_told(shown: Shown, host: HostClient) -> None:
     told: list[str] = []
-    shown.told.connect(told.append)
+    shown.message.connect(told.append)
     host.forget(shown.translation)
     shown.trace(INSIDE[0], from_translated=False)
     assert told == ["This result is no longer held; translate the scan again."] and not shown.busy
