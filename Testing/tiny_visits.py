@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import SimpleITK as sitk
 
-from SITTranslateLib.training.recipes.real_contrasts.preparation import PreparedVisit
+from SITTranslateLib.training.engine.visit_preparation import PreparedVisit
 
 
 def person(seed: int = 0) -> PreparedVisit:

@@ -17,8 +17,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from SITTranslateLib.evaluation.contrast_metrics import fitted
+from SITTranslateLib.training.engine.visits import held_out_visits
 from SITTranslateLib.training.recipes.real_contrasts import table
-from SITTranslateLib.training.recipes.real_contrasts.subjects import held_out_visits
 
 ROWS = (("T1w", "T2w"), ("T2w", "T1w"))
 

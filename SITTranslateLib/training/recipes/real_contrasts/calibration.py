@@ -19,7 +19,7 @@ from SITTranslateLib.evaluation.contrast_metrics import fitted
 from SITTranslateLib.evaluation.table import write_json
 from SITTranslateLib.segmentation.maps import tissue_probabilities
 from SITTranslateLib.segmentation.tissues import BRAIN, CLASSES, SPACING_MM
-from SITTranslateLib.training.recipes.real_contrasts.subjects import CONTRASTS, Visit
+from SITTranslateLib.training.engine.visits import CONTRASTS, Visit
 from SITTranslateLib.training.recipes.real_contrasts.table import Answer, Standardised
 from SITTranslateLib.translate.head import resample_itk
 from SITTranslateLib.translate.preparation import antialiased

@@ -7,8 +7,8 @@ from typing import Any
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.training.engine.config import RunConfig
+from SITTranslateLib.training.engine.visits import CONTRASTS, FOLDS
 from SITTranslateLib.training.recipes.real_contrasts.augmentation import Augmentation
-from SITTranslateLib.training.recipes.real_contrasts.subjects import CONTRASTS, FOLDS
 
 NAME, SYSTEM = "mr-contrasts", "multi_contrast"
 

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.training.engine.progress import say
 from SITTranslateLib.training.engine.recipe import EvaluationRequest
+from SITTranslateLib.training.engine.visits import Visit
 from SITTranslateLib.training.recipes.real_contrasts import calibration, fading, summary, table
-from SITTranslateLib.training.recipes.real_contrasts.subjects import Visit
 
 
 def evaluate(request: EvaluationRequest, *, bfloat16: bool = False) -> None:

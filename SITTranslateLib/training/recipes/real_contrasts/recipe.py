@@ -21,11 +21,11 @@ from SITTranslateLib.training.engine.losses import Outcome
 from SITTranslateLib.training.engine.recipe import EvaluationRequest, Recipe
 from SITTranslateLib.training.engine.schedule import average_of
 from SITTranslateLib.training.engine.trainer import RunOptions, Trainer
+from SITTranslateLib.training.engine.visit_preparation import prepared
+from SITTranslateLib.training.engine.visits import CONTRASTS, training_visits
 from SITTranslateLib.training.recipes.real_contrasts import objective
 from SITTranslateLib.training.recipes.real_contrasts.config import RealContrastsConfig
-from SITTranslateLib.training.recipes.real_contrasts.preparation import prepared
 from SITTranslateLib.training.recipes.real_contrasts.samples import Batch, batches, training_visit
-from SITTranslateLib.training.recipes.real_contrasts.subjects import CONTRASTS, training_visits
 
 COVERAGE = "coverage.json"
 

@@ -17,10 +17,10 @@ from scipy import ndimage
 from torch import Tensor
 
 from SITTranslateLib.systems.regression.multi_contrast import CLIP, middle_values, trimmed_statistics
+from SITTranslateLib.training.engine.visit_preparation import PreparedVisit
+from SITTranslateLib.training.engine.visits import CONTRASTS
 from SITTranslateLib.training.recipes.real_contrasts.augmentation import Augmentation
 from SITTranslateLib.training.recipes.real_contrasts.config import RealContrastsConfig
-from SITTranslateLib.training.recipes.real_contrasts.preparation import PreparedVisit
-from SITTranslateLib.training.recipes.real_contrasts.subjects import CONTRASTS
 from SITTranslateLib.translate.normalisation import percentile_range
 
 #: Weights of the loss: outside the brain (whole heads only), in lesions, in other bright spots of FLAIR.

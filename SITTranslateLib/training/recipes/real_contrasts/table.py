@@ -32,9 +32,8 @@ from SITTranslateLib.segmentation.parcellation import parcellated
 from SITTranslateLib.segmentation.structures import STRUCTURES
 from SITTranslateLib.segmentation.tissues import SPACING_MM
 from SITTranslateLib.systems.regression.multi_contrast import LEVEL, SPREAD, MultiContrastNetwork
-from SITTranslateLib.training.recipes.real_contrasts.preparation import PreparedVisit, prepared
-from SITTranslateLib.training.recipes.real_contrasts.recipe import RECIPE
-from SITTranslateLib.training.recipes.real_contrasts.subjects import (
+from SITTranslateLib.training.engine.visit_preparation import PreparedVisit, prepared
+from SITTranslateLib.training.engine.visits import (
     CONTRASTS,
     FOLDS,
     VISITS,
@@ -42,6 +41,7 @@ from SITTranslateLib.training.recipes.real_contrasts.subjects import (
     held_out_visits,
     training_visits,
 )
+from SITTranslateLib.training.recipes.real_contrasts.recipe import RECIPE
 from SITTranslateLib.translate.head import resample_itk
 from SITTranslateLib.translate.model import load_model
 from SITTranslateLib.translate.normalisation import percentile_range

@@ -17,13 +17,20 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.files import place_image
 from SITTranslateLib.systems.regression.multi_contrast import MultiContrastNetwork
 from SITTranslateLib.training import recipes
+from SITTranslateLib.training.engine import visit_preparation
 from SITTranslateLib.training.engine.publishing import publish
 from SITTranslateLib.training.engine.trainer import RunOptions, step_of
+from SITTranslateLib.training.engine.visits import (
+    CONTRASTS,
+    FOLDS,
+    VISITS,
+    held_out_visits,
+    training_visits,
+)
 from SITTranslateLib.training.recipes.real_contrasts import (
     calibration,
     fading,
     objective,
-    preparation,
     recipe,
     samples,
     summary,
@@ -32,13 +39,6 @@ from SITTranslateLib.training.recipes.real_contrasts import (
 from SITTranslateLib.training.recipes.real_contrasts.augmentation import Augmentation
 from SITTranslateLib.training.recipes.real_contrasts.config import RealContrastsConfig
 from SITTranslateLib.training.recipes.real_contrasts.recipe import RECIPE
-from SITTranslateLib.training.recipes.real_contrasts.subjects import (
-    CONTRASTS,
-    FOLDS,
-    VISITS,
-    held_out_visits,
-    training_visits,
-)
 from SITTranslateLib.translate.lesion_contrast import Cluster
 from SITTranslateLib.volume import Volume
 
@@ -130,7 +130,7 @@ def test_a_rigid_shift_is_found() -> None:
     affine = np.eye(4)
     affine[:3, 3] = (2.0, -1.0, 0.5)
     moving = Volume(visit.scans["T2w"], affine, "moving")
-    transform, shift = preparation.align(fixed, moving, visit.brain)
+    transform, shift = visit_preparation.align(fixed, moving, visit.brain)
     assert shift == pytest.approx(np.sqrt(4 + 1 + 0.25), abs=0.3)
     image = place_image(sitk.GetImageFromArray(fixed.array), fixed.affine)
     point = image.TransformContinuousIndexToPhysicalPoint((26.0, 28.0, 24.0))

@@ -23,7 +23,7 @@ from SITTranslateLib.files import place_image, read_volume
 from SITTranslateLib.packages import NetworkGrid
 from SITTranslateLib.segmentation.maps import tissue_probabilities
 from SITTranslateLib.segmentation.tissues import BRAIN
-from SITTranslateLib.training.recipes.real_contrasts.subjects import CONTRASTS, Visit, existing
+from SITTranslateLib.training.engine.visits import CONTRASTS, Visit, existing
 from SITTranslateLib.translate.head import background_of, locate_head, resample_itk
 from SITTranslateLib.translate.preparation import antialiased, network_grid
 from SITTranslateLib.volume import Grid, Volume

@@ -1,4 +1,4 @@
-"""Public patients of the recipe's training and test sets, with their files, scanners and licences.
+"""Public patients with several contrasts, with their files, scanners and licences, and the folds of the recipes.
 
 Two visits of one person, and patients of one scanner, share an identifier, so that a fold leaves all of them out.
 """
