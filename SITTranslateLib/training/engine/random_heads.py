@@ -43,9 +43,14 @@ def head_of(labels: LabelMap) -> LabelledHead:
     return LabelledHead(labels.array, np.array([(s.start + s.stop - 1) / 2 for s in found]))
 
 
-def _smooth_noise(rng: np.random.Generator, nodes: tuple[int, int, int], shape: tuple[int, ...]) -> NDArray:
-    noise = torch.from_numpy(rng.standard_normal((1, 3, *nodes), dtype=np.float32))
-    raised: NDArray = functional.interpolate(noise, size=shape, mode="trilinear", align_corners=True)[0].numpy()
+def smooth_noise(
+    rng: np.random.Generator, channels: int, nodes: tuple[int, ...], shape: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """Normal noise at nodes, interpolated linearly between them ``(channels, K, J, I)``."""
+    noise = torch.from_numpy(rng.standard_normal((1, channels, *nodes), dtype=np.float32))
+    raised: NDArray[np.float32] = functional.interpolate(noise, size=shape, mode="trilinear", align_corners=True)[
+        0
+    ].numpy()
     return raised
 
 
@@ -78,8 +83,8 @@ def deformed(
     shift = rng.uniform(-1, 1, 3) * shift_mm
     smooth = tuple(n // 4 for n in shape)
     spread = max(1.0, max(shape) / 144.0)
-    offset = rng.uniform(0, 4.0) * _smooth_noise(rng, _nodes((6, 7, 6), spread), smooth)
-    offset += rng.uniform(0, 1.6) * _smooth_noise(rng, _nodes((13, 16, 13), spread), smooth)
+    offset = rng.uniform(0, 4.0) * smooth_noise(rng, 3, _nodes((6, 7, 6), spread), smooth)
+    offset += rng.uniform(0, 1.6) * smooth_noise(rng, 3, _nodes((13, 16, 13), spread), smooth)
     raised = functional.interpolate(torch.from_numpy(offset)[None], size=shape, mode="trilinear")[0].numpy()
     places = []
     for axis in range(3):

@@ -56,6 +56,8 @@ class ParcellationConfig(SegmentationConfig):
         shape: of an example, voxels ``(K, J, I)`` of 1 mm: most of a brain, or a part of it with some of the head.
         physical: share of contrasts that keep to the signal equations.
         t1w: share of these that are T1w for certain; the others are any sequence.
+        variants: heads with other volumes of their structures that are made of each map.
+        texture: largest standard deviation of brightness that varies smoothly inside a tissue.
         start: weights (.safetensors) to begin with; ``tissues`` for the library's tissue network, empty for none.
     """
 
@@ -64,6 +66,8 @@ class ParcellationConfig(SegmentationConfig):
     shape: tuple[int, int, int] = (128, 144, 128)
     physical: float = 0.6
     t1w: float = 0.0
+    variants: int = 0
+    texture: float = 0.0
     start: str = "tissues"
     system: str = "parcellation"
 

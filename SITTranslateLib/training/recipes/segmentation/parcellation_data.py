@@ -22,7 +22,7 @@ from SITTranslateLib.segmentation.tissues import normalised
 from SITTranslateLib.simulation.labels import LEFT_RIGHT
 from SITTranslateLib.simulation.random_contrast import random_table
 from SITTranslateLib.simulation.scanner import bias_field
-from SITTranslateLib.training.engine.random_heads import LabelledHead, averaged, deformed, stripping_mask
+from SITTranslateLib.training.engine.random_heads import LabelledHead, averaged, deformed, smooth_noise, stripping_mask
 from SITTranslateLib.training.recipes.segmentation.config import ParcellationConfig
 
 #: Deformed label maps at hand: each is drawn from several times, every time in another contrast. A new one takes the
@@ -58,7 +58,12 @@ def with_shares(labels: NDArray[np.int16]) -> DeformedLabels:
 
 
 def example(
-    pooled: DeformedLabels, rng: np.random.Generator, strip: float, physical: float, t1w: float = 0.0
+    pooled: DeformedLabels,
+    rng: np.random.Generator,
+    strip: float,
+    physical: float,
+    t1w: float = 0.0,
+    texture: float = 0.0,
 ) -> tuple[Tensor, ...]:
     """Image ``(1, 1, K, J, I)`` at 2 mm, shares ``(1, classes, ...)``, and the share on the right ``(1, ...)``.
 
@@ -68,6 +73,7 @@ def example(
         strip: probability that the skull is taken off.
         physical: probability that the contrast keeps to the signal equations.
         t1w: probability that those are the equations of T1w.
+        texture: largest standard deviation of brightness that varies smoothly, over about 12 mm.
     """
     table, spread = random_table(rng, physical, "T1w" if rng.random() < t1w else None)
     jitter = rng.normal(0.0, rng.uniform(0.0, 0.05), len(table)).astype(np.float32)
@@ -83,6 +89,9 @@ def example(
         shares *= left
         shares[0] += 1.0 - left
     image = averaged(image)
+    if texture > 0:
+        nodes = tuple(max(2, n // 6) for n in image.shape)
+        image *= 1.0 + np.float32(rng.uniform(0.0, texture)) * smooth_noise(rng, 1, nodes, image.shape)[0]
     if spread > 0:
         image *= 1.0 + np.float32(spread) * rng.standard_normal(image.shape, dtype=np.float32)
     blur = [float(rng.uniform(0.0, 0.45))] * 3
@@ -116,6 +125,6 @@ def batches(heads: Sequence[LabelledHead], config: ParcellationConfig, start: in
         if number not in pool:
             own = np.random.default_rng([config.seed, 1, number])
             pool[number] = with_shares(deformed(heads[int(own.integers(len(heads)))], own, config.shape, SHIFT_MM))
-        image, truth, right = example(pool[number], rng, config.strip, config.physical, config.t1w)
+        image, truth, right = example(pool[number], rng, config.strip, config.physical, config.t1w, config.texture)
         yield {"image": image, "truth": truth, "right": right}
         step += 1

@@ -19,9 +19,8 @@ from SITTranslateLib.segmentation.maps import WEIGHTS as TISSUE_WEIGHTS
 from SITTranslateLib.segmentation.network import TissueNetwork
 from SITTranslateLib.segmentation.structures import CLASS_COUNT
 from SITTranslateLib.segmentation.tissues import SPACING_MM
-from SITTranslateLib.training.engine.label_maps import label_map, prepared_subjects
+from SITTranslateLib.training.engine.label_maps import prepared_subjects
 from SITTranslateLib.training.engine.losses import Outcome
-from SITTranslateLib.training.engine.random_heads import head_of
 from SITTranslateLib.training.engine.recipe import Recipe
 from SITTranslateLib.training.engine.schedule import average_of
 from SITTranslateLib.training.engine.trainer import RunOptions, Trainer
@@ -32,6 +31,7 @@ from SITTranslateLib.training.recipes.segmentation.config import (
     StructureConfig,
 )
 from SITTranslateLib.training.recipes.segmentation.objective import rate_factor, sided_loss, soft_loss
+from SITTranslateLib.training.recipes.segmentation.varied_heads import heads_of
 
 WEIGHTS = "weights.safetensors"
 Batch = dict[str, Tensor]
@@ -80,8 +80,7 @@ def _tissue_batches(config: StructureConfig, labels: Path, cache: Path) -> Batch
 
 
 def _parcellation_batches(config: ParcellationConfig, labels: Path, cache: Path) -> Batches:
-    heads = [head_of(label_map(labels, name)) for name in config.maps]
-    return partial(parcellation_data.batches, heads, config)
+    return partial(parcellation_data.batches, heads_of(config, labels, cache), config)
 
 
 TASKS: dict[str, Task] = {

@@ -16,6 +16,9 @@ from SITTranslateLib.segmentation import CLASSES, parcellation
 from SITTranslateLib.segmentation.maps import tissue_network
 from SITTranslateLib.segmentation.network import TissueNetwork
 from SITTranslateLib.segmentation.structures import CLASS_COUNT
+from SITTranslateLib.simulation.head import procedural_head
+from SITTranslateLib.systems.prescribed.regions import PARTS
+from SITTranslateLib.training.recipes.segmentation import varied_heads
 from SITTranslateLib.training.recipes.segmentation.config import ParcellationConfig, SegmentationConfig
 from SITTranslateLib.training.recipes.segmentation.objective import soft_loss
 from SITTranslateLib.training.recipes.segmentation.recipe import RECIPE
@@ -113,3 +116,21 @@ def test_the_parcellation_begins_with_the_features_of_the_tissue_network() -> No
     assert torch.equal(network.state_dict()["down.1.0.weight"], tissue_network().state_dict()["down.1.0.weight"])
     assert network.head.out_channels == CLASS_COUNT + 1
     parcellation.parcellation_network().load_state_dict(network.state_dict())
+
+
+def test_varied_heads_have_the_volumes_that_were_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    head = procedural_head(1, spacing=2.0)
+    varied = varied_heads.varied(head, np.random.default_rng(3))
+    asked = varied_heads.random_ratios(np.random.default_rng(3))
+    for part in ("left lateral ventricle", "right caudate", "left thalamus", "right cerebellum"):
+        before, after = (int(np.isin(labels, PARTS[part]).sum()) for labels in (head.array, varied))
+        assert after / before == pytest.approx(asked[part], abs=0.06), part
+    skull, still = (np.isin(labels, (515, 516)) for labels in (head.array, varied))
+    assert np.count_nonzero(skull != still) < 0.01 * np.count_nonzero(skull)
+    monkeypatch.setattr(varied_heads, "label_map", lambda folder, name: head)
+    config = parcellation_config(variants=2, seed=4)
+    heads = varied_heads.heads_of(config, tmp_path, tmp_path)
+    assert len(heads) == 3 and len(list(tmp_path.glob("varied-*/procedural-1-*.npy"))) == 2
+    assert not np.array_equal(heads[1].labels, heads[2].labels)
+    monkeypatch.setattr(varied_heads, "varied", None)
+    assert np.array_equal(varied_heads.heads_of(config, tmp_path, tmp_path)[2].labels, heads[2].labels)
