@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,8 @@ NAMES = {
 }
 #: nilearn scales the template to 0..1; scans have larger numbers, which read better.
 SCALE = 1000.0
+#: Where the templates lie in nilearn, by kind, and the value above which it counts a voxel as brain.
+_FILES, _BRAIN = "datasets/data/mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz", 0.2
 #: Box around the lateral ventricles and a point inside each, RAS mm of the ICBM152 space (Fonov et al. 2011).
 _BOX = np.array([[-42.0, -56.0, -12.0], [42.0, 34.0, 36.0]])
 _SEEDS = np.array([[-10.0, 5.0, 20.0], [10.0, 5.0, 20.0]])
@@ -29,27 +33,31 @@ _MIDLINE_MM = 1.5
 def load_brain() -> tuple[Volume, Volume]:
     """The T1-weighted average brain at 1 mm, without skull, and its label map (see ``NAMES``); no download.
 
+    The files are read where nilearn keeps them: importing ``nilearn.datasets`` would load scikit-learn as well. The
+    values are those of its ``load_mni152_template`` and ``load_mni152_brain_mask``.
+
     Raises:
         InputError: nilearn is not installed.
     """
-    try:
-        from nilearn import datasets
-    except ImportError as error:
-        raise InputError(
-            "The demo needs nilearn for its brain: install it with pip install 'sittranslate[demo]'."
-        ) from error
-    image = datasets.load_mni152_template(resolution=1)
-    brain = Volume(SCALE * _array(image), np.asarray(image.affine), "ICBM152 T1")
-    grey = _array(datasets.load_mni152_gm_template(resolution=1))
-    white = _array(datasets.load_mni152_wm_template(resolution=1))
-    mask = _array(datasets.load_mni152_brain_mask(resolution=1)) > 0.5
-    labels = tissue_labels(grey, white, mask)
+    import nibabel
+
+    found = find_spec("nilearn")
+    folders = found.submodule_search_locations if found is not None else None
+    paths = [Path(folder, _FILES) for folder in folders or ()]
+
+    def read(kind: str) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        path = next((p for p in (path.with_name(path.name.format(kind)) for path in paths) if p.is_file()), None)
+        if path is None:
+            raise InputError("The demo needs nilearn for its brain: install it with pip install 'sittranslate[demo]'.")
+        image: Any = nibabel.load(path)
+        array = np.ascontiguousarray(np.asanyarray(image.dataobj).astype(np.float32).T)
+        return array / array.max(), np.asarray(image.affine)
+
+    scan, affine = read("t1")
+    brain = Volume(SCALE * scan, affine, "ICBM152 T1")
+    labels = tissue_labels(read("gm")[0], read("wm")[0], scan > _BRAIN)
     labels[lateral_ventricles(labels == CSF, brain.grid)] = VENTRICLES
     return brain, brain.with_array(labels, "ICBM152 tissues")
-
-
-def _array(image: Any) -> NDArray[np.float32]:
-    return np.ascontiguousarray(image.get_fdata(dtype=np.float32).T)
 
 
 def tissue_labels(grey: NDArray[np.float32], white: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -63,7 +71,13 @@ def lateral_ventricles(fluid: NDArray[np.bool_], grid: Grid) -> NDArray[np.bool_
     """The fluid that hangs together with a point inside each lateral ventricle, apart from the midline."""
     from scipy import ndimage
 
-    k, j, i = np.meshgrid(*[np.arange(n, dtype=np.float64) for n in grid.shape], indexing="ij")
+    # Only the box, with the voxels that opening and dilation look at around it.
+    corners = grid.to_indices(_BOX)[:, ::-1]
+    low = np.maximum(np.floor(corners.min(axis=0)).astype(int) - 2, 0)
+    high = np.ceil(corners.max(axis=0)).astype(int) + 3
+    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    whole, fluid = np.zeros(fluid.shape, dtype=bool), fluid[box]
+    k, j, i = np.indices(fluid.shape) + low[:, None, None, None]
     world = grid.to_world(np.stack([i, j, k], axis=-1))
     inside = np.all((world > _BOX[0]) & (world < _BOX[1]), axis=-1) & (np.abs(world[..., 0]) > _MIDLINE_MM)
     # Opened once, so that a bridge of a voxel to the cisterns does not count as hanging together.
@@ -71,9 +85,10 @@ def lateral_ventricles(fluid: NDArray[np.bool_], grid: Grid) -> NDArray[np.bool_
     parts, _count = ndimage.label(core)
     found = np.zeros(core.shape, dtype=bool)
     for seed in _SEEDS:
-        centre = np.rint(grid.to_indices(seed)).astype(int)[::-1]
+        centre = np.rint(grid.to_indices(seed)).astype(int)[::-1] - low
         near = tuple(slice(c - 6, c + 7) for c in centre)
         numbers = parts[near][parts[near] > 0]
         if numbers.size:
             found |= parts == np.bincount(numbers).argmax()
-    return np.asarray(ndimage.binary_dilation(found) & fluid & inside)
+    whole[box] = ndimage.binary_dilation(found) & fluid & inside
+    return whole

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from SITTranslateLib.errors import InputError
+
+#: Level of compression, and bytes of a file by which it is decided whether it is compressed.
+LEVEL, PROBED = 3, 1 << 18
 
 
 def save_bundle(scene: Any, nodes: Sequence[Any], path: Path) -> None:
@@ -38,12 +42,14 @@ def _deflate(path: Path) -> None:
     """Compress the members of a bundle, which Slicer only stores: it writes fields raw and in double precision."""
     part = path.with_name(f".{path.name}.part")
     try:
-        with (
-            zipfile.ZipFile(path) as stored,
-            zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=4) as small,
-        ):
+        with zipfile.ZipFile(path) as stored, zipfile.ZipFile(part, "w") as small:
             for member in stored.infolist():
-                small.writestr(member, stored.read(member), zipfile.ZIP_DEFLATED)
+                content = stored.read(member)
+                # Volumes are compressed already.
+                begin = content[:PROBED]
+                raw = len(zlib.compress(begin, 1)) < 0.8 * len(begin)
+                method = zipfile.ZIP_DEFLATED if raw else zipfile.ZIP_STORED
+                small.writestr(member, content, method, compresslevel=LEVEL if raw else None)
         part.replace(path)
     except OSError as error:
         raise InputError(f"The scene '{path.name}' cannot be compressed: the disk is full.") from error

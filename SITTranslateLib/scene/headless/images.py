@@ -12,6 +12,8 @@ from SITTranslateLib.scene.headless.views import Pixels
 
 GUTTER = 6
 _GUTTER_GREY = 34
+#: 4 % larger than VTK's default of 5, in three quarters of its time.
+COMPRESSION = 4
 
 
 def mosaic(rows: Sequence[Sequence[Pixels]]) -> Pixels:
@@ -37,6 +39,7 @@ def png(pixels: Pixels) -> bytes:
     image.SetDimensions(pixels.shape[1], pixels.shape[0], 1)
     image.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(pixels[::-1]).reshape(-1, 3), deep=True))
     writer = vtk.vtkPNGWriter()
+    writer.SetCompressionLevel(COMPRESSION)
     writer.WriteToMemoryOn()
     writer.SetInputData(image)
     writer.Write()

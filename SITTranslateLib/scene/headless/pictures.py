@@ -22,7 +22,7 @@ from SITTranslateLib.scene.headless.bundle import save_bundle
 from SITTranslateLib.scene.headless.images import Pixels, mosaic, png, write_png
 from SITTranslateLib.scene.headless.views import SliceView, ThreeDView
 from SITTranslateLib.scene.result import SceneResult, add_translation, request_text
-from SITTranslateLib.scene.segmentation import CARRIED_COLOUR, SOURCE_COLOUR, add_segmentation_node, show_only
+from SITTranslateLib.scene.segmentation import CARRIED_COLOUR, SOURCE_COLOUR, add_segmentation_node
 from SITTranslateLib.scene.sequences import browser_of
 from SITTranslateLib.translation import Translation
 from SITTranslateLib.volume import Volume
@@ -317,13 +317,17 @@ class Studio:
             if role == "carried over" and self.result.motion is None:
                 continue
             node = add_segmentation_node(
-                scene, outlines.labels, outlines.names, f"Segments, {role}", colour=colour, view_ids=views
+                scene, outlines.labels, {outlines.closely: closely}, f"{closely}, {role}", colour=colour, view_ids=views
             )
-            show_only(node, [closely])
             node.GetDisplayNode().SetVisibility(0)
             if role == "carried over":
                 node.SetAndObserveTransformNodeID(self.result.motion.GetID())
             self._segments.append(node)
+            presentation.put_with(scene, self.result, node)
+        if len(outlines.names) > 1:
+            # For the user's own use, not drawn.
+            node = add_segmentation_node(scene, outlines.labels, outlines.names, "Segments", surfaces=False)
+            node.GetDisplayNode().SetVisibility(0)
             presentation.put_with(scene, self.result, node)
 
     def _closely(self) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:

@@ -229,8 +229,13 @@ class Trainer(ABC):
 
     # ---------------------------------------------------------------- the loop
     def train(self, folder: Path, *, save_every: int = 200, until: int | None = None) -> None:
-        """Run to the end of the config (or to a step), from the checkpoint of the folder if it has one."""
+        """Run to the end of the config (or to a step), from the checkpoint of the folder if it has one.
+
+        Raises:
+            InputError: the folder holds a run of another config.
+        """
         folder.mkdir(parents=True, exist_ok=True)
+        check_same_config(folder, self.config.to_dict())
         self.resume(folder)
         first, last = self.fabric.is_global_zero, self.config.total if until is None else min(until, self.config.total)
         if first:
@@ -272,6 +277,33 @@ def step_of(folder: Path) -> int:
     """The step of a run folder's checkpoint; 0 without one."""
     file = folder / CHECKPOINT
     return int(torch.load(file, map_location="cpu", weights_only=True)["step"]) if file.exists() else 0
+
+
+def check_same_config(folder: Path, config: dict[str, Any]) -> None:
+    """Refuse to go on with another config than the one that a run folder began with.
+
+    A setting that the run did not record, as one that is newer, is not compared.
+
+    Raises:
+        InputError: a setting differs; the first one is named with both values.
+    """
+    if not (folder / CHECKPOINT).exists() or not (folder / CONFIG).exists():
+        return
+    now = json.loads(json.dumps(config))
+    if difference := _difference(read_config(folder), now):
+        name, before, asked = difference
+        raise InputError(
+            f"The run '{folder.name}' began with {name} = {before}, and its config now says {asked}; go on with the "
+            "config that it began with, or train in a new folder."
+        )
+
+
+def _difference(before: Any, now: Any, name: str = "") -> tuple[str, str, str] | None:
+    """Name and both values of the first setting that differs."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        inner = (_difference(before[key], now[key], f"{name}.{key}".strip(".")) for key in before if key in now)
+        return next((found for found in inner if found), None)
+    return None if before == now else (name, json.dumps(before), json.dumps(now))
 
 
 def read_config(folder: Path) -> dict[str, Any]:

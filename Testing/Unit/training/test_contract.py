@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +51,15 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
     whole = recipe.finished(finished_run(name))[1].state_dict()
     resumed = network.state_dict()
     assert set(whole) == set(resumed) and all(torch.equal(value, resumed[key]) for key, value in whole.items())
+
+
+def test_a_run_does_not_go_on_with_another_config(run: TinyRun, tmp_path: Path) -> None:
+    run.trainer().save(tmp_path)
+    text = re.sub(r'"seed": \d+', '"seed": 99', json.dumps(run.config.to_dict()))
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(InputError, match=r"began with [\w.]*seed = 99, and its config now says \d+;") as refused:
+        run.trainer().train(tmp_path)
+    assert one_sentence(str(refused.value)) and (tmp_path / "config.json").read_text() == text
 
 
 def test_a_run_learns_logs_and_stays_finite(name: str, run: TinyRun, finished_run: FinishedRun, tmp_path: Path) -> None:
