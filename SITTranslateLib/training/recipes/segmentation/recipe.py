@@ -21,7 +21,7 @@ from SITTranslateLib.segmentation.structures import CLASS_COUNT
 from SITTranslateLib.segmentation.tissues import SPACING_MM
 from SITTranslateLib.training.engine.label_maps import prepared_subjects
 from SITTranslateLib.training.engine.losses import Outcome
-from SITTranslateLib.training.engine.recipe import Recipe
+from SITTranslateLib.training.engine.recipe import EvaluationRequest, Recipe
 from SITTranslateLib.training.engine.schedule import average_of
 from SITTranslateLib.training.engine.trainer import RunOptions, Trainer
 from SITTranslateLib.training.recipes.segmentation import parcellation_data, tissue_data
@@ -138,6 +138,13 @@ class SegmentationRecipe(Recipe):
         self, config: SegmentationConfig, labels: Path, cache: Path, fabric: Fabric, options: RunOptions
     ) -> SegmentationTrainer:
         return SegmentationTrainer(config, fabric, TASKS[config.system].batches(config, labels, cache))
+
+    def evaluate(self, request: EvaluationRequest) -> None:
+        if request.system != "parcellation":
+            return super().evaluate(request)
+        from SITTranslateLib.training.recipes.segmentation.evaluate import evaluate
+
+        return evaluate(request)
 
     def write_results(self, trainer: Trainer, folder: Path) -> None:
         """The averaged weights in float16, counts as they are."""
