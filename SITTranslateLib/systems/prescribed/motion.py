@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -13,6 +13,7 @@ from scipy import ndimage
 from SITTranslateLib.systems.prescribed.changes import with_held
 from SITTranslateLib.systems.prescribed.regions import BRAIN_STEM, PARTS, Shares
 from SITTranslateLib.systems.prescribed.solver import Solution, realised, solve
+from SITTranslateLib.volume import VectorField
 
 #: How far beyond the brain the tissue around it gives way where the fluid is not labelled, mm.
 SHELL_MM = 5.0
@@ -20,7 +21,7 @@ SHELL_MM = 5.0
 FADE = 4
 #: A volume ratio that is missed by more on the label map's own voxels is corrected.
 CORRECTED_ABOVE = 0.002
-CORRECTIONS = 2
+CORRECTIONS = 4
 
 
 class Surroundings(StrEnum):
@@ -100,21 +101,19 @@ def _on_the_labels(
     parts, grid = shares.fine
     order = [list(PARTS).index(name) + 1 for name in names]
 
-    def measured(found: Solution) -> NDArray[np.float64]:
-        return realised(found.velocity, parts, grid, len(PARTS) + 1)[order]
+    def measured(velocity: VectorField) -> NDArray[np.float64]:
+        return realised(velocity, parts, grid, len(PARTS) + 1)[order]
 
-    best, ratios = solution, measured(solution)
-    targets = wanted
-    for _ in range(CORRECTIONS):
-        if float(np.abs(ratios - wanted).max()) < CORRECTED_ABOVE:
-            break
-        targets = targets * wanted / ratios
-        better = solve(stacked, targets, window, shares.grid, start=best)
-        after = measured(better)
-        if better.folded or float(np.abs(after - wanted).max()) >= float(np.abs(ratios - wanted).max()):
-            break
-        best, ratios = better, after
-    return best, ratios
+    ratios = measured(solution.velocity)
+    missed = float(np.abs(ratios - wanted).max())
+    if missed < CORRECTED_ABOVE:
+        return solution, ratios
+    better = solve(
+        stacked, wanted, window, shares.grid, replace(solution, ratios=ratios), measured, CORRECTED_ABOVE, CORRECTIONS
+    )
+    if better.folded or float(np.abs(better.ratios - wanted).max()) >= missed:
+        return solution, ratios
+    return better, better.ratios
 
 
 def _surroundings(shares: Shares, stripped: bool) -> Surroundings:

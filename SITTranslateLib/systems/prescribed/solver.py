@@ -17,6 +17,7 @@ Norms and kernels: Dupuis, Grenander and Miller, Q Appl Math 1998;56:587. Statio
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +36,8 @@ MOST_STEPS = 12
 PADDING_MM = 20.0
 #: Of the diagonal, added to it: keeps nearly parallel constraints apart.
 RIDGE = 1e-4
+#: Slices of a label map that are measured at a time.
+SLAB = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +65,9 @@ def solve(
     window: NDArray[np.float32],
     cells: Grid,
     start: Solution | None = None,
+    measured: Callable[[VectorField], NDArray[np.float64]] | None = None,
+    tolerance: float = TOLERANCE,
+    most_steps: int = MOST_STEPS,
 ) -> Solution:
     """The velocity whose flow gives each region its volume ratio.
 
@@ -70,7 +76,9 @@ def solve(
         ratios: volume after over volume before, ``(regions,)``.
         window: of the cells ``(K, J, I)``, 0 where nothing moves, 1 where everything may.
         cells: isotropic, along +R, +A, +S.
-        start: solution of a problem that differs in the ratios only.
+        start: solution to go on from.
+        measured: volume ratios that a velocity realises, if not those of the cells.
+        tolerance, most_steps: largest error of a ratio at which the steps end, and how many there are at most.
 
     Returns:
         The best of the steps; its ``ratios`` say how near it came.
@@ -93,19 +101,19 @@ def solve(
         weights = np.linalg.solve(slope, targets)
     best: Solution | None = None
     before: tuple[NDArray, NDArray] | None = None
-    for step in range(1, MOST_STEPS + 1):
+    for step in range(1, most_steps + 1):
         potential = (weights.astype(np.float32) @ flat).reshape(cells.shape)
         parts = [-at_nodes * kernel.smoothed(part) for part in _gradient(potential, at_nodes, spacing)]
         velocity = VectorField(np.stack(parts, axis=-1), nodes.affine)
         jacobian = cell_jacobian(fields.exponential(velocity).array, spacing)
-        found = (flat @ jacobian.ravel()).astype(np.float64) / volumes
+        found = (flat @ jacobian.ravel()).astype(np.float64) / volumes if measured is None else measured(velocity)
         if not np.isfinite(found).all() or found.min() <= 0:
             weights = 0.5 * (weights + before[0]) if before is not None else 0.5 * weights
             continue
         solution = Solution(velocity, found, int(np.count_nonzero(jacobian <= 0)), step, (weights, slope.copy()))
         if best is None or _miss(solution, ratios) < _miss(best, ratios):
             best = solution
-        if _miss(solution, ratios) < TOLERANCE:
+        if _miss(solution, ratios) < tolerance:
             break
         reached = np.log(found)
         if before is not None:
@@ -113,7 +121,7 @@ def solve(
             slope += np.outer(answer - slope @ change, change) / max(float(change @ change), 1e-30)
         before = weights, reached
         weights = weights + np.linalg.solve(slope, targets - reached)
-    return best or Solution(still, np.ones(len(targets)), 0, MOST_STEPS)
+    return best or Solution(still, np.ones(len(targets)), 0, most_steps)
 
 
 def realised(velocity: VectorField, parts: NDArray[np.integer], grid: Grid, count: int) -> NDArray[np.float64]:
@@ -121,13 +129,19 @@ def realised(velocity: VectorField, parts: NDArray[np.integer], grid: Grid, coun
 
     The integral of the Jacobian over the voxels of the map, however fine they are.
     """
-    motion = fields.resample_field(fields.exponential(velocity), nodes_of(grid)).array
-    # In steps of the map's own axes, so that its determinant is that of its own voxels.
-    steps = motion @ np.linalg.inv(grid.axes).T.astype(np.float32)
-    jacobian = cell_jacobian(steps, 1.0)
-    flat = parts.ravel()
-    voxels = np.bincount(flat, minlength=count)
-    return np.bincount(flat, jacobian.ravel(), count) / np.maximum(voxels, 1)
+    motion, nodes = fields.exponential(velocity), nodes_of(grid)
+    to_steps = np.linalg.inv(grid.axes).T.astype(np.float32)
+    sums, voxels = np.zeros(count), np.bincount(parts.ravel(), minlength=count)
+    # Slab by slab: what a processor keeps near it is read faster.
+    for first in range(0, len(parts), SLAB):
+        slab = parts[first : first + SLAB]
+        affine = nodes.affine.copy()
+        affine[:3, 3] = nodes.to_world(np.array([0.0, 0.0, first]))
+        own = Grid((len(slab) + 1, *nodes.shape[1:]), affine)
+        # In steps of the map's own axes, so that its determinant is that of its own voxels.
+        steps = fields.resample_field(motion, own).array @ to_steps
+        sums += np.bincount(slab.ravel(), cell_jacobian(steps, 1.0).ravel(), count)
+    return sums / np.maximum(voxels, 1)
 
 
 def nodes_of(cells: Grid) -> Grid:
