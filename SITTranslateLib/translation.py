@@ -124,6 +124,8 @@ class Provenance:
         parts: outputs of the network itself other than its image (velocity, displacement, intensity_change); None if an
             earlier version did not record it. Without any, a result has nothing that could be recomposed.
         roles: of the attributes (:class:`AttributeRole`); of those that are missing, the usual one.
+        prescription: what a prescribed change was made with, if no package made it: ``ratios`` by part, ``lesions`` in
+            mL, ``years``, ``age``, and ``labels_sha256`` of its label map (empty if the structures were found).
     """
 
     package: str
@@ -147,6 +149,7 @@ class Provenance:
     force: bool = False
     parts: tuple[str, ...] | None = None
     roles: dict[str, str] = field(default_factory=dict)
+    prescription: dict[str, Any] | None = None
 
     def with_roles(self, *roles: AttributeRole) -> dict[str, float]:
         """The attributes of some roles."""
@@ -164,7 +167,10 @@ class Provenance:
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON."""
         sequences = {"forced": list(self.forced), "warnings": list(self.warnings)}
-        return asdict(self) | sequences | {"parts": None if self.parts is None else list(self.parts)}
+        plain = asdict(self) | sequences | {"parts": None if self.parts is None else list(self.parts)}
+        if self.prescription is None:
+            del plain["prescription"]
+        return plain
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Provenance:

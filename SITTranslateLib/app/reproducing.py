@@ -16,12 +16,15 @@ def reproduce_result(
         str | None, typer.Option("--model", "-m", help="Folder of the package, if it is not installed.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    labels: Annotated[
+        Path | None, typer.Option("--labels", "-l", help="Label map that a prescribed change was made with.")
+    ] = None,
 ) -> None:
     """Run the model again as the sidecar says and compare; the last line is the verdict, exit code 1 on FAIL."""
     from SITTranslateLib.translate.reproduction import reproduce
 
     with progress_bar("Reproducing") as report, without_library_noise():
-        found = reproduce(sidecar, model=model, device=device, progress=report)
+        found = reproduce(sidecar, model=model, device=device, labels=labels, progress=report)
     for change in found.changed:
         say(f"Not as it was: {change}")
     say(found.verdict)

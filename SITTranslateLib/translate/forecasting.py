@@ -7,7 +7,7 @@ import io
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -16,7 +16,6 @@ import SimpleITK as sitk
 from SITTranslateLib.arguments import check_progress, number_of
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.files import place_image
-from SITTranslateLib.structure_table import PARCELLATION
 from SITTranslateLib.systems.prescribed.changes import LARGEST_RATIO, SMALLEST_RATIO
 from SITTranslateLib.systems.prescribed.motion import prescribed_motion
 from SITTranslateLib.systems.prescribed.presets import preset_changes, spread_of
@@ -24,9 +23,9 @@ from SITTranslateLib.systems.prescribed.regions import Shares
 from SITTranslateLib.traceability.estimate import estimated_translation, translation_of_pair
 from SITTranslateLib.traceability.geometry import Geometry
 from SITTranslateLib.translate.head import locate_head
-from SITTranslateLib.translate.prescribing import translation_of
+from SITTranslateLib.translate.prescribing import Prescription, translation_of
 from SITTranslateLib.translate.restoration import on_grid
-from SITTranslateLib.translate.structures import find_structures, structure_table
+from SITTranslateLib.translate.structures import find_structures
 from SITTranslateLib.translation import Translation
 from SITTranslateLib.volume import Volume
 
@@ -171,21 +170,26 @@ def forecast(
     report("finding the motion", 0.7)
     asked = {row.part: row.after_ml / row.before_ml for row in rows}
     motion = prescribed_motion(shares, asked, stripped=not locate_head(visits[1]).skull)
-    translation = translation_of(visits[1], motion, None, asked, 0, started)
+    translation = translation_of(visits[1], motion, None, Prescription(asked, None, years, age), 0, started)
     made = replace(translation.provenance, attributes=translation.provenance.attributes | {"years": years})
+    table = translation.structures
+    intervals = f"{_intervals(rows)} Norm: {preset}, {days:g} days between the visits, {years:g} years."
     translation = replace(
-        translation,
-        provenance=made,
-        given_structures=structure_table(
-            {row.part: row.before_ml for row in motion.rows},
-            {row.part: row.before_ml * row.reached for row in motion.rows},
-            (years, age),
-            PARCELLATION,
-        ),
+        translation, provenance=made, given_structures=replace(table, note=f"{intervals} {table.note}")
     )
     report("done", 1.0)
     floor = pair.provenance.noise_floor
     return Forecast(translation, rows, days, years, 0.0 if floor is None else floor.mean_mm)
+
+
+def _intervals(rows: Sequence[ForecastRow]) -> str:
+    """The structures that a reader asks for first, with their intervals."""
+    return "Forecast with its 95 % interval: " + "; ".join(
+        f"{row.part} {row.before_ml:.1f} to {row.after_ml:.1f} mL ({row.low_ml:.1f} to {row.high_ml:.1f}; "
+        f"what was measured counts {100.0 * row.weight:.0f} %)"
+        for row in rows
+        if _region(row.part) in ("lateral ventricle", "hippocampus", "cortex")
+    ) + "."  # fmt: skip
 
 
 def aligned(moving: Volume, fixed: Volume) -> Volume:

@@ -8,7 +8,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from SITTranslateLib.systems.prescribed.changes import parsed, ratios
 from SITTranslateLib.systems.prescribed.lesions import LARGEST_ML, LesionChange, lesion_change
 from SITTranslateLib.systems.prescribed.motion import PrescribedMotion, prescribed_motion, warnings_of
 from SITTranslateLib.systems.prescribed.presets import preset_changes
-from SITTranslateLib.systems.prescribed.regions import shares_of_labels
+from SITTranslateLib.systems.prescribed.regions import Shares, shares_of_labels
 from SITTranslateLib.translate.head import locate_head
 from SITTranslateLib.translate.provenance import hash_of, software_versions
 from SITTranslateLib.translate.restoration import on_grid
@@ -93,37 +93,100 @@ def prescribe(
     scan = volume if isinstance(volume, Volume) else read_volume(volume)
     check_volume(scan)
     report("finding the structures", 0.1)
+    sha256 = ""
     if labels is None:
         if any(parsed(name, value).millilitres for name, value in table.items()):
             raise InputError("Changes in mL need labels: the library's own parcellation is not accurate enough.")
         shares = find_structures(scan)
     else:
-        shares = shares_of_labels(labels if isinstance(labels, Volume) else _label_map(labels))
+        label_map = labels if isinstance(labels, Volume) else _label_map(labels)
+        shares, sha256 = shares_of_labels(label_map), hash_of(label_map)
     if preset is not None:
         if years is None:
             raise InputError(f"The preset '{preset[:40]}' needs years: how much later, or (negative) earlier.")
         table = _shown(preset_changes(preset, age, years), shares.volumes_ml)
     asked = ratios(table, shares.volumes_ml, years)
-    added = None
-    if lesions is not None:
-        report("placing the lesions", 0.15)
-        added = lesion_change(scan, shares, millilitres, seed)
-    motion = None
-    if asked:
-        report("finding the motion", 0.2)
-        motion = prescribed_motion(shares, asked, stripped=not locate_head(scan).skull)
-    report("restoring the scan's own grid", 0.7)
-    translation = translation_of(scan, motion, added, asked, seed, started)
-    if motion is not None:
-        table_of_rows = structure_table(
-            {row.part: row.before_ml for row in motion.rows},
-            {row.part: row.before_ml * row.reached for row in motion.rows},
-            None if preset is None or years is None else (years, age),
-            PARCELLATION if labels is None else LABELS,
-        )
-        translation = replace(translation, given_structures=table_of_rows)
+    # Norms are those of a preset's years.
+    span = (years, age) if preset is not None else (None, None)
+    prescription = Prescription(asked, None if lesions is None else millilitres, *span, sha256)
+    translation = _realised(scan, shares, prescription, seed, started, report)
     report("done", 1.0)
     return translation
+
+
+@dataclass(frozen=True)
+class Prescription:
+    """What a prescribed change is made with, besides the scan and the seed.
+
+    Attributes:
+        ratios: volume after over volume before, by part.
+        lesions: mL, negative to remove some; None for no lesions.
+        years, age: that the change stands for, for the norms beside it.
+        labels_sha256: of the label map of the structures; empty where the library found them.
+    """
+
+    ratios: Mapping[str, float]
+    lesions: float | None = None
+    years: float | None = None
+    age: float | None = None
+    labels_sha256: str = ""
+
+
+def prescribe_again(
+    scan: Volume, made: Provenance, labels: Volume | str | os.PathLike[str] | None = None
+) -> Translation:
+    """The prescribed change that a record describes.
+
+    Args:
+        labels: the label map that it was made with, if it was made with one.
+
+    Raises:
+        InputError: the record holds no prescription, or the label map is missing or another.
+    """
+    started = time.perf_counter()
+    try:
+        prescription = Prescription(**(made.prescription or {}))
+        asked = {str(part): float(ratio) for part, ratio in prescription.ratios.items()}
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InputError("The record does not hold what the change was prescribed with; prescribe it again.") from error
+    if not prescription.labels_sha256:
+        shares = find_structures(scan)
+    else:
+        if labels is None:
+            raise InputError("It was made with a label map of its structures, which its folder does not hold; give it.")
+        label_map = labels if isinstance(labels, Volume) else _label_map(labels)
+        if hash_of(label_map) != prescription.labels_sha256:
+            raise InputError("The label map is not the one that it was made with (its sha256 is another).")
+        shares = shares_of_labels(label_map)
+    absent = sorted(set(asked) - set(shares.volumes_ml))
+    if absent:
+        raise InputError(f"The scan does not show the {absent[0][:60]}, whose change is in the record.")
+    again = _realised(scan, shares, replace(prescription, ratios=asked), made.seed, started)
+    if "years" not in made.attributes:
+        return again
+    # Of a forecast.
+    attributes = again.provenance.attributes | {"years": prescription.years or 0.0}
+    return replace(again, provenance=replace(again.provenance, attributes=attributes))
+
+
+def _realised(
+    scan: Volume,
+    shares: Shares,
+    prescription: Prescription,
+    seed: int,
+    started: float,
+    report: Callable[[str, float], None] = lambda stage, fraction: None,
+) -> Translation:
+    """The translation of a prescription."""
+    added = motion = None
+    if prescription.lesions is not None:
+        report("placing the lesions", 0.15)
+        added = lesion_change(scan, shares, prescription.lesions, seed)
+    if prescription.ratios:
+        report("finding the motion", 0.2)
+        motion = prescribed_motion(shares, prescription.ratios, stripped=not locate_head(scan).skull)
+    report("restoring the scan's own grid", 0.7)
+    return translation_of(scan, motion, added, prescription, seed, started)
 
 
 def _millilitres(lesions: object) -> float:
@@ -153,13 +216,13 @@ def translation_of(
     scan: Volume,
     motion: PrescribedMotion | None,
     lesions: LesionChange | None,
-    asked: Mapping[str, float],
+    prescription: Prescription,
     seed: int,
     started: float,
 ) -> Translation:
     """The parts on the scan's grid; without a motion the anatomy stays where it is."""
     changed, warnings = scan, warnings_of(motion) if motion is not None else ()
-    attributes = {part: round(100.0 * (ratio - 1.0), 6) for part, ratio in sorted(asked.items())}
+    attributes = {part: round(100.0 * (ratio - 1.0), 6) for part, ratio in sorted(prescription.ratios.items())}
     change = None
     if lesions is not None:
         # In steps that the files keep exactly.
@@ -196,7 +259,17 @@ def translation_of(
         software=software_versions(),
         warnings=warnings,
         parts=(*(("velocity",) if motion is not None else ()), *(("intensity_change",) if change is not None else ())),
+        prescription=asdict(prescription),
     )
+    structures = None
+    if motion is not None:
+        span = None if prescription.years is None else (prescription.years, prescription.age)
+        structures = structure_table(
+            {row.part: row.before_ml for row in motion.rows},
+            {row.part: row.before_ml * row.reached for row in motion.rows},
+            span,
+            LABELS if prescription.labels_sha256 else PARCELLATION,
+        )
     return Translation(
         source=scan,
         translated=translated.with_array(translated.array, f"{scan.name} translated"),
@@ -204,6 +277,7 @@ def translation_of(
         field_origin=FieldOrigin.IDENTITY if motion is None else FieldOrigin.MODEL,
         recomposition_error=error,
         provenance=provenance,
+        given_structures=structures,
         **moved,
     )
 

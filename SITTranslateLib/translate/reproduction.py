@@ -13,6 +13,7 @@ from SITTranslateLib.packages import Package, find
 from SITTranslateLib.structure_table import StructureVolumes
 from SITTranslateLib.translate.integrity import changes
 from SITTranslateLib.translate.pipeline import Progress, translate
+from SITTranslateLib.translate.prescribing import prescribe_again
 from SITTranslateLib.translate.provenance import hash_of, software_versions
 from SITTranslateLib.translate.saving import PROVENANCE_FILE, exact_source, fields_left_out, read_translation
 from SITTranslateLib.translation import PARTS, Provenance, Translation
@@ -72,6 +73,7 @@ def reproduce(
     *,
     model: str | os.PathLike[str] | None = None,
     device: str = "auto",
+    labels: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Reproduction:
     """Run the model again on the scan of a result's folder, by its sidecar, and compare.
@@ -79,9 +81,10 @@ def reproduce(
     Args:
         folder: what ``save_translation`` wrote, the sidecar in it, or that of a batch.
         model: where the package is now; without it, looked for by name.
+        labels: the label map that a prescribed change was made with.
 
     Raises:
-        InputError: not the folder of a translation, or the model gave nothing this time.
+        InputError: not the folder of a translation, the model gave nothing this time, or a label map is needed.
         PackageError: the package is not here, or it is another version or has other weights.
     """
     check_progress(progress)
@@ -90,7 +93,7 @@ def reproduce(
     sidecar_file = place if place.is_file() else place / PROVENANCE_FILE
     source = exact_source(before, sidecar_file)
     made = before.provenance
-    again = make_again(source, made, model=model, device=device, progress=progress)
+    again = make_again(source, made, model=model, device=device, labels=labels, progress=progress)
     low, high = np.percentile(before.source.array, (0.5, 99.5))
     span = float(high - low) or float(np.ptp(before.source.array)) or 1.0
     # The first was written and read back; a whole-numbered scan went as 16 bit, which keeps it.
@@ -110,6 +113,7 @@ def make_again(
     *,
     model: str | os.PathLike[str] | None = None,
     device: str | None = None,
+    labels: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Translation:
     """The translation that a record describes, made again of the same scan.
@@ -117,11 +121,14 @@ def make_again(
     Args:
         model: where the package is now; without it, looked for by name.
         device: instead of the one that was asked for then.
+        labels: the label map that a prescribed change was made with.
 
     Raises:
-        InputError: the model gave nothing this time.
+        InputError: the model gave nothing this time, or a label map is missing or another.
         PackageError: the package is not here, or it is another version or has other weights.
     """
+    if made.prescription is not None:
+        return prescribe_again(scan, made, labels)
     package = _same_package(find(made.package if model is None else model), made)
     # What suits a model may be judged otherwise by another version; it was translated then.
     options = made.options.changed(device=device, force=True)

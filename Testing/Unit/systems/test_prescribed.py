@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,16 @@ import pytest
 import SITTranslateLib as sit
 from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError
+from SITTranslateLib.files import write_volume
 from SITTranslateLib.simulation.head import procedural_head
 from SITTranslateLib.systems.prescribed import changes as table
 from SITTranslateLib.systems.prescribed import presets
 from SITTranslateLib.systems.prescribed.changes import with_held
 from SITTranslateLib.systems.prescribed.regions import PARTS, parts_named, shares_of_labels
 from SITTranslateLib.systems.prescribed.solver import cell_jacobian, realised, solve
+from SITTranslateLib.translate.prescribing import prescribe_again
+from SITTranslateLib.translate.provenance import hash_of
+from SITTranslateLib.translate.saving import save_translation
 from SITTranslateLib.volume import Grid, Volume
 
 VOLUMES = {"left hippocampus": 4.0, "right hippocampus": 3.0, "left lateral ventricle": 10.0,
@@ -89,6 +94,27 @@ def test_nothing_asked_is_the_identity(head: tuple[Volume, Volume]) -> None:
     same = sit.prescribe(*head, changes={"hippocampus": 0})
     assert same.motion is not None and not same.motion.array.any()
     assert np.array_equal(same.translated.array, head[0].array)
+
+
+def test_a_result_is_made_again_from_its_record(
+    older: sit.Translation, head: tuple[Volume, Volume], tmp_path: Path
+) -> None:
+    folder = save_translation(older, tmp_path / "older")
+    labels = tmp_path / "labels.nii.gz"
+    write_volume(head[1], labels)
+    with pytest.raises(InputError, match="made with a label map"):
+        sit.reproduce(folder)
+    assert sit.reproduce(folder, labels=labels).verdict.startswith("PASS")
+    write_volume(head[1].with_array(np.where(head[1].array == 17, 2, head[1].array)), labels)
+    with pytest.raises(InputError, match="not the one"):
+        sit.reproduce(folder, labels=labels)
+    made = older.provenance
+    for odd in ({}, {"ratios": 3}, {"ratios": {"left hippocampus": "small"}}, {"ratios": {}, "more": 1}):
+        with pytest.raises(InputError, match="does not hold"):
+            prescribe_again(head[0], replace(made, prescription=odd))
+    toe = {"ratios": {"left toe": 0.9}, "labels_sha256": hash_of(head[1])}
+    with pytest.raises(InputError, match="does not show"):
+        prescribe_again(head[0], replace(made, prescription=toe), head[1])
 
 
 def test_strength_scales_the_motion(older: sit.Translation) -> None:
