@@ -20,6 +20,7 @@ from SITTranslateLib.host.requests import (
     DescribeRequest,
     EstimateRequest,
     ExamineRequest,
+    ForecastRequest,
     ForgetRequest,
     PrescribeRequest,
     RecomposeRequest,
@@ -109,6 +110,15 @@ class Jobs:
             progress=tell.progress,
         )  # fmt: skip
         return self._described(made, tell)
+
+    def _forecast(self, request: ForecastRequest, tell: Teller) -> dict[str, Any]:
+        from SITTranslateLib.translate.forecasting import forecast
+
+        found = forecast(
+            request.first, request.second, days=request.days, years=request.years, preset=request.preset,
+            age=request.age, progress=tell.progress,
+        )  # fmt: skip
+        return self._described(found.translation, tell)
 
     def _changes(self, request: ChangesRequest, tell: Teller) -> dict[str, Any]:
         from SITTranslateLib.systems.prescribed.changes import read_table

@@ -40,6 +40,7 @@ class Request(StrEnum):
 
     TRANSLATE = "translate"
     PRESCRIBE = "prescribe"
+    FORECAST = "forecast"
     CHANGES = "changes"
     RECOMPOSE = "recompose"
     ESTIMATE = "estimate"

@@ -147,6 +147,19 @@ class PrescribeRequest(HostRequest):
 
 
 @dataclass(frozen=True)
+class ForecastRequest(HostRequest):
+    """A forecast from two visits, as ``translate.forecasting.forecast`` takes it; answered by its translation."""
+
+    kind = Request.FORECAST
+    first: Volume
+    second: Volume
+    days: float
+    years: float
+    preset: str = "healthy-ageing"
+    age: float | None = None
+
+
+@dataclass(frozen=True)
 class ChangesRequest(HostRequest):
     """A table of prescribed changes as texts: of a TOML file, or of a preset for an age and years."""
 
@@ -197,8 +210,8 @@ _TYPES: dict[Request, type[HostRequest]] = {
     t.kind: t
     for t in (
         DescribeRequest, ExamineRequest, TranslateRequest, RecomposeRequest, EstimateRequest, RestoreRequest,
-        SegmentsRequest, StructuresRequest, PrescribeRequest, ChangesRequest, TraceRequest, SampleRequest,
-        ForgetRequest, UnloadRequest,
+        SegmentsRequest, StructuresRequest, PrescribeRequest, ForecastRequest, ChangesRequest, TraceRequest,
+        SampleRequest, ForgetRequest, UnloadRequest,
     )
 }  # fmt: skip
 

@@ -99,7 +99,7 @@ def reading_answer(folder: Path, kind: Request, result: Any) -> Generator[None, 
     Raises:
         ProtocolError: a part cannot be read.
     """
-    if kind in (Request.TRANSLATE, Request.PRESCRIBE, Request.ESTIMATE, Request.RESTORE):
+    if kind in (Request.TRANSLATE, Request.PRESCRIBE, Request.FORECAST, Request.ESTIMATE, Request.RESTORE):
         return (yield from reading_translation(folder, result["translation"]))
     if kind is Request.RECOMPOSE:
         parts: dict[str, Any] = {"strength": result["strength"], "motion": None, "jacobian": None}

@@ -15,6 +15,7 @@ from SITTranslateLib.ui import installing
 from SITTranslateLib.ui.apply_section import ApplySection
 from SITTranslateLib.ui.attribute_section import AttributeSection
 from SITTranslateLib.ui.change_section import ChangeSection
+from SITTranslateLib.ui.forecast_section import ForecastSection
 from SITTranslateLib.ui.input_section import InputSection, first_scan
 from SITTranslateLib.ui.keys import Keys, key_words
 from SITTranslateLib.ui.model_section import ModelSection
@@ -60,9 +61,10 @@ class Panel:
         self.sweep = SweepSection(session, resource)
         self.pair = PairSection(session, resource)
         self.prescribe = PrescribeSection(session, resource, lambda: self.input.node)
+        self.forecast = ForecastSection(session, resource)
         self.sections = (
             self.input, self.model, self.attributes, self.apply, self.change, self.structures,
-            self.trace, self.sweep, self.prescribe, self.pair,
+            self.trace, self.sweep, self.prescribe, self.forecast, self.pair,
         )  # fmt: skip
         for section in self.sections:
             box.addWidget(section.widget)
@@ -70,7 +72,7 @@ class Panel:
         self.keys = Keys(self.input.widget, session, self.trace)
         self.change.ui.layoutButton.setToolTip(f"{self.change.ui.layoutButton.toolTip}\n{key_words()}")
         # What needs a result is folded away until there is one.
-        for section in (self.change, self.structures, self.trace, self.sweep, self.prescribe, self.pair):
+        for section in self.sections[self.sections.index(self.change) :]:
             section.ui.sectionButton.collapsed = True
         self.timer = qt.QTimer()
         self.timer.setInterval(POLL_MILLISECONDS)

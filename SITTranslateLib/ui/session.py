@@ -17,6 +17,7 @@ from SITTranslateLib.host.client import HostClient, HostError, Job
 from SITTranslateLib.host.protocol import Failure
 from SITTranslateLib.host.requests import (
     EstimateRequest,
+    ForecastRequest,
     HostRequest,
     PrescribeRequest,
     RecomposeRequest,
@@ -106,6 +107,17 @@ class Session(Results):
         """
         self._refuse_a_second_run()
         self._start(PrescribeRequest(volume_from_node(node), **asked), node)
+
+    def forecast(self, first: Any, second: Any, **asked: Any) -> None:
+        """Start a forecast of the second of two visits (volume nodes); see :class:`ForecastRequest`.
+
+        Raises:
+            InputError: something runs already, a node is no scan, or both are the same.
+        """
+        self._refuse_a_second_run()
+        if first is second:
+            raise InputError(_("Both are the same scan: choose two different ones."))
+        self._start(ForecastRequest(volume_from_node(first), volume_from_node(second), **asked), second)
 
     def translate(
         self,

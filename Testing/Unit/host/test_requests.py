@@ -36,6 +36,7 @@ ALL = [
     requests.UnloadRequest(),
     requests.StructuresRequest(RESULT),
     requests.PrescribeRequest(SCAN, {"thalamus": "-5"}, years=4.0),
+    requests.ForecastRequest(SCAN, SCAN, 200.0, 5.0, "ms"),
     requests.ChangesRequest(preset="ms", age=40.0),
 ]
 

@@ -58,6 +58,8 @@ def test_it_is_prescribed_on_the_second_visit(
     reached = found.translation.structures.row("lateral ventricle", "left")
     assert reached.after_ml / reached.before_ml == pytest.approx(row.after_ml / row.before_ml, abs=0.01)
     assert row.low_ml < row.after_ml < row.high_ml
+    interval = f"{row.after_ml:.1f} mL ({row.low_ml:.1f} to {row.high_ml:.1f}"
+    assert interval in found.translation.structures.note and "Norm: ms" in found.translation.structures.note
     assert min(row.measured, row.norm) <= row.rate <= max(row.measured, row.norm)
     rows = list(csv.DictReader(io.StringIO(found.to_csv())))
     assert {r["part"] for r in rows} == {r.part for r in found.rows}
