@@ -17,11 +17,17 @@ from scipy import ndimage
 from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.systems.prescribed.regions import Shares
-from SITTranslateLib.volume import Grid, Volume
+from SITTranslateLib.systems.prescribed.tissue_levels import (
+    CORTEX,
+    VENTRICLES,
+    WHITE,
+    LesionContrast,
+    box_of,
+    share_of,
+    tissue_levels,
+)
+from SITTranslateLib.volume import Volume
 
-WHITE = ("left white matter", "right white matter")
-CORTEX = ("left cortex", "right cortex")
-VENTRICLES = ("left lateral ventricle", "right lateral ventricle")
 #: Edges in mm of the distances from lateral ventricle and cortex; the last class has no end.
 FROM_VENTRICLE_MM = (0.0, 1.5, 3.0, 4.5, 6.0, 8.0, 10.0, 13.0, 17.0, 22.0)
 FROM_CORTEX_MM = (0.0, 1.5, 3.0, 5.0, 8.0)
@@ -42,7 +48,7 @@ PRIOR_PERCENT: tuple[tuple[float, ...], ...] = (
 SIZE_ML, SIZE_SHARE = (0.03, 0.034, 0.076, 0.453, 4.2, 8.0), (0.0, 0.5, 0.75, 0.95, 0.99, 1.0)
 #: What a lesion differs by from white matter, measured on two patients (medians of lesions and of their cores): on
 #: T1w as a share of the distance from white matter to cortex, on T2w and FLAIR of that to fluid.
-T1W_CONTRAST, T2W_CONTRAST, FLAIR_CONTRAST = 0.9, 0.27, 0.45
+CONTRAST = LesionContrast(t1w=0.9, t2w=0.27, flair=0.45)
 #: Existing lesions grow by at most this share of their volume, and by at most this far, mm.
 GROWTH, GROWTH_MM = 0.5, 3.0
 #: A lesion's edge: full change this far inside of its outline, none this far outside, mm.
@@ -50,6 +56,8 @@ EDGE_IN_MM, EDGE_OUT_MM = 0.5, 0.1
 #: Smallest existing lesion, mL.
 LEAST_FOUND_ML = 0.02
 LARGEST_ML = 60.0
+#: Pieces of cortex below this share of it are none where white matter and ventricles have this share about them.
+LARGEST_ISLAND, LEAST_AROUND = 0.02, 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,17 +149,21 @@ class _Tissue:
     def of(cls, scan: Volume, shares: Shares) -> _Tissue:
         coarse = shares.grid
         spacing = coarse.spacing[0]
-        white = _sum(shares, WHITE)
+        cortex = share_of(shares, CORTEX)
+        white = share_of(shares, WHITE)
+        islands = _islands(cortex, white + share_of(shares, VENTRICLES))
+        white = white + islands
+        cortex = cortex - islands
         other = np.clip(shares.brain - white, 0.0, 1.0)
 
         def distance(inside: NDArray[np.bool_]) -> NDArray[np.float32]:
             away = ndimage.distance_transform_edt(~inside) * spacing
             return np.asarray(away, dtype=np.float32)
 
-        ventricles, cortex = _sum(shares, VENTRICLES) > 0.5, _sum(shares, CORTEX) > 0.5
-        if not ventricles.any() or not cortex.any() or white.sum() * coarse.voxel_volume < 5e4:
+        ventricles = share_of(shares, VENTRICLES) > 0.5
+        if not ventricles.any() or not (cortex > 0.5).any() or white.sum() * coarse.voxel_volume < 5e4:
             raise InputError("The scan shows too little white matter for lesions.")
-        box, grid = _box_of(white > 0.5, coarse, scan.grid)
+        box, grid = box_of(white > 0.5, coarse, scan.grid)
         image = np.ascontiguousarray(scan.array[box])
 
         def fine(values: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -161,10 +173,10 @@ class _Tissue:
         # Half a voxel of the coarse grid is what its edge may be off by.
         edge = fine(distance(white < 0.5) - distance(white >= 0.5)) - 0.5 * spacing
         other_away = fine(distance(other > 0.5))
-        from_ventricle, from_cortex = fine(distance(ventricles)), fine(distance(cortex))
-        levels = _levels(image, share, fine(_sum(shares, CORTEX)), fine(_sum(shares, VENTRICLES)), edge)
-        contrast, noise = _contrast(*levels), levels[3]
-        white_level = _local_level(scan, shares, white, levels[0], contrast)
+        from_ventricle, from_cortex = fine(distance(ventricles)), fine(distance(cortex > 0.5))
+        levels = tissue_levels(image, share, fine(cortex), fine(share_of(shares, VENTRICLES)), edge)
+        contrast, noise = CONTRAST.on(levels), levels.noise
+        white_level = _local_level(scan, shares, white, levels.white, contrast)
         smooth = ndimage.gaussian_filter(image, [0.7 / s for s in reversed(grid.spacing)])
         local = fine(white_level)
         alike = np.abs(smooth - local) < max(0.5 * abs(contrast), 2.0 * noise)
@@ -185,54 +197,26 @@ class _Tissue:
         return float(k), float(j), float(i)
 
 
-def _sum(shares: Shares, parts: tuple[str, ...]) -> NDArray[np.float32]:
-    empty = np.zeros(shares.grid.shape, np.float32)
-    return np.asarray(sum((shares.parts[part] for part in parts if part in shares.parts), empty))
+def _islands(cortex: NDArray[np.float32], around: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What of the cortex lies in pieces of its own inside white matter: on T1w, lesions taken for grey matter.
 
-
-def _box_of(mask: NDArray[np.bool_], coarse: Grid, scan: Grid) -> tuple[tuple[slice, slice, slice], Grid]:
-    """The part of the scan that holds a mask, with a margin, and its grid."""
-    occupied = [np.flatnonzero(mask.any(axis=axes)) for axes in ((0, 1), (0, 2), (1, 2))]
-    ends = np.array([(o[0] - 2.0, o[-1] + 2.0) for o in occupied])
-    corners = coarse.to_world(np.array([[ends[a, c[a]] for a in range(3)] for c in np.ndindex(2, 2, 2)]))
-    indices = scan.to_indices(corners)
-    sizes = np.array(scan.shape[::-1])
-    low = np.clip(np.floor(indices.min(axis=0)), 0, sizes - 1).astype(int)
-    high = np.clip(np.ceil(indices.max(axis=0)) + 1, low + 1, sizes).astype(int)
-    box = tuple(slice(int(a), int(b)) for a, b in zip(low[::-1], high[::-1], strict=True))
-    affine = scan.affine.copy()
-    affine[:3, 3] = scan.to_world(low.astype(float))
-    shape = tuple(int(n) for n in (high - low)[::-1])
-    return box, Grid(shape, affine)  # type: ignore[return-value, arg-type]
-
-
-def _levels(
-    image: NDArray[np.float32],
-    white: NDArray[np.float32],
-    cortex: NDArray[np.float32],
-    fluid: NDArray[np.float32],
-    edge: NDArray[np.float32],
-) -> tuple[float, float, float, float]:
-    """Brightness of white matter, cortex and fluid, and the noise of white matter."""
-    deep = image[(white > 0.9) & (edge > 1.0)]
-    grey, wet = image[cortex > 0.85], image[fluid > 0.9]
-    if min(len(deep), len(grey), len(wet)) < 20:
-        raise InputError("The scan shows too little white matter, cortex or ventricle for lesions.")
-    level = float(np.median(deep))
-    return level, float(np.median(grey)), float(np.median(wet)), 1.4826 * float(np.median(np.abs(deep - level)))
-
-
-def _contrast(white: float, grey: float, fluid: float, noise: float) -> float:
-    """What a lesion differs by from white matter: by the order of white matter, cortex and fluid."""
-    if abs(white - grey) <= 0.5 * noise:
-        raise InputError("White and grey matter are alike in this scan; lesions are offered on T1w, T2w and FLAIR.")
-    if white > grey > fluid:
-        return T1W_CONTRAST * (grey - white)
-    if fluid > grey > white:
-        return T2W_CONTRAST * (fluid - white)
-    if grey > white > fluid:
-        return FLAIR_CONTRAST * (white - fluid)
-    raise InputError("The tissues of this scan are not those of T1w, T2w or FLAIR; lesions are offered on these.")
+    Args:
+        around: share of white matter and ventricles.
+    """
+    labels, count = ndimage.label(cortex > 0.5)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    islands = np.zeros(cortex.shape, np.float32)
+    for number, box in enumerate(ndimage.find_objects(labels), start=1):
+        if sizes[number] > LARGEST_ISLAND * sizes[1:].sum():
+            continue
+        wider = tuple(slice(max(0, s.start - 2), s.stop + 2) for s in box)
+        inside = labels[wider] == number
+        near = ndimage.binary_dilation(inside)
+        shell = ndimage.binary_dilation(near) & ~near
+        if shell.any() and float(around[wider][shell].mean()) > LEAST_AROUND:
+            # Its rim has smaller shares.
+            islands[wider] = np.where(near, cortex[wider], islands[wider])
+    return islands
 
 
 def _local_level(

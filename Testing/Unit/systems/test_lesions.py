@@ -83,6 +83,20 @@ def test_existing_lesions_grow_first(added: LesionChange, labels: Volume, shares
     assert np.mean(near[strong(grown)]) > 0.95
 
 
+def test_lesions_that_were_taken_for_cortex_are_found(labels: Volume, shares: Shares) -> None:
+    """On T1w they look like grey matter; cortex does not occur in pieces inside white matter."""
+    deep = ndimage.distance_transform_edt(labels.array == 2)
+    centre = np.unravel_index(int(deep.argmax()), labels.shape)
+    ball = np.linalg.norm(np.indices(labels.shape) - np.reshape(centre, (3, 1, 1, 1)), axis=0) <= min(2.5, deep.max())
+    scan = scan_of(labels.with_array(np.where(ball, 3, labels.array)), "T1w")
+    taken_for_cortex = shares_of_labels(labels.with_array(np.where(ball, 3, labels.array)))
+    millilitres = float(ball.sum()) * labels.grid.voxel_volume / 1000.0
+    before = lesion_change(scan_of(labels, "T1w"), shares, 0.0).found_ml
+    none = lesion_change(scan, taken_for_cortex, -20.0)
+    assert none.found_ml - before == pytest.approx(millilitres, rel=0.4)
+    assert np.mean(none.change[ball] > 0.5 * abs(none.contrast)) > 0.6
+
+
 def test_they_can_be_removed_and_what_is_missing_is_said(added: LesionChange, labels: Volume, shares: Shares) -> None:
     before = scan_of(labels, "FLAIR")
     with_them = before.with_array(before.array + added.change)
