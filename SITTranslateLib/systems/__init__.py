@@ -23,6 +23,7 @@ SYSTEMS: dict[str, tuple[str, str]] = {
     "multi_contrast": ("SITTranslateLib.systems.regression.multi_contrast", "MultiContrastNetwork"),
     "prescribed": ("SITTranslateLib.systems.prescribed.network", "PrescribedNetwork"),
     "regression": ("SITTranslateLib.systems.regression.network", "RegressionNetwork"),
+    "stroke": ("SITTranslateLib.systems.prescribed.stroke", "StrokeNetwork"),
 }
 
 #: The system whose network is a file of its own, which no weights are loaded into; see ``systems.onnx``.

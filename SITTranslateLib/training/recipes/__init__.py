@@ -37,6 +37,8 @@ TABLES: dict[str, str] = {
     "suitability": f"{_HERE}.contrast_classifiers.evaluate:evaluate",
     "change": f"{_HERE}.prescribed.change:evaluate",
     "prescribed": f"{_HERE}.prescribed.table:evaluate",
+    "lesions": f"{_HERE}.prescribed.lesion_table:evaluate",
+    "stroke": f"{_HERE}.prescribed.stroke:evaluate",
 }
 
 
