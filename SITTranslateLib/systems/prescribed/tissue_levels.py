@@ -15,7 +15,7 @@ WHITE = ("left white matter", "right white matter")
 CORTEX = ("left cortex", "right cortex")
 VENTRICLES = ("left lateral ventricle", "right lateral ventricle")
 #: Voxels of a tissue from which its brightness is told.
-FEWEST_VOXELS = 20
+FEWEST_VOXELS = 100
 
 
 @dataclass(frozen=True)
@@ -98,10 +98,19 @@ def tissue_levels(
     Raises:
         InputError: too little of one of them.
     """
-    deep = image[(white > 0.9) & (edge > 1.0)]
-    grey, wet = image[cortex > 0.85], image[fluid > 0.9]
+    deep, grey, wet = image[_sure(white, 0.9) & (edge > 1.0)], image[_sure(cortex, 0.85)], image[_sure(fluid, 0.9)]
     if min(len(deep), len(grey), len(wet)) < FEWEST_VOXELS:
         raise InputError("The scan shows too little white matter, cortex or ventricle for lesions.")
     level = float(np.median(deep))
     noise = 1.4826 * float(np.median(np.abs(deep - level)))
-    return TissueLevels(level, float(np.median(grey)), float(np.median(wet)), noise)
+    middle = float(np.median(wet))
+    if abs(middle - level) < 3.0 * noise:
+        # Ventricles that were found beside their place hold tissue as well; fluid is what is farthest from it.
+        middle = max(map(float, np.percentile(wet, (5.0, 95.0))), key=lambda value: abs(value - level))
+    return TissueLevels(level, float(np.median(grey)), middle, noise)
+
+
+def _sure(share: NDArray[np.float32], least: float) -> NDArray[np.bool_]:
+    """Where a share is above a limit, or, where it hardly ever is, above a lower one."""
+    sure = share > least
+    return sure if np.count_nonzero(sure) >= FEWEST_VOXELS else share > 0.6

@@ -41,7 +41,9 @@ def test_a_fit_finds_the_coefficients() -> None:
     values = 0.5 + 0.9 * np.log1p(severity) - 0.1 * (age - 65.0) / 10.0 + rng.normal(0.0, 0.3, 400)
     fit = stroke.associated("toy", values, severity, age)
     assert fit.coefficients == pytest.approx((0.5, 0.9, -0.1), abs=0.06) and fit.sd == pytest.approx(0.3, abs=0.03)
-    assert all(low < truth < high for truth, (low, high) in zip((0.5, 0.9, -0.1), fit.intervals, strict=True))
+    low, high = fit.intervals[1]
+    assert 0.5 * (high - low) == pytest.approx(1.97 * fit.sd / (20.0 * np.log1p(severity).std()), rel=0.02)
+    assert 0.5 * (high + low) == pytest.approx(fit.coefficients[1])
     assert 0.7 < fit.r_squared < 0.9
 
 
