@@ -1,6 +1,6 @@
 """Picture of strokes that ``stroke-severity`` draws into a scan, by severity and contrast.
 
-``python docs/_site/draw_stroke.py FLAIR T2W T1W OUT.png``: scans of one patient. Needs matplotlib (extra ``bench``).
+``python docs/_site/draw_stroke.py FLAIR T1W OUT.png``: scans of one patient. Needs matplotlib (extra ``bench``).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from SITTranslateLib.volume import Volume
 #: Row by row: contrast, NIHSS (None: the scan itself) and seed.
 PICTURES = (
     (("FLAIR", None, 0), ("FLAIR", 4.0, 5), ("FLAIR", 12.0, 1), ("FLAIR", 22.0, 2)),
-    (("T2w", None, 0), ("T2w", 12.0, 1), ("T1w", None, 0), ("T1w", 12.0, 1)),
+    (("T1w", None, 0), ("T1w", 4.0, 5), ("T1w", 12.0, 1), ("T1w", 22.0, 2)),
 )
 AGE = 70.0
 
@@ -49,5 +49,5 @@ def draw(scans: dict[str, Volume], out: Path) -> None:
 
 
 if __name__ == "__main__":
-    names = ("FLAIR", "T2w", "T1w")
-    draw({name: read_volume(path) for name, path in zip(names, sys.argv[1:4], strict=True)}, Path(sys.argv[4]))
+    names = ("FLAIR", "T1w")
+    draw({name: read_volume(path) for name, path in zip(names, sys.argv[1:3], strict=True)}, Path(sys.argv[3]))

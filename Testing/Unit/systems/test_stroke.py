@@ -145,6 +145,6 @@ def test_structures_bring_a_scan_to_mni(head: LabelMap) -> None:
 def test_the_package_is_small_and_says_what_it_is() -> None:
     package = find("stroke-severity")
     card = package.card
-    assert card.sources == ("FLAIR", "T2w", "T1w") and card.files[0].bytes < 300_000
+    assert card.sources == ("FLAIR", "T1w") and card.files[0].bytes < 300_000
     assert "population's picture" in card.title and "no forecast for a person" in card.limits[0]
     assert [a.name for a in card.attributes] == ["nihss", "age", "percentile", "side"]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage, stats
 
 from SITTranslateLib.errors import InputError
@@ -128,7 +128,7 @@ def read_patients(folder: Path) -> list[Patient]:
     return patients
 
 
-def associated(name: str, values: Sequence[float], severities: Sequence[float], ages: Sequence[float]) -> Association:
+def associated(name: str, values: ArrayLike, severities: Sequence[float], ages: Sequence[float]) -> Association:
     """The fit of some value by severity and age."""
     y = np.asarray(values, dtype=np.float64)
     design = np.stack([np.ones(len(y)), np.log1p(severities), (np.asarray(ages) - MIDDLE_AGE) / 10.0], axis=1)
@@ -268,7 +268,7 @@ def _held_out(patients: Sequence[Patient], template: _Template) -> NDArray[np.fl
     found = np.full((len(patients), 2), np.nan)
     for number in range(FOLDS):
         sites = learned_sites([p for p, f in zip(patients, fold, strict=True) if f != number])
-        for index in np.flatnonzero(fold == number):
+        for index in np.flatnonzero(fold == number).tolist():
             patient = patients[index]
             truth = (patient.on(grid) > 0.5) & tissue
             if not truth.any():
