@@ -117,9 +117,16 @@ def _warm(
 ) -> None:
     """Sessions use the shared worker, unless a test asks for its own (``@pytest.mark.usefixtures("own_host")``)."""
     if "own_host" not in request.fixturenames:
-        from SITTranslateLib.ui import session
+        from SITTranslateLib.host import client
+        from SITTranslateLib.ui import results, samples
 
-        monkeypatch.setattr(session, "HostClient", lambda: shared_host)
+        for module in (results, samples):
+            monkeypatch.setattr(module, "HostClient", lambda: shared_host)
+
+        def refuse(*_: Any, **__: Any) -> None:
+            pytest.fail("this test starts a worker of its own: it needs the fixture own_host")
+
+        monkeypatch.setattr(client, "WorkerProcess", refuse)
 
 
 @pytest.fixture(autouse=True)
