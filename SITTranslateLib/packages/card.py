@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from math import prod
 from pathlib import Path
@@ -248,19 +248,20 @@ def read_card(folder: Path) -> ModelCard:
     try:
         if file.stat().st_size > LARGEST_CARD:
             raise PackageError(f"The card of '{folder.name}' is larger than a card can be (1 MB).")
-        raw = json.loads(
-            file.read_text(encoding="utf-8"), object_pairs_hook=_without_doubles, parse_constant=_not_a_number
-        )
+        return _card_of(file.read_text(encoding="utf-8"))
     except PackageError as error:
         raise PackageError(f"The card of '{folder.name}' is not understood: {error}") from error
     except RecursionError as error:
         raise PackageError(f"The card of '{folder.name}' is not understood: it is nested too deeply.") from error
     except (OSError, ValueError) as error:
         raise PackageError(f"The card of '{folder.name}' cannot be read as JSON; get the package again.") from error
-    try:
-        return ModelCard.from_dict(raw)
-    except PackageError as error:
-        raise PackageError(f"The card of '{folder.name}' is not understood: {error}") from error
+
+
+@lru_cache(maxsize=64)
+def _card_of(text: str) -> ModelCard:
+    """The card that a text is; remembered, because validating one takes 10 ms and a window lists them all."""
+    raw = json.loads(text, object_pairs_hook=_without_doubles, parse_constant=_not_a_number)
+    return ModelCard.from_dict(raw)
 
 
 def validate(raw: Any) -> None:
