@@ -1,4 +1,4 @@
-"""A translation as DICOM, read back exactly by pydicom, highdicom, SimpleITK and dcm2niix."""
+"""A translation as DICOM, read back exactly by pydicom, SimpleITK and dcm2niix."""
 
 from __future__ import annotations
 
@@ -9,66 +9,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import dicom_series
-import highdicom
 import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from dicom_results import NAMES, assert_segments, assert_valid, labels_of, translation_of
 
 from SITTranslateLib import fields
 from SITTranslateLib.app.main import run
-from SITTranslateLib.app.translating import _found_segments
 from SITTranslateLib.dicom import SourceSeries, read_registration, write_dicom
-from SITTranslateLib.dicom.segmentation import structure_code
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.files import read_volume, write_volume
-from SITTranslateLib.structure_table import StructureVolume, StructureVolumes
-from SITTranslateLib.systems.prescribed.regions import Shares
 from SITTranslateLib.traceability.segments import segment_table
-from SITTranslateLib.translate import structures
-from SITTranslateLib.translation import FieldOrigin, Provenance, Translation
-from SITTranslateLib.volume import VectorField, Volume
-
-NAMES = {3: "Lateral ventricles", 7: "White matter", 300: "Shell"}
-
-
-def provenance(target: str = "") -> Provenance:
-    return Provenance(
-        package="toy-model", version="0.1.0", sha256="ab" * 32, system="sit", attributes={"age": 10.0}, seed=0,
-        device="cpu", source_sha256="0" * 64, created="2026-01-01T00:00:00+00:00", seconds=1.0, target=target,
-    )  # fmt: skip
-
-
-def translation_of(scan: Volume, target: str = "") -> Translation:
-    """Moved by a bump of 2 mm and brightened, on the scan's own grid."""
-    k, j, i = np.meshgrid(*[np.linspace(-1, 1, n) for n in scan.shape], indexing="ij")
-    bump = np.exp(-4 * (i**2 + j**2 + k**2))[..., None].astype(np.float32)
-    sampling = VectorField(bump * np.array([2.0, -1.0, 0.5], dtype=np.float32), scan.affine)
-    motion = fields.invert(sampling)
-    change = scan.with_array(40.0 * bump[..., 0])
-    translated = fields.warp(scan.with_array(scan.array + change.array), sampling)
-    return Translation(
-        source=scan, translated=translated, velocity=None, motion=motion, sampling=sampling,
-        jacobian=fields.jacobian(motion), intensity_change=change, field_origin=FieldOrigin.MODEL,
-        recomposition_error=0.0, provenance=provenance(target),
-    )  # fmt: skip
-
-
-def labels_of(scan: Volume) -> Volume:
-    labels = np.where(scan.array > 700, 300.0, np.where(scan.array > 400, 7.0, np.where(scan.array > 100, 3.0, 0.0)))
-    return scan.with_array(labels)
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Translation, list[object]]:
-    folder = tmp_path_factory.mktemp("dicom")
-    series = dicom_series.write(folder / "series")
-    scan = read_volume(series)
-    result = translation_of(scan)
-    labels = labels_of(scan)
-    rows = segment_table(result, labels, NAMES).rows
-    write_dicom(result, SourceSeries.of(series, scan.grid), folder / "out", labels, NAMES, list(rows))
-    return series, folder / "out", result, list(rows)
+from SITTranslateLib.translation import Translation
 
 
 def test_the_translated_scan_comes_back_exactly(written: tuple[Path, Path, Translation, list[object]]) -> None:
@@ -127,44 +80,6 @@ def test_the_standards_equation_gives_the_source_point(written: tuple[Path, Path
     np.testing.assert_allclose((point + vectors[k, j, i]) * [-1, -1, 1], wanted, atol=1e-6)
 
 
-def test_segments_come_back_by_highdicom(written: tuple[Path, Path, Translation, list[object]]) -> None:
-    _, out, result, _ = written
-    read = highdicom.seg.segread(out / "segments.dcm")
-    assert [item.SegmentLabel for item in read.SegmentSequence] == list(NAMES.values())
-    assert read.SegmentSequence[0].SegmentedPropertyTypeCodeSequence[0].CodeValue == "66720007"
-    assert_segments(out / "segments.dcm", result.source)
-
-
-def assert_segments(file: Path, scan: Volume) -> None:
-    """The segments of a file lie where the scan's labels do."""
-    volume = highdicom.seg.segread(file).get_volume(combine_segments=True, skip_overlap_checks=True)
-    labels = labels_of(scan).array
-    wanted = np.select([labels == 3, labels == 7, labels == 300], [1, 2, 3])
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.affine
-    indices = np.argwhere(np.asarray(volume.array) > 0)
-    assert len(indices) == int((wanted > 0).sum())
-    places = np.rint(scan.grid.to_indices(indices @ lps[:3, :3].T + lps[:3, 3])).astype(int)
-    found = np.asarray(volume.array)[tuple(indices.T)]
-    np.testing.assert_array_equal(found, wanted[places[:, 2], places[:, 1], places[:, 0]])
-
-
-def test_volumes_come_back_from_the_report(written: tuple[Path, Path, Translation, list[object]]) -> None:
-    _, out, _, rows = written
-    report = highdicom.sr.srread(out / "volumes.dcm")
-    groups = report.content.get_volumetric_roi_measurement_groups()
-    values = {}
-    for group in groups:
-        items = group[0].ContentSequence
-        moment = next(i.TextValue for i in items if i.name.meaning == "Time Point")
-        (measured,) = group.get_measurements()
-        assert measured.unit.value == "mm3"
-        values[group.tracking_identifier, moment] = measured.value
-    for row in rows:
-        assert values[row.name, "source"] == pytest.approx(row.volume_before_mm3, abs=1e-3)
-        if row.volume_after_mm3 is not None:
-            assert values[row.name, "translated (synthetic)"] == pytest.approx(row.volume_after_mm3, abs=1e-3)
-
-
 def test_simpleitk_and_dcm2niix_read_the_series(
     written: tuple[Path, Path, Translation, list[object]], tmp_path: Path
 ) -> None:
@@ -190,19 +105,6 @@ def test_a_validator_of_the_standard_finds_no_error(written: tuple[Path, Path, T
     if shutil.which("dciodvfy") is None:
         pytest.skip("dicom3tools is not installed")
     assert_valid(written[1])
-
-
-def assert_valid(out: Path) -> None:
-    """No error by ``dciodvfy``, where it is installed."""
-    program = shutil.which("dciodvfy")
-    for file in () if program is None else (out / "translated" / "0001.dcm", *out.glob("*.dcm")):
-        done = subprocess.run([program, file], capture_output=True, text=True, check=False)
-        # Synthetic Data (0008,001C) is younger than Debian's release of the validator.
-        errors = [
-            line for line in (done.stdout + done.stderr).splitlines()
-            if line.startswith("Error") and not ("not a recognized" in line and "(0x0008,0x001c)" in line)
-        ]  # fmt: skip
-        assert not errors, (file.name, errors)
 
 
 def test_a_multi_frame_source_gives_the_same_parts(tmp_path: Path) -> None:
@@ -303,89 +205,6 @@ def test_the_command_writes_it_beside_the_result(tmp_path: Path, capsys: pytest.
     others = {"motion.dcm", "segments.dcm", "segments_translated.dcm", "volumes.dcm"}
     assert made == {f"dicom/translated/{k + 1:04d}.dcm" for k in range(10)} | {f"dicom/{name}" for name in others}
     assert "Ventricles" in (tmp_path / "result" / "segments.csv").read_text(encoding="utf-8")
-
-
-def test_structures_that_were_found_go_out_with_codes_sides_and_volumes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without labels of the user: the parcellation's parts as SEG, and the soft volumes as TID 1500."""
-    series = dicom_series.write(tmp_path / "series")
-    scan = read_volume(series)
-    names = ("left hippocampus", "right hippocampus", "brain stem")
-    parts = {name: np.zeros(scan.shape, np.float32) for name in names}
-    for index, share in enumerate(parts.values()):
-        share[2:8, 3:-3, 2 + 4 * index : 6 + 4 * index] = 0.9
-    voxel = scan.grid.voxel_volume / 1000.0
-    millilitres = {name: float(share.sum()) * voxel for name, share in parts.items()}
-    # One of which the network is sure nowhere: its soft volume is far from that of its voxels.
-    parts["left putamen"], millilitres["left putamen"] = parts["left hippocampus"] / 3.0, 9.0
-    parts["left putamen"][0, 0, 0] = 0.9
-    shares = Shares(parts, np.zeros(scan.shape, np.float32), scan.grid, millilitres)
-    monkeypatch.setattr(structures, "find_structures", lambda _: shares)
-    volumes = StructureVolumes(
-        (StructureVolume("hippocampus", "both", 6.0, 5.5), StructureVolume("hippocampus", "left", 3.25, 3.0),
-         StructureVolume("hippocampus", "right", 2.75, 2.5), StructureVolume("brain stem", "", 20.0, 20.5))
-    )  # fmt: skip
-    result = replace(translation_of(scan), given_structures=volumes)
-    labels, found, rows = structures.structure_segments(result)
-    write_dicom(result, SourceSeries.of(series, scan.grid), tmp_path / "out", labels, found, rows)
-
-    read = highdicom.seg.segread(tmp_path / "out" / "segments.dcm")
-    kinds = [item.SegmentedPropertyTypeCodeSequence[0] for item in read.SegmentSequence]
-    said = {item.SegmentLabel: kind.CodeValue for item, kind in zip(read.SegmentSequence, kinds, strict=True)}
-    assert said == {"brain stem": "119238007", "left hippocampus": "5366008", "right hippocampus": "5366008"}
-    sides = [kind.get("SegmentedPropertyTypeModifierCodeSequence") for kind in kinds]
-    assert [side and side[0].CodeMeaning for side in sides] == [None, "Left", "Right"]
-    volume = read.get_volume(combine_segments=True, skip_overlap_checks=True)
-    for number, name in enumerate(said, start=1):
-        assert np.count_nonzero(volume.array == number) == np.count_nonzero(parts[name] > 0.5), name
-
-    report = highdicom.sr.srread(tmp_path / "out" / "volumes.dcm")
-    values = {}
-    for group in report.content.get_volumetric_roi_measurement_groups():
-        moment = next(i.TextValue for i in group[0].ContentSequence if i.name.meaning == "Time Point")
-        (measured,) = group.get_measurements()
-        (site,) = group.finding_sites
-        assert (site.laterality is None) == (group.tracking_identifier == "brain stem")
-        values[group.tracking_identifier, moment] = measured.value
-    assert values == {
-        ("left hippocampus", "source"): 3250.0, ("left hippocampus", "translated (synthetic)"): 3000.0,
-        ("right hippocampus", "source"): 2750.0, ("right hippocampus", "translated (synthetic)"): 2500.0,
-        ("brain stem", "source"): 20000.0, ("brain stem", "translated (synthetic)"): 20500.0,
-    }  # fmt: skip
-    assert_valid(tmp_path / "out")
-
-
-def test_a_series_without_a_frame_of_reference_gets_no_segments(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Old series have none: segments that were given are refused, found ones are left out and said."""
-    series = dicom_series.write(tmp_path / "series")
-    for file in series.iterdir():
-        one = pydicom.dcmread(file)
-        del one.FrameOfReferenceUID
-        one.save_as(file)
-    scan = read_volume(series)
-    source = SourceSeries.of(series, scan.grid)
-    with pytest.raises(InputError, match="no Frame of Reference UID"):
-        write_dicom(translation_of(scan), source, tmp_path / "out", labels_of(scan), NAMES)
-    assert _found_segments(translation_of(scan), source) == (None, {}, [])
-    assert "without DICOM segments. The DICOM series has no Frame" in capsys.readouterr().err
-    write_dicom(translation_of(scan), source, tmp_path / "out")
-    assert len(list((tmp_path / "out" / "translated").iterdir())) == scan.shape[0]
-
-
-@pytest.mark.parametrize(
-    ("name", "code"),
-    [
-        ("Left-Inf-Lat-Vent", "53118009"), ("Right-Cerebellum-Cortex", "25991003"), ("3rd-Ventricle", "49841001"),
-        ("left cortex", "40146001"), ("Left-Pallidum", "14738005"), ("Accumbens-area", "427667007"),
-        ("White matter", "389080008"), ("white-matter lesion", "91723000"), ("hypothalamus", "91723000"),
-        ("left ventral diencephalon", "91723000"),
-    ],
-)  # fmt: skip
-def test_codes_of_names(name: str, code: str) -> None:
-    assert structure_code(name).value == code
 
 
 def test_the_command_refuses_dicom_of_another_file_before_it_computes(
