@@ -10,6 +10,8 @@ class AttributeRole(StrEnum):
 
     #: What the translated scan shall show: years, the load of lesions, a preset.
     ASKED = "asked"
+    #: What is known of the scan, such as the age at it; no change of it is asked for.
+    KNOWN = "known"
     #: Which of the model's contrasts is made.
     TARGET = "target"
     #: Which contrast the scan has.
@@ -18,6 +20,10 @@ class AttributeRole(StrEnum):
     SAMPLING = "sampling"
     #: What is kept besides the result; the result does not depend on it.
     KEPT = "kept"
+
+    def number(self, value: float) -> str:
+        """A value in words: a change has its sign, what is known of the scan has none."""
+        return f"{value:g}" if self is AttributeRole.KNOWN else f"{value:+g}"
 
 
 #: Cards and records without roles: what these names mean.

@@ -151,9 +151,19 @@ class Provenance:
     roles: dict[str, str] = field(default_factory=dict)
     prescription: dict[str, Any] | None = None
 
+    def role_of(self, name: str) -> AttributeRole:
+        """The role of one of the attributes."""
+        role = self.roles.get(name)
+        return AttributeRole(role) if role in tuple(AttributeRole) else usual_role(name)
+
     def with_roles(self, *roles: AttributeRole) -> dict[str, float]:
         """The attributes of some roles."""
-        return {n: v for n, v in self.attributes.items() if self.roles.get(n, usual_role(n)) in roles}
+        return {n: v for n, v in self.attributes.items() if self.role_of(n) in roles}
+
+    def in_words(self, *roles: AttributeRole) -> dict[str, str]:
+        """The attributes of some roles with their values in words; of all roles without any."""
+        chosen = self.with_roles(*(roles or AttributeRole))
+        return {n: self.role_of(n).number(v) for n, v in chosen.items() if isinstance(v, (int, float))}
 
     @property
     def options(self) -> TranslationOptions:

@@ -159,7 +159,7 @@ def series_number(source: SourceSeries, number: int) -> int:
 
 def said(provenance: Provenance) -> str:
     """Model and request in a few words."""
-    request = " ".join(f"{name}={value:+g}" for name, value in provenance.attributes.items())
+    request = " ".join(f"{name}={words}" for name, words in provenance.in_words().items())
     return " ".join(part for part in (provenance.package, request) if part)
 
 

@@ -58,7 +58,7 @@ class Attribute:
 
     def said(self, value: float) -> str:
         """A value in words: the choice, or the number with its sign."""
-        return self.choices[round(value)] if self.choices else f"{value:+g}"
+        return self.choices[round(value)] if self.choices else self.role.number(value)
 
 
 def in_words(request: Mapping[str, float], attributes: Sequence[Attribute]) -> list[tuple[str, str]]:

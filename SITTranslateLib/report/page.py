@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from SITTranslateLib.attributes import AttributeRole
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.packages.card import ModelCard, in_words
 from SITTranslateLib.report.figures import expansion_extremes, field_words, figures
@@ -70,7 +71,9 @@ def report_html(
     page = template(TEMPLATE)
     provenance = translation.provenance
     words = in_words(provenance.attributes, () if card is None else card.attributes)
-    asked = [f"{name.replace('_', ' ')} {word}" for name, word in words]
+    known = provenance.with_roles(AttributeRole.KNOWN)
+    asked = [f"{name.replace('_', ' ')} {word}" for name, word in words if name not in known]
+    asked += [f"from {name.replace('_', ' ')} {value:g}" for name, value in known.items()]
     return page.render(
         synthetic=SYNTHETIC,
         source=translation.source.name,
@@ -132,13 +135,16 @@ def segment_rows(table: SegmentTable | None) -> list[dict[str, Any]]:
 def _provenance(translation: Translation) -> list[tuple[str, str]]:
     provenance = translation.provenance
     source = translation.source
+    known = provenance.with_roles(AttributeRole.KNOWN)
+    requested = {k: v for k, v in provenance.attributes.items() if k not in known}
     spacing = " x ".join(f"{s:.3g}" for s in source.spacing)
     listed = [
         ("Scan", f"{source.name}: {' x '.join(str(n) for n in source.shape[::-1])} voxels of {spacing} mm"),
         ("Scan, SHA-256", provenance.source_sha256),
         ("Model", f"{provenance.package} {provenance.version} (system {provenance.system})"),
         ("Model, SHA-256", provenance.sha256),
-        ("Asked for", ", ".join(f"{k} = {v:g}" for k, v in provenance.attributes.items()) or "defaults"),
+        ("Asked for", ", ".join(f"{k} = {v:g}" for k, v in requested.items()) or "defaults"),
+        *((f"Known of the scan: {k}", f"{v:g}") for k, v in known.items()),
         ("Field", translation.field_origin.value),
         ("Seed", str(provenance.seed)),
         ("Precision", provenance.precision),

@@ -261,9 +261,7 @@ def sidecar(translation: Translation) -> dict[str, Any]:
 def note_on(translation: Translation) -> str:
     """The description in every file of a result, with the mark of synthetic images."""
     made = translation.provenance
-    asked = ", ".join(
-        f"{name} {value:+g}" for name, value in made.attributes.items() if isinstance(value, (int, float))
-    )
+    asked = ", ".join(f"{name} {words}" for name, words in made.in_words().items())
     return f"SYNTHETIC, research use only: {made.package} {asked}".strip()
 
 

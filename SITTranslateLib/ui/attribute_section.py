@@ -92,10 +92,11 @@ class AttributeSection(Section):
         self._lists[attribute.name] = choices
 
     def _say(self, attribute: Any, slider: Any) -> None:
-        """The value as a request: a change has its sign, years their direction."""
+        """The value as a request: a change has its sign, years their direction; what is known of the scan has none."""
         value = float(slider.value)
-        slider.prefix = "+" if value > 0 and attribute.minimum < 0 else ""
-        slider.suffix = " " + unit_words(attribute.name, attribute.unit, value)
+        change = attribute.role is AttributeRole.ASKED and attribute.minimum < 0
+        slider.prefix = "+" if value > 0 and change else ""
+        slider.suffix = " " + (unit_words(attribute.unit, value) if change else attribute.unit)
 
     def _hint(self) -> None:
         """Whether anything is asked at all: a translation that asks for nothing gives the scan back."""
@@ -110,8 +111,8 @@ class AttributeSection(Section):
         self.changed.emit(self.values())
 
 
-def unit_words(name: str, unit: str, value: float) -> str:
-    """The unit of a value in a spin box: ``years older`` where that is what is asked."""
-    if name == "age" and unit.startswith("year") and value:
+def unit_words(unit: str, value: float) -> str:
+    """The unit of a change in a spin box: ``years older``."""
+    if unit.startswith("year") and value:
         return _("{unit} older").format(unit=unit) if value > 0 else _("{unit} younger").format(unit=unit)
     return unit

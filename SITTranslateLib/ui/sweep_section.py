@@ -38,7 +38,7 @@ class SweepSection(Section):
         self._card = card
         self.ui.sweepAttributeSelector.clear()
         for attribute in card.attributes if card is not None else ():
-            if attribute.choices:
+            if attribute.choices or attribute.role is AttributeRole.KNOWN:
                 continue
             self.ui.sweepAttributeSelector.addItem(attribute.title, attribute.name)
         self.update()
@@ -47,7 +47,7 @@ class SweepSection(Section):
         """A sweep begins from the result that is shown, with the model that made it."""
         shown = self.session.shown
         fits = shown is not None and self._card is not None and shown.translation.provenance.package == self._card.name
-        self.ui.sweepButton.setEnabled(bool(fits and any(not a.choices for a in self._card.attributes)))
+        self.ui.sweepButton.setEnabled(bool(fits and self.ui.sweepAttributeSelector.count))
         if self._job is not None:
             self._stopped = True
             self.session.host.cancel(self._job)
