@@ -90,7 +90,20 @@ def add_sides(renderer: Any, slice_node: Any, size: int = 18) -> list[Any]:
         "top": side_letter(up),
         "bottom": side_letter(-up),
     }
-    return [add_text(renderer, letter, side, size, _GREY, bold=True) for side, letter in sides.items()]
+    titles = [prop for prop in renderer.GetViewProps() if prop.IsA("vtkTextActor")]
+    actors = [add_text(renderer, letter, side, size, _GREY, bold=True) for side, letter in sides.items()]
+    width, height = renderer.GetSize()
+    if any(_width(renderer, title) > 0.47 * width for title in titles):
+        # Under a title that reaches the middle, and under its mark.
+        actors[2].SetPosition(0.5, 0.985 - 60.0 / height)
+    return actors
+
+
+def _width(renderer: Any, actor: Any) -> float:
+    """Width of a text in pixels."""
+    size = [0.0, 0.0]
+    actor.GetSize(renderer, size)
+    return size[0]
 
 
 def side_letter(direction: Any) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from synthetic_translation import in_steps
 
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.scene import layout, presentation
+from SITTranslateLib.scene import annotation, layout, presentation
 from SITTranslateLib.scene.colours import MARK
 from SITTranslateLib.scene.display import transform_display
 from SITTranslateLib.scene.headless import opengl
@@ -34,6 +34,17 @@ Pixels = NDArray[np.uint8]
 def studio(app: Application, translation: Translation, labels: Volume) -> Iterator[Studio]:
     with Studio(translation, Outlines(labels, NAMES, 2), size=SIZE) as made:
         yield made
+
+
+def test_a_long_title_leaves_the_upper_letter_free(studio: Studio) -> None:
+    view = studio.views[layout.MOTION]
+    heights = []
+    for title in ("Motion", "How the anatomy moved (estimated)"):
+        view.annotations.RemoveAllViewProps()
+        annotation.annotate(view.annotations, title, synthetic=False)
+        letter = annotation.add_sides(view.annotations, view.node)[2]
+        heights.append(letter.GetPosition()[1])
+    assert heights[0] == 0.985 and (0.985 - heights[1]) * view.size[1] == pytest.approx(60.0)
 
 
 def colourful(pixels: Pixels) -> NDArray[np.bool_]:
