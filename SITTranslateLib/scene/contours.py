@@ -6,7 +6,7 @@ it did.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from SITTranslateLib.scene import layout
@@ -22,15 +22,15 @@ MOST_CONTOURS = 6
 ROLES = ("contours before", "contours after")
 
 
-def add_contours(
+def adding_contours(
     scene: Any, result: SceneResult, layers: Sequence[tuple[Volume, Mapping[int, str]]], chosen: Sequence[int]
-) -> list[Any]:
-    """Add the contours of some structures before and after, in place of those that a run has.
+) -> Generator[None, None, list[Any]]:
+    """Add the contours of some structures before and after, in place of those that a run has; in steps of a node.
 
     Args:
         scene: with the run.
         result: the run.
-        layers: label maps on the source's grid, with the names of their labels.
+        layers: label maps in the source's frame, with the names of their labels.
         chosen: labels to draw, at most :data:`MOST_CONTOURS` of them.
 
     Returns:
@@ -52,7 +52,13 @@ def add_contours(
                 node.SetAndObserveTransformNodeID(result.motion.GetID())
             put_with(scene, result, node)
             added.append(node)
+            yield
     return added
+
+
+def has_contours(result: SceneResult) -> bool:
+    """Whether a run has contours."""
+    return any(node.GetAttribute(f"{PREFIX}Role") in ROLES for node in result.nodes)
 
 
 def remove_contours(scene: Any, result: SceneResult) -> None:

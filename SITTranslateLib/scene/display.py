@@ -63,9 +63,11 @@ def head_hull_steps(array: NDArray[np.floating]) -> Generator[None, None, NDArra
     for axis, count in enumerate(mask.shape):
         yield
         first = np.expand_dims(mask.argmax(axis=axis).astype(np.int32), axis)
+        yield
         last = np.expand_dims((count - 1 - np.flip(mask, axis).argmax(axis=axis)).astype(np.int32), axis)
         # A line without any head voxel has no last one.
         last[~np.expand_dims(mask.any(axis=axis), axis)] = -1
+        yield
         at = np.arange(count, dtype=np.int32).reshape([-1 if a == axis else 1 for a in range(3)])
         hull &= at >= first
         hull &= at <= last
@@ -74,15 +76,16 @@ def head_hull_steps(array: NDArray[np.floating]) -> Generator[None, None, NDArra
 
 def faded(mask: NDArray[np.bool_], width: int = 2) -> NDArray[np.float32]:
     """1 in the mask and ``width`` voxels around it, falling to 0 over twice as many more."""
-    weight = mask.astype(np.float32)
+    near = mask
     for _ in range(width):
-        weight = _neighbours(weight, np.maximum)
+        near = _neighbours(near, np.maximum)
+    weight = near.astype(np.float32)
     for _ in range(width):
         weight = _neighbours(weight, np.add) / np.float32(3.0)
     return weight
 
 
-def _neighbours(values: NDArray[np.float32], join: Any) -> NDArray[np.float32]:
+def _neighbours(values: NDArray[Any], join: Any) -> NDArray[Any]:
     """Each voxel joined with its two neighbours, along one axis after the other; sums are divided by 3 each time."""
     for axis in range(3):
         # Views that begin with the axis; the first and last plane have themselves as their outer neighbour.
@@ -137,9 +140,17 @@ def grey_range(array: NDArray[np.floating]) -> tuple[float, float]:
     return (low, high) if high > low else (low, low + 1.0)
 
 
-def reach(values: NDArray[np.floating], bound: float, places: int) -> str:
+def extremes(values: NDArray[np.floating], known: tuple[float, float] = (0.0, 0.0)) -> tuple[float, float]:
+    """The lowest and highest value, of those that are known already too; NaN counts for none."""
+    return tuple(
+        float(join.reduce(values, axis=None, initial=first))
+        for join, first in zip((np.fmin, np.fmax), known, strict=True)
+    )
+
+
+def reach(extremes: tuple[float, float], bound: float, places: int) -> str:
     """Lines for a legend that clips: from where to where the values go; nothing where the colours show all of them."""
-    low, high = (float(join.reduce(values, axis=None, initial=0.0)) for join in (np.fmin, np.fmax))
+    low, high = extremes
     lines = [f"\ndown to {low:.{places}f}"] if low < -1.02 * bound else []
     lines += [f"\nup to {high:+.{places}f}"] if high > 1.02 * bound else []
     return "".join(lines)

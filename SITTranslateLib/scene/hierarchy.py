@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 from SITTranslateLib.scene import sequences
+from SITTranslateLib.steps import finish
 
 
 def subject_hierarchy(scene: Any) -> Any:
@@ -47,15 +49,24 @@ def nodes_in(scene: Any, folder: int) -> list[Any]:
 
 def remove_folder(scene: Any, folder: int) -> None:
     """Take a run's folder out of the scene, with everything in it."""
+    finish(removing_folder(scene, folder))
+
+
+def removing_folder(scene: Any, folder: int) -> Generator[None, None, None]:
+    """:func:`remove_folder` in steps of a node."""
     nodes = nodes_in(scene, folder)
     nodes += [owned for node in nodes for owned in _owned(node)]
     # Browsers first: one that still stands would make the node that it plays in again.
     nodes.sort(key=lambda node: not sequences.is_browser(node))
     # Items apart from nodes: outside the application nothing tells the hierarchy that a node is gone.
     subject_hierarchy(scene).RemoveItem(folder, False, True)
-    for node in nodes:
+    while nodes:
+        # Nobody holds it then, so that its memory is given back in this step.
+        node = nodes.pop(0)
         if scene.IsNodePresent(node):
             scene.RemoveNode(node)
+        del node
+        yield
 
 
 def _owned(node: Any) -> list[Any]:

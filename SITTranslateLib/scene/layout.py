@@ -5,6 +5,7 @@ Only MRML is touched, so the same calls work in the application and off-screen.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 LAYOUT_ID = 5512
@@ -79,6 +80,30 @@ def enter_layout(scene: Any, *, table: bool = False) -> int:
         if (view := slice_node(scene, name)) is not None:
             view.SetViewGroup(VIEW_GROUP)
     return previous
+
+
+def making_views(scene: Any) -> Generator[None, None, None]:
+    """Add the nodes of our views that are not there yet, in steps: the application makes the window of each at once.
+
+    Without it the layout makes all of them in one call, which holds the window for longer than a user notices. The
+    nodes are as ``vtkMRMLLayoutLogic`` makes them, with the properties that :func:`layout_description` gives.
+    """
+    for name in (*SLICES, THREE_D):
+        cls = "vtkMRMLViewNode" if name == THREE_D else "vtkMRMLSliceNode"
+        if scene.GetSingletonNode(name, cls) is not None:
+            continue
+        node = scene.CreateNodeByClass(cls)
+        node.UnRegister(None)
+        node.SetLayoutName(name)
+        node.SetName(f"View{name}" if name == THREE_D else name)
+        node.SetLayoutLabel(_LABELS.get(name, "3D"))
+        node.SetViewGroup(VIEW_GROUP)
+        if name in _COLOURS:
+            node.SetLayoutColor(*(int(_COLOURS[name][first : first + 2], 16) / 255.0 for first in (1, 3, 5)))
+            node.SetDefaultOrientation("Axial")
+            node.SetOrientation("Axial")
+        scene.AddNode(node)
+        yield
 
 
 def leave_layout(scene: Any, previous: int) -> None:

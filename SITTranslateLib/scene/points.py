@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 from SITTranslateLib.scene import layout
@@ -18,17 +18,22 @@ SOURCE_COLOUR, TRANSLATED_COLOUR = BEFORE, AFTER
 class PointPairs:
     """Two lists of points with the same labels: one in the views of the source, one in that of the translation."""
 
-    def __init__(self, scene: Any, result: SceneResult) -> None:
-        self._scene = scene
+    def __init__(self, scene: Any, source: Any, translated: Any) -> None:
+        self._scene, self.source, self.translated = scene, source, translated
+
+    @classmethod
+    def adding(cls, scene: Any, result: SceneResult) -> Generator[None, None, PointPairs]:
+        """Add both lists to the folder of a result, in steps of a list."""
         name = result.source.GetName()
-        source_views = [layout.view_id(v) for v in (layout.SOURCE, layout.MOTION, layout.CHANGE)]
-        self.source = _point_list(scene, f"{name} points", SOURCE_COLOUR, source_views)
-        self.translated = _point_list(
-            scene, f"{name} points in the translation", TRANSLATED_COLOUR, [layout.view_id(layout.TRANSLATED)]
-        )
-        for node, role in ((self.source, "points"), (self.translated, "translated points")):
+        views = [layout.view_id(view) for view in (layout.SOURCE, layout.MOTION, layout.CHANGE)]
+        source = _point_list(scene, f"{name} points", SOURCE_COLOUR, views)
+        yield
+        views = [layout.view_id(layout.TRANSLATED)]
+        translated = _point_list(scene, f"{name} points in the translation", TRANSLATED_COLOUR, views)
+        for node, role in ((source, "points"), (translated, "translated points")):
             node.SetAttribute(PREFIX + "Role", role)
             put_with(scene, result, node)
+        return cls(scene, source, translated)
 
     def add(self, label: str, source: Sequence[float], translated: Sequence[float]) -> None:
         for node, point in ((self.source, source), (self.translated, translated)):

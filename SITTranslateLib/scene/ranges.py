@@ -68,11 +68,11 @@ def mark_percent(node: Any) -> None:
     node.SetVoxelValueUnits(unit)
 
 
-def show_volume_map(scene: Any, node: Any, bound: float, percent: NDArray[np.floating]) -> None:
+def show_volume_map(scene: Any, node: Any, bound: float, extremes: tuple[float, float]) -> None:
     """Show a volume map in % between ``-bound`` and ``bound``, with a legend of the range of the values."""
     bound = max(bound, SMALLEST_EXPANSION)
     display.show_map(scene, node, colours.VOLUME, -bound, bound)
-    reach = display.reach(percent, bound, 0)
+    reach = display.reach(extremes, bound, 0)
     display.add_legend(node, f"volume (%)\n+ expanded\n- shrank{reach}", f"%5.{display.decimals(bound)}f")
 
 

@@ -102,7 +102,7 @@ def _in_percent(scene: Any, node: Any, ranges: Ranges) -> None:
     percent = volume_percent(np.exp2(volume_from_node(node).array))
     node.SetAndObserveImageData(image_from_array(percent))
     mark_percent(node)
-    show_volume_map(scene, node, ranges.expansion, percent)
+    show_volume_map(scene, node, ranges.expansion, display.extremes(percent))
 
 
 def _extras(made: list[Any]) -> dict[str, Any]:

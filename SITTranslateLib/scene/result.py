@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,10 +26,10 @@ from SITTranslateLib.scene.ranges import (
 from SITTranslateLib.scene.runs import PREFIX
 from SITTranslateLib.scene.surface import add_outline_node, colour_outline
 from SITTranslateLib.scene.table import add_table_node
-from SITTranslateLib.scene.transaction import all_or_nothing
-from SITTranslateLib.steps import finish
+from SITTranslateLib.scene.transaction import Transaction, all_or_nothing
+from SITTranslateLib.steps import Result, finish
 from SITTranslateLib.translation import Translation
-from SITTranslateLib.volume import Volume
+from SITTranslateLib.volume import Grid, Volume
 
 #: Attributes named in a title.
 MOST_ASKED = 4
@@ -138,29 +138,29 @@ def adding(
         if translated_node is not None:
             title = f"{name} to {translated_node.GetName()}: estimated motion"
         folder = hierarchy.run_folder(scene, input_node, title)
-        made = _Builder(scene, folder, translation, name, origin, hull)
+        made = _Builder(scene, folder, translation, name, origin, hull, transaction)
         yield from transaction.pause()
-        source = input_node if input_node is not None else made.scan(translation.source, name, ranges.grey, True)
+        source = input_node
+        if source is None:
+            source = yield from made.scan(translation.source, name, ranges.grey, True)
         made.refer(source, translated_node)
         translated = translated_node
         if translated is None:
             asked = request_text(translation)
             called = f"{name} translated{', ' if asked else ''}{asked} ({SYNTHETIC})"
-            translated = made.scan(translation.translated, called, ranges.grey, False)
+            translated = yield from made.scan(translation.translated, called, ranges.grey, False)
         yield from transaction.pause()
-        sampling = made.sampling(sampling_mm)
+        sampling = yield from made.sampling(sampling_mm)
         yield from transaction.pause()
-        motion = made.motion(ranges, box, source)
+        motion = yield from made.motion(ranges, box, source)
         yield from transaction.pause()
-        distance = made.distance(ranges)
+        distance = yield from made.distance(ranges)
         yield from transaction.pause()
         velocity = made.velocity()
         yield from transaction.pause()
-        made.measure_volume()
+        jacobian = yield from made.expansion(ranges)
         yield from transaction.pause()
-        jacobian = made.expansion(ranges)
-        yield from transaction.pause()
-        change = made.change(ranges)
+        change = yield from made.change(ranges)
         yield from transaction.pause()
         table = made.table(rows)
         yield from transaction.pause()
@@ -177,18 +177,42 @@ class _Builder:
     """Makes the nodes of one run; each carries provenance and stands in the run's folder."""
 
     def __init__(
-        self, scene: Any, folder: int, translation: Translation, name: str, origin: str, hull: NDArray[np.bool_]
-    ) -> None:
+        self, scene: Any, folder: int, translation: Translation, name: str, origin: str, hull: NDArray[np.bool_],
+        transaction: Transaction,
+    ) -> None:  # fmt: skip
         self.scene, self.folder, self.translation = scene, folder, translation
         self.name, self.origin = name, origin
         self.attributes = provenance_attributes(translation, origin)
         self.nodes: list[Any] = []
         self._references: dict[str, Any] = {}
+        self._transaction = transaction
         self.hull = hull
-        #: Change of volume in %, inside the head.
-        self.percent: Volume | None = None
         # Without both, a motion cannot be told from its inverse.
         self.moved = translation.motion if translation.sampling is not None else None
+
+    def _paused(self, steps: Generator[None, None, Result]) -> Generator[None, None, Result]:
+        """Steps between which others may add nodes of their own."""
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            yield from self._transaction.pause()
+
+    def _map(
+        self, grid: Grid, values: Callable[[slice], NDArray[np.floating]], name: str, levels: tuple[float, float]
+    ) -> Generator[None, None, tuple[Any, tuple[float, float]]]:
+        """A volume node of a map inside the head, and the lowest and highest value there."""
+        reached = (0.0, 0.0)
+
+        def inside(part: slice) -> NDArray[np.float32]:
+            nonlocal reached
+            block = display.within(values(part), self.hull[part])
+            reached = display.extremes(block, reached)
+            return block
+
+        node = yield from self._paused(volumes.adding_volume_node(self.scene, grid, inside, name, levels=levels))
+        return node, reached
 
     def refer(self, source: Any, translated: Any) -> None:
         """The scans of the run that are not its own, for :mod:`SITTranslateLib.scene.runs` to find."""
@@ -204,27 +228,34 @@ class _Builder:
         self.nodes.append(node)
         return node
 
-    def scan(self, volume: Volume, name: str, grey: tuple[float, float], is_source: bool) -> Any:
-        node = volumes.add_volume_node(self.scene, volume, name, levels=grey)
+    def scan(self, volume: Volume, name: str, grey: tuple[float, float], is_source: bool) -> Generator[None, None, Any]:
+        def values(part: slice) -> NDArray[np.float32]:
+            return volume.array[part]
+
+        node = yield from self._paused(volumes.adding_volume_node(self.scene, volume.grid, values, name, levels=grey))
         if is_source:
             hierarchy.put_into(self.scene, self.folder, node)
             return node
         return self.keep(node, "translated", "Translated scan.")
 
-    def sampling(self, finest_mm: float | None) -> Any:
+    def sampling(self, finest_mm: float | None) -> Generator[None, None, Any]:
         if self.translation.sampling is None or self.translation.motion is None:
             return None
         name = f"{self.name} sampling field ({self.origin})"
-        node = transforms.add_sampling_node(self.scene, self.translation.sampling, name, finest_mm)
+        field = self.translation.sampling
+        if finest_mm is not None:
+            field = yield from self._paused(transforms.thinning(field, finest_mm))
+        node = transforms.add_sampling_node(self.scene, field, name)
         thinned = "" if finest_mm is None else f" Thinned to about {finest_mm:g} mm."
         meaning = f"Sampling field: where each translated voxel comes from (mm, RAS).{thinned}"
         return self.keep(node, "sampling", meaning)
 
-    def motion(self, ranges: Ranges, box: NDArray[np.float64], region: Any) -> Any:
+    def motion(self, ranges: Ranges, box: NDArray[np.float64], region: Any) -> Generator[None, None, Any]:
         if self.moved is None:
             return None
         name = f"{self.name} how the anatomy moved ({self.origin})"
-        node = transforms.add_motion_node(self.scene, self.moved, name, inside=self.hull)
+        drawn = yield from self._paused(transforms.thinning(self.moved, transforms.DRAWN_MM, self.hull))
+        node = transforms.add_motion_node(self.scene, drawn, name)
         meaning = "Motion: where each point of the source goes (mm, RAS), inside the head, thinned for display."
         self.keep(node, "motion", meaning)
         spacing = display.glyph_spacing(box[1] - box[0])
@@ -235,10 +266,10 @@ class _Builder:
         display.style_contours(node, region, ranges.motion_mm, views)
         return node
 
-    def distance(self, ranges: Ranges) -> Any:
+    def distance(self, ranges: Ranges) -> Generator[None, None, Any]:
         if self.moved is None:
             return None
-        thin = transforms.thinned(self.moved, transforms.MAPPED_MM, self.hull)
+        thin = yield from self._paused(transforms.thinning(self.moved, transforms.MAPPED_MM, self.hull))
         high = max(ranges.motion_mm, display.SMALLEST_MOTION)
         name = f"{self.name} distance moved (mm, {self.origin})"
         distance = Volume(thin.magnitude(), thin.affine)
@@ -258,37 +289,28 @@ class _Builder:
         meaning = "Stationary velocity (mm, RAS): its exponential is the motion. Not a transform to put anything under."
         return self.keep(node, "velocity", meaning)
 
-    def measure_volume(self) -> None:
-        if self.translation.jacobian is not None:
-            percent = volume_percent(self.translation.jacobian.array)
-            percent *= self.hull
-            self.percent = self.translation.jacobian.with_array(percent)
-
-    def expansion(self, ranges: Ranges) -> Any:
-        if self.percent is None:
+    def expansion(self, ranges: Ranges) -> Generator[None, None, Any]:
+        jacobian = self.translation.jacobian
+        if jacobian is None:
             return None
-        node = volumes.add_volume_node(
-            self.scene,
-            self.percent.with_array(display.within(self.percent.array, self.hull)),
-            f"{self.name} shrank or expanded (change of volume in %, {self.origin})",
-            levels=(-ranges.expansion, ranges.expansion),
-        )
+        array, bounds = jacobian.array, (-ranges.expansion, ranges.expansion)
+        name = f"{self.name} shrank or expanded (change of volume in %, {self.origin})"
+        node, reached = yield from self._map(jacobian.grid, lambda part: volume_percent(array[part]), name, bounds)
         mark_percent(node)
-        show_volume_map(self.scene, node, ranges.expansion, self.percent.array)
+        show_volume_map(self.scene, node, ranges.expansion, reached)
         return self.keep(
             node, "jacobian", "Change of volume in % inside the head, by the Jacobian of the motion: > 0 expanded."
         )
 
-    def change(self, ranges: Ranges) -> Any:
-        if self.translation.intensity_change is None:
+    def change(self, ranges: Ranges) -> Generator[None, None, Any]:
+        added = self.translation.intensity_change
+        if added is None:
             return None
-        values = display.within(self.translation.intensity_change.array, self.hull)
-        added = self.translation.intensity_change.with_array(values)
-        bound = max(ranges.change, 1e-6)
+        array, bound = added.array, max(ranges.change, 1e-6)
         name = f"{self.name} how the intensity changed"
-        node = volumes.add_volume_node(self.scene, added, name, levels=(-bound, bound))
+        node, reached = yield from self._map(added.grid, lambda part: array[part], name, (-bound, bound))
         display.show_map(self.scene, node, colours.INTENSITY, -bound, bound)
-        reach = display.reach(values, bound, display.decimals(bound))
+        reach = display.reach(reached, bound, display.decimals(bound))
         display.add_legend(node, f"scan units\n+ brighter\n- darker{reach}", f"%5.{display.decimals(bound)}f")
         return self.keep(
             node, "change", "Intensity added to the source before the motion, inside the head, scan's units."
@@ -310,8 +332,8 @@ class _Builder:
 
     def outline(self, ranges: Ranges) -> Any:
         node = add_outline_node(self.scene, self.translation.source, f"{self.name} outline", [view_id(THREE_D)])
-        if self.percent is not None:
-            colour_outline(node, self.percent, max(ranges.expansion, SMALLEST_EXPANSION))
+        if self.translation.jacobian is not None:
+            colour_outline(node, self.translation.jacobian, self.hull, max(ranges.expansion, SMALLEST_EXPANSION))
         return self.keep(node, "outline", "Outline of the source; its colour says how the volume under it changed (%).")
 
 
@@ -329,15 +351,16 @@ def provenance_attributes(translation: Translation, origin: str) -> dict[str, st
 
 
 def request_text(translation: Translation) -> str:
-    """The request in words: ``age +20``, ``target FLAIR``."""
+    """The request in words: ``age +20``, ``target FLAIR``, ``years +20 (age 60)`` where the age is that at the scan."""
     made = translation.provenance
-    words = {key: f"{value:+g}" for key, value in made.with_roles(AttributeRole.ASKED).items()}
+    words = made.in_words(AttributeRole.ASKED)
     for key, value in made.with_roles(AttributeRole.TARGET).items():
         words[key] = made.target or f"{value:+g}"
     requests = [f"{key.replace('_', ' ')} {word}" for key, word in words.items()]
     # A prescribed change has some twenty parts.
     more = f" and {len(requests) - MOST_ASKED} more" if len(requests) > MOST_ASKED else ""
-    return ", ".join(requests[:MOST_ASKED]) + more
+    known = ", ".join(f"{key} {word}" for key, word in made.in_words(AttributeRole.KNOWN).items())
+    return ", ".join(requests[:MOST_ASKED]) + more + (f" ({known})" if known else "")
 
 
 def _headline(translation: Translation) -> str:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from SITTranslateLib.scene.colours import VOLUME_OPAQUE, colour_table
 from SITTranslateLib.scene.display import head_mask, style_legend
+from SITTranslateLib.scene.ranges import volume_percent
 from SITTranslateLib.scene.volumes import array_to_matrix, image_from_array
-from SITTranslateLib.volume import Volume
+from SITTranslateLib.volume import Grid, Volume
 
 #: The outline is taken on a grid of about this size (mm): it shows where things are, not their detail.
 OUTLINE_MM = 3.0
@@ -75,12 +76,13 @@ def outline(volume: Volume) -> Any:
     return normals.GetOutput()
 
 
-def colour_outline(node: Any, percent: Volume, bound: float) -> None:
+def colour_outline(node: Any, jacobian: Volume, head: NDArray[np.bool_], bound: float) -> None:
     """Colour an outline by the change of volume under it.
 
     Args:
         node: of :func:`add_outline_node`.
-        percent: change of volume in %.
+        jacobian: of the motion.
+        head: on its grid; outside it nothing counts as changed.
         bound: of the colours, in %.
     """
     import slicer
@@ -90,7 +92,8 @@ def colour_outline(node: Any, percent: Volume, bound: float) -> None:
     points = vtk_to_numpy(surface.GetPoints().GetData())
     normals = vtk_to_numpy(surface.GetPointData().GetNormals())
     # On the surface itself there is half air; the mean of a few depths shows the change below.
-    values = np.mean([_nearest(percent, points - depth * normals) for depth in DEPTHS_MM], axis=0)
+    places = [_nearest(jacobian.grid, points - depth * normals) for depth in DEPTHS_MM]
+    values = np.mean([volume_percent(jacobian.array[place]) * head[place] for place in places], axis=0)
     scalars = numpy_to_vtk(values.astype(np.float32), deep=True)
     scalars.SetName(EXPANSION)
     surface.GetPointData().AddArray(scalars)
@@ -117,7 +120,7 @@ def show_expansion(node: Any, shown: bool) -> None:
         legend.SetVisibility(int(shown))
 
 
-def _nearest(volume: Volume, points: NDArray[np.floating]) -> NDArray[np.float32]:
-    indices = np.rint(volume.grid.to_indices(points.astype(np.float64))).astype(int)[:, ::-1]
-    inside = np.clip(indices, 0, np.array(volume.shape) - 1)
-    return np.asarray(volume.array[tuple(inside.T)], dtype=np.float32)
+def _nearest(grid: Grid, points: NDArray[np.floating]) -> tuple[NDArray[np.integer], ...]:
+    """Indices (k, j, i) of the voxels nearest to some points."""
+    indices = np.rint(grid.to_indices(points.astype(np.float64))).astype(int)[:, ::-1]
+    return tuple(np.clip(indices, 0, np.array(grid.shape) - 1).T)

@@ -14,6 +14,7 @@ because that is what a reload makes of it anyway.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from SITTranslateLib.scene.display import faded
 from SITTranslateLib.scene.volumes import array_to_matrix, matrix_to_array
+from SITTranslateLib.steps import finish
 from SITTranslateLib.volume import Grid, VectorField
 
 BORDER = 2
@@ -52,28 +54,16 @@ def grid_transform(field: VectorField, border: int = BORDER) -> Any:
     return transform
 
 
-def add_sampling_node(scene: Any, sampling: VectorField, name: str, finest_mm: float | None = None) -> Any:
-    """A transform node that resamples volumes put under it as ``out(y) = in(y + u(y))``.
-
-    ``finest_mm`` thins the field first (cubic interpolation fills in between); None keeps every vector.
-    """
-    transform = grid_transform(sampling if finest_mm is None else thinned(sampling, finest_mm))
+def add_sampling_node(scene: Any, sampling: VectorField, name: str) -> Any:
+    """A transform node that resamples volumes put under it as ``out(y) = in(y + u(y))``."""
+    transform = grid_transform(sampling)
     return _add_transform_node(scene, name, lambda node: node.SetAndObserveTransformFromParent(transform))
 
 
-def add_motion_node(
-    scene: Any,
-    motion: VectorField,
-    name: str,
-    finest_mm: float = DRAWN_MM,
-    inside: NDArray[np.bool_] | None = None,
-) -> Any:
-    """A transform node that moves points (of the head, if given) by ``x -> x + w(x)``, on a grid that is fast to draw.
-
-    ``finest_mm`` and ``inside`` are those of :func:`thinned`.
-    """
-    drawn = grid_transform(thinned(motion, finest_mm, inside))
-    return _add_transform_node(scene, name, lambda node: node.SetAndObserveTransformToParent(drawn))
+def add_motion_node(scene: Any, motion: VectorField, name: str) -> Any:
+    """A transform node that moves points by ``x -> x + w(x)``; a grid of some :data:`DRAWN_MM` is fast to draw."""
+    transform = grid_transform(motion)
+    return _add_transform_node(scene, name, lambda node: node.SetAndObserveTransformToParent(transform))
 
 
 def add_velocity_node(scene: Any, velocity: VectorField, name: str) -> Any:
@@ -103,14 +93,23 @@ def thinned(field: VectorField, finest_mm: float, inside: NDArray[np.bool_] | No
         inside: the head on the field's grid: outside it the field fades to nothing, since changes in air mean nothing
             and would hide those of the head.
     """
+    return finish(thinning(field, finest_mm, inside))
+
+
+def thinning(
+    field: VectorField, finest_mm: float, inside: NDArray[np.bool_] | None = None
+) -> Generator[None, None, VectorField]:
+    """:func:`thinned` in steps."""
     spacing = np.array(field.grid.spacing[::-1])
     steps = np.maximum(1, np.rint(finest_mm / spacing)).astype(int)
     affine = field.affine.copy()
     affine[:3, :3] *= steps[::-1].astype(np.float64)
     vectors = _picked(field.array, steps)
     if inside is not None:
-        width = max(1, round(2.0 / float(steps.mean())))
-        vectors = vectors * faded(_picked(inside, steps), width)[..., None]
+        yield
+        weight = faded(_picked(inside, steps), max(1, round(2.0 / float(steps.mean()))))
+        yield
+        vectors *= weight[..., None]
     return VectorField(vectors, affine)
 
 

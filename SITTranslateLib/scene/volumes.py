@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,11 @@ from numpy.typing import NDArray
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.scene import sequences
+from SITTranslateLib.steps import finish
 from SITTranslateLib.volume import Grid, Volume
 
+#: Bytes of voxels that are written in one step, a few milliseconds.
+STEP_BYTES = 16 << 20
 #: Classes that are scalar volumes by inheritance but not scans.
 _NOT_SCANS = {
     "vtkMRMLLabelMapVolumeNode": "a label map",
@@ -96,6 +100,54 @@ def image_from_array(array: NDArray[np.generic]) -> Any:
     return image
 
 
+def writing_voxels(
+    node: Any, shape: tuple[int, ...], values: Callable[[slice], NDArray[np.floating]]
+) -> Generator[None, None, None]:
+    """Write other float32 voxels into a volume node in steps; whoever shows it is told once, after the last.
+
+    In place: a new image of a 1 mm head costs more than the values in it.
+
+    Args:
+        node: the volume node.
+        shape: of the array, ``(K, J, I)``; an image of another shape or type is replaced.
+        values: the voxels of a range of slices.
+    """
+    import vtk
+
+    image = node.GetImageData()
+    if image is None or image.GetDimensions() != shape[::-1] or image.GetScalarType() != vtk.VTK_FLOAT:
+        image = _empty_image(shape, vtk.VTK_FLOAT)
+    yield from _filling(image, shape, values)
+    if node.GetImageData() is not image:
+        node.SetAndObserveImageData(image)
+
+
+def _empty_image(shape: tuple[int, ...], kind: int) -> Any:
+    import vtk
+
+    image = vtk.vtkImageData()
+    image.SetDimensions(*shape[::-1])
+    image.AllocateScalars(kind, 1)
+    return image
+
+
+def _filling(
+    image: Any, shape: tuple[int, ...], values: Callable[[slice], NDArray[np.generic]]
+) -> Generator[None, None, None]:
+    """Write all voxels of an image in steps of some slices."""
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    scalars = image.GetPointData().GetScalars()
+    array = vtk_to_numpy(scalars).reshape(shape)
+    count = max(1, STEP_BYTES // max(array[:1].nbytes, 1))
+    for first in range(0, shape[0], count):
+        part = slice(first, first + count)
+        array[part] = values(part)
+        yield
+    scalars.Modified()
+    image.Modified()
+
+
 def add_volume_node(
     scene: Any,
     volume: Volume,
@@ -113,11 +165,27 @@ def add_volume_node(
         cls: scan or label map.
         levels: lowest and highest value to show; None leaves the choice to Slicer.
     """
-    dtype = np.uint8 if cls == "vtkMRMLLabelMapVolumeNode" else np.float32
+    return finish(adding_volume_node(scene, volume.grid, lambda part: volume.array[part], name, cls, levels=levels))
+
+
+def adding_volume_node(
+    scene: Any,
+    grid: Grid,
+    values: Callable[[slice], NDArray[np.generic]],
+    name: str,
+    cls: str = "vtkMRMLScalarVolumeNode",
+    *,
+    levels: tuple[float, float] | None = None,
+) -> Generator[None, None, Any]:
+    """:func:`add_volume_node` in steps, the voxels of a range of slices from a function; the node comes at the end."""
+    import vtk
+
+    image = _empty_image(grid.shape, vtk.VTK_UNSIGNED_CHAR if cls == "vtkMRMLLabelMapVolumeNode" else vtk.VTK_FLOAT)
+    yield from _filling(image, grid.shape, values)
     node = scene.CreateNodeByClass(cls)
     node.UnRegister(None)
     node.SetName(scene.GenerateUniqueName(name))
-    node.SetIJKToRASMatrix(array_to_matrix(volume.affine))
+    node.SetIJKToRASMatrix(array_to_matrix(grid.affine))
     if cls == "vtkMRMLScalarVolumeNode" and levels is not None:
         # Before it has voxels: a new display node looks at all of them for its grey levels, and again at each change.
         display = scene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
@@ -126,7 +194,7 @@ def add_volume_node(
         display.SetWindowLevelMinMax(*levels)
         display.SetInterpolate(1)
         node.SetAndObserveDisplayNodeID(display.GetID())
-    node.SetAndObserveImageData(image_from_array(volume.array.astype(dtype, copy=False)))
+    node.SetAndObserveImageData(image)
     scene.AddNode(node)
     node.CreateDefaultDisplayNodes()
     return node

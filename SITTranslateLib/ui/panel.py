@@ -29,7 +29,7 @@ from SITTranslateLib.ui.sweep_section import SweepSection
 from SITTranslateLib.ui.trace_section import TraceSection
 from SITTranslateLib.ui.view_titles import ViewTitles
 
-POLL_MILLISECONDS = 80
+POLL_MILLISECONDS, BUSY_MILLISECONDS = 40, 10
 
 
 class Panel:
@@ -75,8 +75,8 @@ class Panel:
         for section in self.sections[self.sections.index(self.change) :]:
             section.ui.sectionButton.collapsed = True
         self.timer = qt.QTimer()
-        self.timer.setInterval(POLL_MILLISECONDS)
-        self.timer.timeout.connect(session.poll)
+        self._pace(POLL_MILLISECONDS)
+        self.timer.timeout.connect(self._poll)
         # Cards are read when the panel is on the screen: what checks them takes longer to load than the panel.
         self.listing = qt.QTimer()
         self.listing.setSingleShot(True)
@@ -108,6 +108,14 @@ class Panel:
             self.input.set_node(first_scan(slicer.mrmlScene))
         if self.session.shown is not None:
             self.session.show_views()
+
+    def _poll(self) -> None:
+        self.session.poll()
+        self._pace(BUSY_MILLISECONDS if self.session.busy else POLL_MILLISECONDS)
+
+    def _pace(self, milliseconds: int) -> None:
+        if self.timer.interval != milliseconds:
+            self.timer.setInterval(milliseconds)
 
     def exit(self) -> None:
         """Another module is shown: the user's layout comes back; a run goes on to its end."""

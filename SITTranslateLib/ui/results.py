@@ -30,8 +30,8 @@ from SITTranslateLib.translation import Translation
 SAVED_FIELD_MM = 2.0
 #: Slicer's four-up layout.
 USUAL_LAYOUT = 3
-#: Seconds of one turn of adding nodes; the window answers between two turns.
-TURN_SECONDS = 0.04
+#: Seconds of one turn of adding nodes or changing those that are shown; the window answers between two turns.
+TURN_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,11 @@ class Results(HostPresenter):
         self._in_views: SceneResult | None = None
         self._users_layout = USUAL_LAYOUT
         self._refused: Any = None
+        self._changing: Generator[None, None, Any] | None = None
+
+    @property
+    def busy(self) -> bool:
+        return super().busy or self._changing is not None
 
     @property
     def running(self) -> bool:
@@ -85,8 +90,12 @@ class Results(HostPresenter):
         self, translation: Translation, node: Any, *, partner: Any = None, output: Any = None, views: bool = True
     ) -> Generator[None, None, SceneResult]:
         """:meth:`show` in steps; ``output`` is the translated scan of a run that this one takes the place of."""
+        self._finish_changing()
         if views and self.active:
             # Before the nodes: a colour legend is not drawn in a view that comes into being after it.
+            with contextlib.suppress(LookupError):
+                layout.layout_node(slicer.mrmlScene)
+                yield from layout.making_views(slicer.mrmlScene)
             self._enter_layout()
             yield
         nodes = yield from adding(translation, node, translated_node=partner, sampling_mm=SAVED_FIELD_MM)
@@ -104,7 +113,26 @@ class Results(HostPresenter):
         if earlier is not None:
             hierarchy.remove_folder(slicer.mrmlScene, earlier.folder)
 
+    def poll(self) -> None:
+        """Called by the panel's timer."""
+        if self._changing is None:
+            super().poll()
+        elif take_turn(self._changing):
+            self._changing = None
+
+    def in_turns(self, steps: Generator[None, None, Any]) -> None:
+        """Have the next polls take these steps, a few each, so that the window answers meanwhile."""
+        self._finish_changing()
+        self._changing = steps
+
+    def _finish_changing(self) -> None:
+        """Finish what goes on in turns, before another result is taken up or this one let go of."""
+        steps, self._changing = self._changing, None
+        if steps is not None:
+            finish(steps)
+
     def _take(self, shown: Shown, *, views: bool) -> None:
+        self._finish_changing()
         if self.shown is not None:
             self.host.forget(self.shown.translation)
         self.shown = shown
@@ -165,6 +193,7 @@ class Results(HostPresenter):
 
     def forget(self) -> None:
         """Let go of the shown result; its nodes stay in the scene, our views are emptied."""
+        self._finish_changing()
         if self.shown is not None:
             self.host.forget(self.shown.translation)
         self.shown, self._in_views = None, None
@@ -173,15 +202,24 @@ class Results(HostPresenter):
         show_drawn(slicer.mrmlScene, None)
         self.shown_changed.emit()
 
-    def remove_shown(self) -> None:
-        """Take every node of the shown result out of the scene; the newest of the others is shown then."""
+    def remove_shown(self, *, at_once: bool = True) -> None:
+        """Take every node of the shown result out of the scene; the newest of the others is shown then.
+
+        Args:
+            at_once: False leaves it to the next polls, a few nodes each, so that the window answers meanwhile.
+        """
         if self.shown is None:
             return
         folder = self.shown.nodes.folder
         # First: where a volume that is shown leaves the scene, Slicer puts its neighbour there.
         self.forget()
-        hierarchy.remove_folder(slicer.mrmlScene, folder)
-        others = self.runs()
+        self.in_turns(self._removing(folder))
+        if at_once:
+            self._finish_changing()
+
+    def _removing(self, folder: int) -> Generator[None, None, None]:
+        yield from hierarchy.removing_folder(slicer.mrmlScene, folder)
+        others = self.runs() if self.shown is None else []
         if others:
             self.choose(others[-1].folder)
 

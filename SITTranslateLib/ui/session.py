@@ -28,7 +28,7 @@ from SITTranslateLib.options import TranslationOptions
 from SITTranslateLib.scene import layout
 from SITTranslateLib.scene.result import SceneResult
 from SITTranslateLib.scene.sequences import browser_of
-from SITTranslateLib.scene.strength import show_strength
+from SITTranslateLib.scene.strength import showing_strength
 from SITTranslateLib.scene.volumes import volume_from_node
 from SITTranslateLib.translation import Translation
 from SITTranslateLib.ui.results import Results, Shown, take_turn
@@ -69,6 +69,10 @@ class Session(Results):
     def running(self) -> bool:
         """Whether a translation runs."""
         return self._run is not None
+
+    @property
+    def busy(self) -> bool:
+        return super().busy or self._adding is not None
 
     def apply(
         self,
@@ -210,7 +214,7 @@ class Session(Results):
     def on_scene_closing(self) -> None:
         """Nothing that began in the old scene may reach the new one."""
         self._scene_number += 1
-        self._refused = None
+        self._refused = self._changing = None
         self.cancel()
         self.forget()
 
@@ -234,7 +238,7 @@ class Session(Results):
 
         def answered(answer: dict[str, Any]) -> None:
             if self.shown is shown and number == self._scene_number:
-                show_strength(shown.nodes, answer, spatial=spatial, intensity=intensity)
+                self.in_turns(showing_strength(shown.nodes, answer, spatial=spatial, intensity=intensity))
 
         self.recompose(RecomposeRequest(shown.translation, strength, spatial, intensity, final), answered)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from SITTranslateLib.host.client import HostError
 from SITTranslateLib.host.requests import SegmentsRequest, TraceRequest
 from SITTranslateLib.host.signals import Signal
 from SITTranslateLib.scene import layout
-from SITTranslateLib.scene.contours import add_contours
+from SITTranslateLib.scene.contours import adding_contours
 from SITTranslateLib.scene.picking import Picker
 from SITTranslateLib.scene.points import PointPairs
 from SITTranslateLib.scene.presentation import put_with
@@ -86,8 +87,7 @@ class TraceSection(Section):
 
         def answered(answer: dict[str, Any]) -> None:
             if self.session.shown is shown:
-                for traced in answer["points"]:
-                    self._add(traced)
+                self.session.in_turns(self._adding(answer["points"]))
 
         start = [[float(value) for value in point]]
         self.session.ask(TraceRequest(shown.translation, start, direction, [label]), answered)
@@ -158,14 +158,17 @@ class TraceSection(Section):
             writer.writeheader()
             writer.writerows({key: csv_cell(value) for key, value in row.items()} for row in rows)
 
-    def _add(self, traced: dict[str, Any]) -> None:
+    def _adding(self, points: list[dict[str, Any]]) -> Generator[None, None, None]:
+        """Add traced points to the lists, in steps; the first makes the lists in the scene."""
         shown = self.session.shown
         if shown is None:
             return
-        self.points.append(traced)
         if self._pairs is None:
-            self._pairs = PointPairs(slicer.mrmlScene, shown.nodes)
-        self._pairs.add(traced["label"], traced["source"], traced["translated"])
+            self._pairs = yield from PointPairs.adding(slicer.mrmlScene, shown.nodes)
+            yield
+        for traced in points:
+            self.points.append(traced)
+            self._pairs.add(traced["label"], traced["source"], traced["translated"])
         self._fill_points()
         self.ui.pointTable.selectRow(len(self.points) - 1)
         self._enable()
@@ -217,9 +220,8 @@ class TraceSection(Section):
     def _draw_contours(self, layers: list[tuple[Volume, dict[int, str]]]) -> None:
         """The structures that changed most, as contours before and after."""
         if self.session.shown is not None and self.table is not None:
-            add_contours(
-                slicer.mrmlScene, self.session.shown.nodes, layers, [row["label"] for row in self.table["segments"]]
-            )
+            labels = [row["label"] for row in self.table["segments"]]
+            self.session.in_turns(adding_contours(slicer.mrmlScene, self.session.shown.nodes, layers, labels))
 
     def _enable(self) -> None:
         shown = self.session.shown

@@ -19,7 +19,8 @@ from SITTranslateLib.scene import display, layout, presentation
 from SITTranslateLib.scene.headless.pictures import change_title, motion_title
 from SITTranslateLib.scene.points import PointPairs
 from SITTranslateLib.scene.result import SceneResult, add_translation, request_text
-from SITTranslateLib.scene.strength import show_strength
+from SITTranslateLib.scene.strength import showing_strength
+from SITTranslateLib.steps import finish
 from SITTranslateLib.translation import Translation
 
 #: How the motion can be drawn, and which map can lie on the scan; "" is none.
@@ -187,7 +188,7 @@ class Shown(HostPresenter):
         spatial, intensity = parts != "intensity", parts != "anatomy"
 
         def answered(answer: dict[str, Any]) -> None:
-            show_strength(self.nodes, answer, spatial=spatial, intensity=intensity)
+            finish(showing_strength(self.nodes, answer, spatial=spatial, intensity=intensity))
             self._draw_motion()
             self.changed.emit()
 
@@ -226,7 +227,7 @@ class Shown(HostPresenter):
 
     def _on_traced(self, answer: dict[str, Any]) -> None:
         if self._pairs is None:
-            self._pairs = PointPairs(self.scene, self.nodes)
+            self._pairs = finish(PointPairs.adding(self.scene, self.nodes))
             for node in (self._pairs.source, self._pairs.translated):
                 # A click near a point is another question, not a wish to have the views jump to it.
                 node.SetSelectable(False)

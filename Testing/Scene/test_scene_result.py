@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,9 +78,7 @@ def test_results_say_that_they_are_synthetic_and_where_they_are_from(
     assert made.source.GetAttribute("SITTranslate.Synthetic") is None
 
 
-@pytest.mark.parametrize(
-    "step", ["sampling", "measure_volume", "motion", "distance", "expansion", "change", "table", "outline"]
-)
+@pytest.mark.parametrize("step", ["sampling", "_map", "motion", "distance", "expansion", "change", "table", "outline"])
 def test_a_failure_leaves_the_scene_as_it_was(
     app: Application, translation: Translation, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -282,8 +281,36 @@ def test_sides_are_named_as_patients_have_them() -> None:
     ] == list("RLAPSI")
 
 
+def test_views_made_one_by_one_are_those_of_the_layout(app: Application) -> None:
+    import slicer
+
+    def views(*, before: bool) -> tuple[int, list[tuple[Any, ...]]]:
+        scene, logic = slicer.vtkMRMLScene(), slicer.vtkMRMLLayoutLogic()
+        slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
+        logic.SetMRMLScene(scene)
+        steps = len(list(layout.making_views(scene))) if before else 0
+        layout.enter_layout(scene)
+        nodes = [scene.GetNodeByID(layout.view_id(name)) for name in (*layout.SLICES, layout.THREE_D)]
+        return steps, [
+            (node.GetName(), node.GetLayoutName(), node.GetLayoutLabel(), node.GetLayoutColor(), node.GetViewGroup(),
+             node.GetOrientation() if node.IsA("vtkMRMLSliceNode") else None, scene.GetNumberOfNodes())
+            for node in nodes
+        ]  # fmt: skip
+
+    count, made = views(before=True)
+    assert count == 5 and made == views(before=False)[1]
+
+
 def test_a_title_says_the_target_and_not_its_number(translation: Translation) -> None:
     asked = {"target": 1.0, "source": 2.0, "intermediate": 1.0, "steps": 2.0}
     made = replace(translation, provenance=replace(translation.provenance, attributes=asked, target="FLAIR"))
     assert request_text(made) == "target FLAIR"
     assert request_text(translation) == "age +20"
+
+
+def test_a_title_tells_what_is_known_of_the_scan_from_what_is_asked(translation: Translation) -> None:
+    record = replace(
+        translation.provenance, attributes={"age": 60.0, "years": 20.0}, roles={"age": "known", "years": "a later one"}
+    )
+    assert request_text(replace(translation, provenance=record)) == "years +20 (age 60)"
+    assert record.in_words() == {"age": "60", "years": "+20"}

@@ -131,7 +131,7 @@ def test_thinning_keeps_picked_vectors_and_covers_the_grid(
     picked = translation.motion.grid.to_indices(thin.affine[:3, 3])
     assert picked == pytest.approx(0.0, abs=1e-9)
     assert np.array_equal(thin.array[0, 0, 0], translation.motion.array[0, 0, 0])
-    node = add_motion_node(app.scene, translation.motion, "motion", finest)
+    node = add_motion_node(app.scene, thin, "motion")
     assert grid_covers(node, translation.motion.grid)
 
 
@@ -139,6 +139,6 @@ def test_the_motion_node_is_accurate_enough_to_look_at(app: Application, transla
     grid = translation.source.grid
     rng = np.random.default_rng(1)
     points = grid.to_world(rng.uniform(8, np.array(grid.shape[::-1]) - 9, size=(400, 3)))
-    node = add_motion_node(app.scene, translation.motion, "motion", 5.0)
+    node = add_motion_node(app.scene, thinned(translation.motion, 5.0), "motion")
     expected = points + fields.sample_field(translation.motion, points)
     assert np.linalg.norm(moved_points(node, points) - expected, axis=1).max() < 0.1

@@ -65,6 +65,24 @@ def test_what_is_no_scan_is_refused(app: Application, cls: str, words: str) -> N
         volume_from_node(app.scene.AddNewNodeByClass(cls, "x"))
 
 
+def test_other_voxels_are_written_in_place_in_steps_and_told_once(
+    app: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from SITTranslateLib.scene import volumes
+
+    monkeypatch.setattr(volumes, "STEP_BYTES", 2 * 4 * 5 * 4)
+    node = add_volume_node(app.scene, Volume(np.zeros((5, 4, 5)), np.eye(4)), "v")
+    image, told = node.GetImageData(), []
+    node.AddObserver(node.ImageDataModifiedEvent, lambda *_: told.append(1))
+    wanted = np.arange(100, dtype=np.float32).reshape(5, 4, 5)
+    assert len(list(volumes.writing_voxels(node, wanted.shape, lambda part: wanted[part]))) == 3
+    assert node.GetImageData() is image and len(told) == 1
+    np.testing.assert_array_equal(volume_from_node(node).array, wanted)
+    other = wanted[:2, :3]
+    list(volumes.writing_voxels(node, other.shape, lambda part: other[part]))
+    np.testing.assert_array_equal(volume_from_node(node).array, other)
+
+
 def test_nothing_chosen_and_colour_images_are_refused(app: Application) -> None:
     import vtk
 

@@ -119,14 +119,15 @@ def measure(box: Harness, widget: Any, scan: Volume, model: str) -> Clock:
                 layout.jump_to(slicer.mrmlScene, nodes.focus + 3.0)
             with clock.turn(f"draw {name}"):
                 view.grab()
-    with clock.turn("remove the result"):
-        panel.session.remove_shown()
+    with clock.turn("remove the result: click"):
+        panel.session.remove_shown(at_once=False)
+    clock.wait(lambda: not panel.session.busy, "remove the result: nodes")
     return clock
 
 
 def _recomposes(panel: Any) -> bool:
     session = panel.session
-    return bool(session._recomposing or session._next is not None or panel.change._rest.isActive())
+    return bool(session.busy or panel.change._rest.isActive())
 
 
 def _time_steps(clock: Clock) -> None:

@@ -119,6 +119,7 @@ def test_a_loaded_result_is_traced_and_its_strength_changed_without_another_appl
     assert panel.trace.points[0]["residual_mm"] < 0.05
     panel.change.ui.removeButton.click()
     assert panel.session.shown is None
+    slicer_harness.wait(lambda: not panel.session.busy, what="the removal")
     assert scene.GetFirstNodeByName("head") is not None
     assert not any(panel.parameters.result_nodes().values())
 

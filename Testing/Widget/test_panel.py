@@ -62,6 +62,18 @@ def test_sliders_say_what_they_ask_and_that_nothing_is_asked(panel: Any) -> None
     assert "will be the scan itself" in section.ui.hintLabel.text
 
 
+def test_what_is_known_of_the_scan_is_no_change(panel: Any) -> None:
+    panel.model.select("brain-change-t1w")
+    sliders = panel.attributes._sliders
+    panel.attributes.set_values({"age": 60.0, "years": 20.0})
+    assert (sliders["age"].prefix, sliders["age"].suffix) == ("", " years")
+    assert (sliders["years"].prefix, sliders["years"].suffix) == ("+", " years older")
+    panel.attributes.set_values({"years": 0.0})
+    assert "will be the scan itself" in panel.attributes.ui.hintLabel.text
+    selector = panel.sweep.ui.sweepAttributeSelector
+    assert [selector.itemData(n) for n in range(selector.count)] == ["years", "severity"]
+
+
 def test_numbers_are_true_of_every_voxel(shown: Any, panel: Any) -> None:
     from SITTranslateLib.ui.change_section import motion_words, volume_words
 
@@ -100,7 +112,7 @@ def test_structures_are_measured_by_themselves_and_drawn_before_and_after(
         slicer.util.updateSegmentBinaryLabelmapFromArray(mask, node, identifier, head_node)
     panel.trace.ui.segmentSelector.setCurrentNode(node)
     nodes = translate(slicer_harness, panel, head_node).nodes
-    slicer_harness.wait(lambda: panel.trace.table is not None, what="the table")
+    slicer_harness.wait(lambda: panel.trace.table is not None and not panel.session.busy, what="the table")
     changes = [abs(row["change_percent"]) for row in panel.trace.table["segments"]]
     assert changes == sorted(changes, reverse=True)
     assert "Middle" in panel.change.ui.volumesLabel.text and "%" in panel.change.ui.volumesLabel.text

@@ -267,6 +267,7 @@ def test_a_sweep_becomes_sequences_that_play_together(shown: Any, panel: Any, sl
     assert shown.nodes.translated.GetAttribute("SITTranslate.Synthetic") == "1", "a frame is marked as the result is"
     assert scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == scans, "they play in the nodes of the result"
     panel.change.ui.removeButton.click()
+    slicer_harness.wait(lambda: not panel.session.busy, what="the removal")
     assert not scene.IsNodePresent(browser) and scene.GetNumberOfNodesByClass("vtkMRMLSequenceNode") == 0
     assert scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 1
 

@@ -89,6 +89,7 @@ def test_they_come_as_a_sequence_that_the_views_play(
     panel.change.ui.changeMapButton.click()
     assert view.GetForegroundOpacity() < 1.0
     panel.change.ui.removeButton.click()
+    slicer_harness.wait(lambda: not panel.session.busy, what="the removal")
     assert counts(scene) == [0, 0] and scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 1
 
 

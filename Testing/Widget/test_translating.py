@@ -133,6 +133,7 @@ def test_a_second_result_stands_beside_the_first(
     assert scene.IsNodePresent(shown.nodes.translated)
     assert second.nodes.translated.GetName() != shown.nodes.translated.GetName()
     panel.change.ui.removeButton.click()
+    slicer_harness.wait(lambda: not panel.session.busy, what="the removal")
     assert not scene.IsNodePresent(second.nodes.translated)
     assert scene.IsNodePresent(shown.nodes.translated)
     assert scene.IsNodePresent(head_node)

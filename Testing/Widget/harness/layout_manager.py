@@ -70,6 +70,17 @@ class LayoutManager:
             self._choose_neighbours(node)
 
         app.scene.AddObserver(app.scene.NodeAboutToBeRemovedEvent, on_going)
+        self._making: set[str] = set()
+
+        @vtk.calldata_type(vtk.VTK_OBJECT)
+        def on_coming(_caller: Any, _event: str, node: Any) -> None:
+            # As qMRMLLayoutViewFactory: a view node that is added has its widget at once, shown or not.
+            if self._with_views and node.GetClassName() in (_SLICE, _SPACE):
+                self._made(node.GetLayoutName(), node.GetClassName())
+
+        app.scene.AddObserver(app.scene.NodeAddedEvent, on_coming)
+        # Those of the layout that the application starts with.
+        self._make_views()
 
     def _choose_neighbours(self, node: Any) -> None:
         """As Slicer's slice controllers: a volume that goes is replaced by its neighbour, in linked views in all."""
@@ -125,9 +136,17 @@ class LayoutManager:
         kinds = dict(self._described())
         if not self._with_views or name not in kinds:
             return None
-        if name not in self._views:
-            self._views[name] = (SliceView if kinds[name] == _SLICE else ThreeDView)(self._app, name, (400, 400))
-        return self._views[name]
+        return self._made(name, kinds[name])
+
+    def _made(self, name: str, kind: str) -> Any:
+        # A view whose node is missing makes it, which comes back here.
+        if name not in self._views and name not in self._making:
+            self._making.add(name)
+            try:
+                self._views[name] = (SliceView if kind == _SLICE else ThreeDView)(self._app, name, (400, 400))
+            finally:
+                self._making.discard(name)
+        return self._views.get(name)
 
     def close_views(self) -> None:
         for view in self._views.values():
