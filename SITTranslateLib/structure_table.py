@@ -73,11 +73,13 @@ class StructureVolume:
         return f"{title} {self.before_ml:.{digits}f} to {self.after_ml:.{digits}f} mL ({percent(self.change_percent)})"
 
     def norm_words(self) -> str:
-        """``-20 to 0 %``; empty without a norm."""
+        """``-20 to 0 %``, ``no change``; empty without a norm."""
         if self.norm_percent is None:
             return ""
-        low, high = self.norm_percent
-        return percent(low) if round(low, 1) == round(high, 1) else f"{percent(low)} to {percent(high)}"
+        low, high = (round(value, 1) + 0.0 for value in self.norm_percent)
+        if low == high:
+            return percent(low) if low else "no change"
+        return f"{signed(low) if low else 0} to {percent(high) if high else '0 %'}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON, volumes to the microlitre."""
@@ -179,5 +181,10 @@ class StructureVolumes(Sequence[StructureVolume]):
 
 def percent(value: float) -> str:
     """``+46 %``, ``-5.6 %``."""
+    return f"{signed(value)} %"
+
+
+def signed(value: float) -> str:
+    """``+46``, ``-5.6``."""
     rounded = round(value, 1)
-    return f"{rounded + 0.0:+.{0 if abs(rounded) >= 10 else 1}f} %"
+    return f"{rounded + 0.0:+.{0 if abs(rounded) >= 10 else 1}f}"

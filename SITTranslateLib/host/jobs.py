@@ -154,7 +154,11 @@ class Jobs:
 
     def _structures(self, request: StructuresRequest, tell: Teller) -> dict[str, Any]:
         tell.progress("finding the structures", 0.1)
-        return {"structures": request.translation.structures.to_dict()}
+        from SITTranslateLib.translate.structures import structures_to_draw
+
+        volumes, labels, names = structures_to_draw(request.translation)
+        drawn = {} if labels is None else {"labels": protocol.put(self._folder, labels), "names": names}
+        return {"structures": volumes.to_dict(), **drawn}
 
     def _trace(self, request: TraceRequest, tell: Teller) -> dict[str, Any]:
         from SITTranslateLib.traceability.points import Direction, trace_points

@@ -128,7 +128,7 @@ class SegmentsRequest(HostRequest):
 
 @dataclass(frozen=True)
 class StructuresRequest(HostRequest):
-    """The volumes of structures of a translation."""
+    """The volumes of structures of a translation, and labels to draw those that changed most."""
 
     kind = Request.STRUCTURES
     translation: Translation

@@ -108,6 +108,8 @@ def reading_answer(folder: Path, kind: Request, result: Any) -> Generator[None, 
                 take = protocol.taking_field if name == "motion" else protocol.taking_volume
                 parts[name] = yield from take(folder, result[name], remove=True)
         return parts
+    if kind is Request.STRUCTURES and "labels" in result:
+        return result | {"labels": protocol.take_volume(folder, result["labels"], remove=True)}
     if kind is Request.SAMPLE:
         return {name: protocol.take_volume(folder, result[name], remove=True) for name in ("scan", "labels")}
     return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import product
 
 import numpy as np
@@ -30,6 +30,9 @@ LEAST_SHARE = 0.02
 CLEAR = 1.3
 STILL = "Nothing moves in this translation: every volume is that of the source."
 WHOLE_BRAIN = "whole brain"
+#: Contours of few structures, none of which fills most of the brain or is of a few voxels, show what changed.
+MOST_DRAWN, LEAST_DRAWN_ML = 6, 0.5
+NOT_DRAWN = frozenset({WHOLE_BRAIN, "cortex", "white matter", "cerebellum"})
 
 
 def structure_volumes(translation: Translation) -> StructureVolumes:
@@ -42,18 +45,18 @@ def structure_volumes(translation: Translation) -> StructureVolumes:
         Rows by structure and side; none, with a note, where nothing moves or no brain is found.
     """
     instance_of(translation, Translation, "What the structures are measured in")
-    return _volumes(translation, None)
+    return _volumes(translation, lambda: find_structures(translation.source))
 
 
-def _volumes(translation: Translation, shares: Shares | None) -> StructureVolumes:
-    """As :func:`structure_volumes`, of shares that were found already, if any."""
+def _volumes(translation: Translation, find: Callable[[], Shares]) -> StructureVolumes:
+    """As :func:`structure_volumes`, of the shares that a function finds where anything moves."""
     geometry = Geometry.of(translation)
     if geometry is None:
         return StructureVolumes(note="No motion is known of this translation.")
     if geometry.still or not np.any(geometry.motion.array):
         return StructureVolumes(note=STILL)
     try:
-        shares = find_structures(translation.source) if shares is None else shares
+        shares = find()
     except InputError as error:
         return StructureVolumes(note=str(error))
     jacobian = on_grid(geometry.jacobian, shares.grid, outside=1.0).array
@@ -89,7 +92,7 @@ def structure_segments(translation: Translation) -> tuple[Volume, dict[int, str]
     """
     shares = find_structures(translation.source)
     if translation.known_structures is None:
-        translation.keep_structures(_volumes(translation, shares))
+        translation.keep_structures(_volumes(translation, lambda: shares))
     labels, names = label_map(shares, translation.source.grid)
     counts = {name: int(np.count_nonzero(labels.array == number)) for number, name in names.items()}
     millilitre = labels.grid.voxel_volume / 1000.0
@@ -106,6 +109,47 @@ def structure_segments(translation: Translation) -> tuple[Volume, dict[int, str]
         if row.title in numbers
     ]
     return labels, names, rows
+
+
+def structures_to_draw(translation: Translation) -> tuple[StructureVolumes, Volume | None, dict[int, str]]:
+    """The volumes of :func:`structure_volumes`, and the structures that changed most as labels for their contours.
+
+    Returns:
+        The volumes; labels on a grid of 1 mm about these structures, and their names. No labels where nothing moves,
+        no brain is found, or the volumes were measured elsewhere.
+    """
+    known = translation.known_structures
+    if known is not None:
+        return known, None, {}
+    found: list[Shares] = []
+
+    def find() -> Shares:
+        found.append(find_structures(translation.source))
+        return found[0]
+
+    volumes = _volumes(translation, find)
+    translation.keep_structures(volumes)
+    if not found:
+        return volumes, None, {}
+    (shares,) = found
+    chosen: list[str] = []
+    for row in sorted(volumes.whole, key=lambda row: -abs(row.change_percent)):
+        parts = [part.title for part in volumes if part.name == row.name and part.side != "both"]
+        if row.name not in NOT_DRAWN and row.before_ml >= LEAST_DRAWN_ML and len(chosen) + len(parts) <= MOST_DRAWN:
+            chosen += parts
+    places = [np.argwhere(shares.parts[name] > 0.5) for name in chosen]
+    if not any(map(len, places)):
+        return volumes, None, {}
+    indices = np.concatenate(places)
+    low, high = indices.min(axis=0) - 2, indices.max(axis=0) + 2
+    affine = shares.grid.affine.copy()
+    affine[:3, :3] /= shares.grid.spacing[0]
+    affine[:3, 3] = shares.grid.to_world(low[::-1].astype(np.float64))
+    shape = tuple(int(n) for n in (high - low) * round(shares.grid.spacing[0]) + 1)
+    labels, names = label_map(shares, Grid(shape, affine))
+    names = {number: name for number, name in names.items() if name in chosen}
+    labels.array[~np.isin(labels.array, list(names))] = 0.0
+    return volumes, labels, {number: names[number] for name in chosen for number in names if names[number] == name}
 
 
 def label_map(shares: Shares, grid: Grid) -> tuple[Volume, dict[int, str]]:

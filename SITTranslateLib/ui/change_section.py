@@ -146,8 +146,9 @@ class ChangeSection(Section):
         return " ".join(parts)
 
     def show_volumes(self, table: dict[str, Any]) -> None:
-        """The largest changes of volume in one line."""
-        show_text(self.ui.volumesLabel, volume_words(table["segments"]))
+        """The largest changes of volume of the user's own segments in one line; the structures found have their own."""
+        words = volume_words(table["segments"])
+        show_text(self.ui.volumesLabel, _("Your segments: {volumes}").format(volumes=words) if words else "")
 
     def set_strength(self, percent: float) -> None:
         self.ui.strengthSlider.value = float(percent)
@@ -267,7 +268,7 @@ class ChangeSection(Section):
     def _on_remove(self, *_checked: Any) -> None:
         question = _("Take this result out of the scene, with its maps, points and contours? This cannot be undone.")
         if slicer.util.confirmOkCancelDisplay(question, windowTitle=_("Remove result")):
-            self.session.remove_shown()
+            self.session.remove_shown(at_once=False)
 
     def _on_dicom(self, *_checked: Any) -> None:
         chosen = qt.QFileDialog.getExistingDirectory(self.widget, _("Folder for the DICOM files"))

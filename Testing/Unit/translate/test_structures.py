@@ -108,6 +108,31 @@ def test_segments_and_volumes_find_the_structures_once(monkeypatch: pytest.Monke
     assert again.structures == result.structures and len(calls) == 2
 
 
+def test_contours_are_of_the_structures_that_changed_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both sides or none, no structure that fills the brain, on a grid of 1 mm about them."""
+    scan = Volume(np.ones((24, 24, 24)), np.diag([2.0, 2.0, 2.0, 1.0]), "block")
+    places = {"left cortex": 2, "right cortex": 5, "left hippocampus": 8, "right hippocampus": 11, "brain stem": 14}
+    parts = {name: np.zeros(scan.shape, np.float32) for name in places}
+    for name, first in places.items():
+        parts[name][8:16, 8:16, first : first + 3] = 1.0
+    millilitres = {name: float(share.sum()) * 0.008 for name, share in parts.items()}
+    shares = Shares(parts, np.zeros(scan.shape, np.float32), scan.grid, millilitres)
+    calls: list[Volume] = []
+    monkeypatch.setattr(structures, "find_structures", lambda image: calls.append(image) or shares)
+    result = _grown(scan, 1.05)
+    volumes, labels, names = structures.structures_to_draw(result)
+    assert volumes == result.structures and len(calls) == 1
+    assert sorted(names.values()) == ["brain stem", "left hippocampus", "right hippocampus"]
+    assert labels is not None and labels.spacing == (1.0, 1.0, 1.0) and max(labels.shape) < 32
+    numbers = {name: number for number, name in names.items()}
+    assert set(np.unique(labels.array)) == {0.0, *map(float, names)}
+    i, j, k = np.rint(labels.grid.to_indices(np.array([30.0, 24.0, 24.0]))).astype(int)
+    assert labels.array[k, j, i] == numbers["brain stem"]
+    assert structures.structures_to_draw(result) == (volumes, None, {}) and len(calls) == 1
+    still = replace(synthetic_translation(), field_origin=FieldOrigin.IDENTITY, motion=None, sampling=None)
+    assert structures.structures_to_draw(still)[1] is None and len(calls) == 1
+
+
 def test_what_does_not_move_has_no_rows_and_says_why() -> None:
     still = replace(synthetic_translation(), field_origin=FieldOrigin.NONE, motion=None, sampling=None, jacobian=None)
     assert not still.structures
@@ -134,6 +159,10 @@ def test_sides_and_sums_and_words() -> None:
     assert ROWS.row("whole brain").before_ml == pytest.approx(26.2)
     assert ROWS.headline().startswith("Lateral ventricles 17.7 to 25.8 mL (+46 %); Hippocampi 6.2 to 5.7 mL (-8.1 %)")
     assert "left -10 %  right -6.2 %" in ROWS.to_text()
+    norms = [(0.0, 0.0), (-0.04, 0.0), (-20.0, 0.0), (-20.2, -8.4), (-3.0, -3.0), None]
+    assert [StructureVolume("x", "", 1.0, 1.0, norm).norm_words() for norm in norms] == [
+        "no change", "no change", "-20 to 0 %", "-20 to -8.4 %", "-3.0 %", "",
+    ]  # fmt: skip
     assert [percent(v) for v in (46.4, -5.64, -0.01, 9.96)] == ["+46 %", "-5.6 %", "+0.0 %", "+10 %"]
     with pytest.raises(KeyError):
         ROWS.row("thalamus")
