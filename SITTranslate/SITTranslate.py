@@ -76,7 +76,7 @@ def registerSampleData() -> None:
         return
     from SITTranslateLib.ui.samples import register
 
-    register(SampleData, resourceFile("Icons/SITTranslate.png"))
+    register(SampleData, resourceFile("Icons/SITTranslate.png"), resourceFile("Samples/head.npz"))
 
 
 def registerSegmentStatistics() -> None:

@@ -25,7 +25,6 @@ from SITTranslateLib.host.requests import (
     PrescribeRequest,
     RecomposeRequest,
     RestoreRequest,
-    SampleRequest,
     SegmentsRequest,
     StructuresRequest,
     TraceRequest,
@@ -44,7 +43,6 @@ from SITTranslateLib.translate.provenance import software_versions
 from SITTranslateLib.translate.request import checked_request
 from SITTranslateLib.translate.suitability import check_suitability
 from SITTranslateLib.translation import FieldOrigin, Provenance, Translation
-from SITTranslateLib.volume import Volume
 
 #: Models kept warm, and translations kept ready for the slider; older ones are read from the folder again.
 WARM_MODELS, READY_TRANSLATIONS = 2, 1
@@ -196,22 +194,6 @@ class Jobs:
         key = f"{tell.job}-{self._count}"
         self._keep(key, translation)
         return {"translation": describe_translation(self._folder, key, translation)}
-
-    def _sample(self, request: SampleRequest, tell: Teller) -> dict[str, Any]:
-        from SITTranslateLib.simulation.head import procedural_head
-        from SITTranslateLib.simulation.scan import simulate_contrasts
-
-        if not 0.7 <= request.spacing <= 5.0:
-            raise InputError(f"The sample's voxels may be 0.7 to 5 mm, not {request.spacing:g} mm.")
-        tell.progress("making the head", 0.1)
-        labels = procedural_head(request.seed, spacing=request.spacing)
-        tell.progress("making the scan", 0.5)
-        simulated = simulate_contrasts(labels, [request.contrast], 0, grid=labels.grid)
-        head = simulated.labels
-        return {
-            "scan": protocol.put(self._folder, simulated.scans[request.contrast]),
-            "labels": protocol.put(self._folder, Volume(head.array.astype(np.float32), head.affine, head.name)),
-        }
 
     def _forget(self, request: ForgetRequest, tell: Teller) -> dict[str, Any]:
         self._ready.pop(request.key, None)

@@ -50,7 +50,6 @@ class Request(StrEnum):
     TRACE = "trace"
     EXAMINE = "examine"
     DESCRIBE = "describe"
-    SAMPLE = "sample"
     FORGET = "forget"
     UNLOAD = "unload"
     CANCEL = "cancel"

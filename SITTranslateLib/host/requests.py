@@ -182,16 +182,6 @@ class TraceRequest(HostRequest):
 
 
 @dataclass(frozen=True)
-class SampleRequest(HostRequest):
-    """A simulated scan of the procedural head with its labels."""
-
-    kind = Request.SAMPLE
-    contrast: str = "T1w"
-    spacing: float = 2.0
-    seed: int = 0
-
-
-@dataclass(frozen=True)
 class ForgetRequest(HostRequest):
     """Let go of a translation by its key."""
 
@@ -211,7 +201,7 @@ _TYPES: dict[Request, type[HostRequest]] = {
     for t in (
         DescribeRequest, ExamineRequest, TranslateRequest, RecomposeRequest, EstimateRequest, RestoreRequest,
         SegmentsRequest, StructuresRequest, PrescribeRequest, ForecastRequest, ChangesRequest, TraceRequest,
-        SampleRequest, ForgetRequest, UnloadRequest,
+        ForgetRequest, UnloadRequest,
     )
 }  # fmt: skip
 

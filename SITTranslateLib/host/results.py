@@ -110,8 +110,6 @@ def reading_answer(folder: Path, kind: Request, result: Any) -> Generator[None, 
         return parts
     if kind is Request.STRUCTURES and "labels" in result:
         return result | {"labels": protocol.take_volume(folder, result["labels"], remove=True)}
-    if kind is Request.SAMPLE:
-        return {name: protocol.take_volume(folder, result[name], remove=True) for name in ("scan", "labels")}
     return result
 
 

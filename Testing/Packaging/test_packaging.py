@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -155,8 +156,12 @@ def test_the_module_imports_nothing_at_file_scope_that_slicer_does_not_bring() -
 
 
 def test_installed_files_hold_no_program() -> None:
-    """Nothing that a machine runs without Python: no library, no executable, no archive."""
+    """Nothing that a machine runs without Python: no library, no executable, no archive but of plain arrays."""
     scripts, data = package_lists.library_files()
     resources = [str(path) for path in (REPOSITORY / "Resources").rglob("*") if path.is_file()]
     kinds = {Path(name).suffix for name in [*scripts, *data, *resources]}
-    assert kinds <= {".py", ".json", ".toml", ".html", ".css", ".png", ".ui", ".txt", ".safetensors", ".typed"}
+    assert kinds <= {".py", ".json", ".toml", ".html", ".css", ".png", ".ui", ".txt", ".safetensors", ".typed", ".npz"}
+    for name in resources:
+        if name.endswith(".npz"):
+            with np.load(name, allow_pickle=False) as arrays:
+                assert all(arrays[part].dtype.kind in "uif" for part in arrays.files)

@@ -26,7 +26,6 @@ from SITTranslateLib.host.requests import (
     ExamineRequest,
     HostRequest,
     RecomposeRequest,
-    SampleRequest,
     SegmentsRequest,
     TraceRequest,
     TranslateRequest,
@@ -155,7 +154,7 @@ EVENTS = st.fixed_dictionaries(
 SCAN = Volume(np.zeros((2, 2, 2), np.float32), np.eye(4), "empty")
 HELD = synthetic_translation(Grid((8, 8, 8), np.eye(4)))
 ASKED = [TranslateRequest(SCAN, "any"), RecomposeRequest(HELD, 1.0), EstimateRequest(HELD), SegmentsRequest(HELD, SCAN),
-         TraceRequest(HELD, []), ExamineRequest(SCAN, "any"), DescribeRequest(), SampleRequest()]  # fmt: skip
+         TraceRequest(HELD, []), ExamineRequest(SCAN, "any"), DescribeRequest()]  # fmt: skip
 
 
 @FUZZ

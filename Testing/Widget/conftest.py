@@ -118,10 +118,9 @@ def _warm(
     """Sessions use the shared worker, unless a test asks for its own (``@pytest.mark.usefixtures("own_host")``)."""
     if "own_host" not in request.fixturenames:
         from SITTranslateLib.host import client
-        from SITTranslateLib.ui import results, samples
+        from SITTranslateLib.ui import results
 
-        for module in (results, samples):
-            monkeypatch.setattr(module, "HostClient", lambda: shared_host)
+        monkeypatch.setattr(results, "HostClient", lambda: shared_host)
 
         def refuse(*_: Any, **__: Any) -> None:
             pytest.fail("this test starts a worker of its own: it needs the fixture own_host")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import types
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
+import sample_head
 import slicer
 from harness import Harness
 
@@ -31,13 +33,13 @@ def source(slicer_harness: Harness, monkeypatch: pytest.MonkeyPatch) -> dict[str
     from SITTranslateLib.ui.samples import register
 
     monkeypatch.setattr(SampleDataLogic, "sources", {})
-    register(types.SimpleNamespace(SampleDataLogic=SampleDataLogic), "thumbnail.png")
+    register(types.SimpleNamespace(SampleDataLogic=SampleDataLogic), "thumbnail.png", str(sample_head.FILE))
     (registered,) = SampleDataLogic.sources["SITTranslate"]
     return registered
 
 
 def test_its_button_makes_and_shows_a_scan_with_its_segments(
-    source: dict[str, Any], scene: Any, models: Any, monkeypatch: pytest.MonkeyPatch
+    source: dict[str, Any], scene: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[Any] = []
     monkeypatch.setattr(slicer.util, "setSliceViewerLayers", lambda **layers: shown.append(layers))
@@ -47,14 +49,25 @@ def test_its_button_makes_and_shows_a_scan_with_its_segments(
     assert scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 1
 
 
+def test_the_file_is_the_procedural_head() -> None:
+    from SITTranslateLib.ui.samples import read_head
+
+    scan, labels = read_head(sample_head.FILE)
+    made = sample_head.parts()
+    np.testing.assert_allclose(scan.array, made["scan"], atol=1.0)
+    np.testing.assert_array_equal(labels.array, made["labels"])
+    np.testing.assert_array_equal(scan.affine, made["affine"])
+    assert sample_head.FILE.stat().st_size < 700_000
+
+
 def test_what_goes_wrong_is_shown(source: dict[str, Any], scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from SITTranslateLib.errors import InputError
     from SITTranslateLib.ui import samples
 
-    def fails() -> None:
-        raise InputError("torch is not installed.")
+    def fails(_file: Any) -> None:
+        raise InputError("The file is gone.")
 
-    monkeypatch.setattr(samples, "add_procedural_head", fails)
+    monkeypatch.setattr(samples, "add_head", fails)
     # Slicer shows no windows while it is tested.
     monkeypatch.setattr(type(slicer.app), "testingEnabled", lambda _app: False)
     shown: list[str] = []
@@ -62,5 +75,5 @@ def test_what_goes_wrong_is_shown(source: dict[str, Any], scene: Any, monkeypatc
     count = scene.GetNumberOfNodes()
     with pytest.raises(InputError):
         source["make"](object())
-    assert "torch is not installed." in shown[0]
+    assert "The file is gone." in shown[0]
     assert scene.GetNumberOfNodes() == count

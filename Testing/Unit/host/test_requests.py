@@ -31,7 +31,6 @@ ALL = [
     requests.RestoreRequest(SCAN, {"package": "m"}, "model", 0.25, change=SCAN, velocity=FIELD),
     requests.SegmentsRequest(RESULT, SCAN, {"2": "brain"}, translated_labels=SCAN),
     requests.TraceRequest(RESULT, [[1.0, 2.0, 3.0]], "to source", ["P-1"]),
-    requests.SampleRequest("T2w", 3.0, 4),
     requests.ForgetRequest("1-1"),
     requests.UnloadRequest(),
     requests.StructuresRequest(RESULT),
@@ -93,8 +92,8 @@ def test_a_number_that_json_lacks_comes_back(tmp_path: Path) -> None:
         ({"request": "translate", "model": "m"}, "lacks 'volume'"),
         ({"request": "recompose", "translation": {"key": str(id(RESULT))}}, "is not complete"),
         ({"request": "forget", "key": 3}, "'key' of the request 'forget' is of another type"),
-        ({"request": "sample", "seed": True}, "'seed' of the request 'sample' is of another type"),
-        ({"request": "sample", "spacing": "2"}, "'spacing' of the request 'sample' is of another type"),
+        ({"request": "changes", "preset": "ms", "age": True}, "'age' of the request 'changes' is of another type"),
+        ({"request": "changes", "preset": "ms", "age": "2"}, "'age' of the request 'changes' is of another type"),
         ({"request": "estimate", "source": {"file": "../x.npy", "affine": []}}, "not a file of the protocol"),
     ],
 )
