@@ -81,7 +81,8 @@ def faded(mask: NDArray[np.bool_], width: int = 2) -> NDArray[np.float32]:
         near = _neighbours(near, np.maximum)
     weight = near.astype(np.float32)
     for _ in range(width):
-        weight = _neighbours(weight, np.add) / np.float32(3.0)
+        weight = _neighbours(weight, np.add)
+        weight /= np.float32(3.0)
     return weight
 
 
@@ -142,10 +143,8 @@ def grey_range(array: NDArray[np.floating]) -> tuple[float, float]:
 
 def extremes(values: NDArray[np.floating], known: tuple[float, float] = (0.0, 0.0)) -> tuple[float, float]:
     """The lowest and highest value, of those that are known already too; NaN counts for none."""
-    return tuple(
-        float(join.reduce(values, axis=None, initial=first))
-        for join, first in zip((np.fmin, np.fmax), known, strict=True)
-    )
+    low = float(np.fmin.reduce(values, axis=None, initial=known[0]))
+    return low, float(np.fmax.reduce(values, axis=None, initial=known[1]))
 
 
 def reach(extremes: tuple[float, float], bound: float, places: int) -> str:

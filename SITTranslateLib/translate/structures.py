@@ -145,8 +145,8 @@ def structures_to_draw(translation: Translation) -> tuple[StructureVolumes, Volu
     affine = shares.grid.affine.copy()
     affine[:3, :3] /= shares.grid.spacing[0]
     affine[:3, 3] = shares.grid.to_world(low[::-1].astype(np.float64))
-    shape = tuple(int(n) for n in (high - low) * round(shares.grid.spacing[0]) + 1)
-    labels, names = label_map(shares, Grid(shape, affine))
+    depth, height, width = ((high - low) * round(shares.grid.spacing[0]) + 1).tolist()
+    labels, names = label_map(shares, Grid((depth, height, width), affine))
     names = {number: name for number, name in names.items() if name in chosen}
     labels.array[~np.isin(labels.array, list(names))] = 0.0
     return volumes, labels, {number: names[number] for name in chosen for number in names if names[number] == name}
