@@ -5,7 +5,7 @@
 # make view    the demo's result in a web page on this machine; RESULT=FOLDER for another one
 # make test-view  that page, driven by clicks in a headless browser
 # make check   lint, format, types
-# make bench   the speed table, side by side with peers
+# make bench   the tables and pictures of docs/speed.md anew, side by side with peers
 # make coverage  the tests, with the share of library lines that they run
 # make docs    the documentation as a site in ./site, strictly
 # make example train, publish and use a tiny model on procedural heads: ten minutes on a CPU
@@ -60,7 +60,8 @@ check: setup
 	$(BIN)/mypy
 
 bench: setup
-	$(BIN)/sittranslate bench
+	$(BIN)/python $(PIP) --quiet --constraint constraints.txt --editable '.[peers]'
+	$(BIN)/sittranslate bench --threads 1 --large --docs docs/speed.md
 
 coverage: setup
 	$(BIN)/python -m pytest --cov=SITTranslateLib --cov-report=term:skip-covered --cov-report=html:build/coverage

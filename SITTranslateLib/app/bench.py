@@ -24,12 +24,13 @@ def run_bench(
     shape: Annotated[str, typer.Option("--shape", help="Voxels K J I.")] = "160 192 160",
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Runs of each side; medians are shown.")] = 5,
     device: Annotated[str, typer.Option("--device", help="Absolute times there as well: cuda.")] = "",
-    large: Annotated[bool, typer.Option("--large", help="Growth up to 512^3: minutes, and about 8 GB.")] = False,
+    large: Annotated[bool, typer.Option("--large", help="Growth up to 512^3: 2 GB of memory.")] = False,
+    docs: Annotated[Path | None, typer.Option("--docs", help="Page to write the tables into.")] = None,
 ) -> None:
     """Measure the field engine and the whole path against peers: CPU-seconds, wall, errors, memory."""
     find_benchmarks()
     try:
-        from benchmarks.speed import report, running
+        from benchmarks.speed import pages, report, running
     except ImportError as error:
         raise InputError(f"The benchmark compares with {error.name}, which is not installed; install it.") from error
     # "--threads 1 2" and "--threads '1 2'" are the same.
@@ -46,6 +47,9 @@ def run_bench(
 
         records += on_device.measure_on_device(inputs.make_inputs((size[0], size[1], size[2])), device, repeats)
     say(report.to_markdown(records))
+    if docs is not None:
+        options = f"--shape '{shape}' --threads {' '.join(map(str, counts))} --repeats {repeats}{' --large' * large}"
+        say(f"Written anew in {docs}: {', '.join(pages.rewrite(docs, records, options)) or 'nothing'}.")
     if json_file is not None:
         json_file.write_text(report.to_json(records), encoding="utf-8")
     if out is not None:

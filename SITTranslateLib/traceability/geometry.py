@@ -96,11 +96,33 @@ def inverse_residual(geometry: Geometry, grid: Grid) -> NDArray[np.float32]:
 
 def inside(grid: Grid, points: NDArray[np.floating], margin: float = 0.5) -> NDArray[np.bool_]:
     """Which RAS points ``(..., 3)`` lie in a grid, its outermost voxel centres moved out by ``margin`` voxels."""
-    indices = grid.to_indices(points)
+    return np.all(_within(grid, grid.to_indices(points), margin), axis=-1)
+
+
+def voxels_inside(grid: Grid, part: Grid, margin: float = 0.5) -> NDArray[np.bool_]:
+    """Which voxels of ``part`` ``(K, J, I)`` lie in ``grid``, as :func:`inside` says; axis by axis where it can be."""
+    steps = np.linalg.inv(grid.affine) @ part.affine
+    turned = steps[:3, :3] - np.diag(np.diag(steps[:3, :3]))
+    if np.abs(turned).max() > 1e-7 * np.abs(steps[:3, :3]).max():
+        corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(part.shape[::-1]) - 1.0)
+        if inside(grid, part.to_world(corners), margin).all():
+            return np.ones(part.shape, bool)
+        k, j, i = np.indices(part.shape).reshape(3, -1)
+        return inside(grid, part.to_world(np.stack((i, j, k), axis=-1)), margin).reshape(part.shape)
+    found = np.ones(part.shape, bool)
+    for axis, count in enumerate(part.shape[::-1]):
+        points = np.repeat(part.affine[None, :3, 3], count, axis=0) + np.arange(count)[:, None] * part.axes[:, axis]
+        on_axis = _within(grid, grid.to_indices(points), margin)[:, axis]
+        found &= on_axis.reshape([-1 if 2 - axis == n else 1 for n in range(3)])
+    return found
+
+
+def _within(grid: Grid, indices: NDArray[np.floating], margin: float) -> NDArray[np.bool_]:
+    """Which indices ``(..., 3)`` lie in a grid, along each axis."""
     last = np.array(grid.shape[::-1]) - 1.0
     # An axis of one voxel is all border: there, being in the voxel is enough.
     around = np.where(last > 0, margin, max(margin, 0.5)) + 1e-6
-    return np.all((indices >= -around) & (indices <= last + around), axis=-1)
+    return np.asarray((indices >= -around) & (indices <= last + around))
 
 
 def _cut(grid: Grid, part: Grid) -> tuple[slice, slice, slice] | None:

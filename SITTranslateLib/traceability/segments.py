@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 from SITTranslateLib import fields
 from SITTranslateLib.arguments import instance_of, shown
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.traceability.geometry import Geometry, box_of, field_on, inside, inverse_residual, volume_on
+from SITTranslateLib.traceability.geometry import (
+    Geometry,
+    box_of,
+    field_on,
+    inside,
+    inverse_residual,
+    volume_on,
+    voxels_inside,
+)
 from SITTranslateLib.traceability.overlap import agreement
 from SITTranslateLib.traceability.table import SegmentRow, SegmentTable
 from SITTranslateLib.traceability.verdict import Rules, judge_table
@@ -184,17 +192,14 @@ def _before(
     """Rows with everything that is measured on the source's side, segment by segment in one sorted pass."""
     places = np.flatnonzero(patch.labels)
     found = patch.labels.ravel()[places]
-    order = np.argsort(found, kind="stable")
+    # Numbers of 16 bits are sorted several times faster.
+    order = np.argsort(found.astype(np.uint16) if len(values) < 1 << 16 else found, kind="stable")
     places, found = places[order], found[order]
     bounds = np.searchsorted(found, np.arange(1, len(values) + 1))
     scan = translation.source.grid
-    # The patch holds where everything goes, too: if it lies in the scan, no voxel needs to be asked.
-    within = bool(inside(scan, _corners(patch.grid), margin=-0.5).all())
-    in_scan = in_depth = stays = np.ones(len(places), bool)
-    points = np.zeros((0, 3))
-    if not within:
-        points = patch.grid.to_world(np.stack(np.unravel_index(places, patch.grid.shape)[::-1], axis=-1))
-        in_scan, in_depth = inside(scan, points), inside(scan, points, margin=-0.5)
+    in_scan = voxels_inside(scan, patch.grid).ravel()[places]
+    in_depth = voxels_inside(scan, patch.grid, margin=-0.5).ravel()[places]
+    stays = np.ones(len(places), bool)
 
     def read(volume: Volume) -> NDArray[np.float32]:
         return volume_on(volume, patch.grid).array.ravel()[places]
@@ -205,8 +210,8 @@ def _before(
     motion = np.zeros((0, 3), np.float32)
     if geometry is not None:
         motion = field_on(geometry.motion, patch.grid).array.reshape(-1, 3)[places]
-        stays = stays if within else inside(scan, points + motion)
         columns["length"] = lengths(motion)
+        stays = _stays(patch.grid, places, motion, float(columns["length"].max()), scan)
         columns["jacobian"] = read(geometry.jacobian)
         columns["residual"] = inverse_residual(geometry, patch.grid).ravel()[places]
     voxel = patch.grid.voxel_volume
@@ -233,9 +238,16 @@ def _before(
     return rows
 
 
-def _corners(grid: Grid) -> NDArray[np.float64]:
-    last = np.array(grid.shape[::-1]) - 1.0
-    return grid.to_world(np.array(list(np.ndindex(2, 2, 2))) * last)
+def _stays(
+    grid: Grid, places: NDArray[np.intp], motion: NDArray[np.float32], farthest: float, scan: Grid
+) -> NDArray[np.bool_]:
+    """Which voxels (flat indices) are still in the scan after their motion ``(N, 3)``, no longer than ``farthest``."""
+    reach = farthest * float(np.linalg.norm(np.linalg.inv(scan.axes), axis=1).max())
+    stays = voxels_inside(scan, grid, margin=0.5 - reach).ravel()[places]
+    near = np.flatnonzero(~stays)
+    points = grid.to_world(np.stack(np.unravel_index(places[near], grid.shape)[::-1], axis=-1))
+    stays[near] = inside(scan, points + motion[near])
+    return stays
 
 
 def _moved(

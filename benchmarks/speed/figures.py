@@ -1,21 +1,16 @@
-"""What has no peer: the strength slider, memory of the fields, growth with size, opening."""
+"""What has no peer: the strength slider, memory of the fields, opening; and the cases of the other modules by name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 
-from benchmarks.speed import waiting, whole_path
-from benchmarks.speed.inputs import Inputs, make_inputs
+from benchmarks.speed import engines, front, growth, waiting, whole_path
+from benchmarks.speed.inputs import Inputs
 from benchmarks.speed.measuring import Record, figure_of, peak_apart, run_apart, seconds_of, use_threads
 from SITTranslateLib import fields
 from SITTranslateLib.translation import FieldOrigin, Provenance, Translation
-
-GROWTH_SIZES = (96, 128, 160, 192, 224)
-#: Only on request: 512^3 takes minutes and about 8 GB.
-LARGE_SIZES = (256, 384, 512)
 
 
 def slider(inputs: Inputs, threads: int, repeats: int) -> list[Record]:
@@ -75,41 +70,19 @@ def memory(inputs: Inputs, threads: int, repeats: int) -> list[Record]:
     return [record]
 
 
-def growth(sizes: tuple[int, ...]) -> Callable[[Inputs, int, int], list[Record]]:
-    """exp and warp from 96^3 upwards: the exponent of a fit to ``seconds = a voxels^b``; 1 is linear."""
-
-    def measure(inputs: Inputs, threads: int, repeats: int) -> list[Record]:
-        use_threads(threads)
-        seconds = []
-        for size in sizes:
-            each = make_inputs((size,) * 3)
-            seconds.append(seconds_of(partial(_layer, each), repeats if size <= 256 else 1)[0])
-            del each
-        exponent = float(np.polyfit(np.log(np.array(sizes, float) ** 3), np.log(seconds), 1)[0])
-        record = figure_of("growth", (sizes[-1],) * 3, threads, seconds[-1], None, "exponent <= 1.1", exponent <= 1.1)
-        record.details = {
-            "exponent": exponent,
-            "nanoseconds_a_voxel": {str(n): 1e9 * s / n**3 for n, s in zip(sizes, seconds, strict=True)},
-        }
-        return [record]
-
-    return measure
-
-
 FIGURES: dict[str, Callable[[Inputs, int, int], list[Record]]] = {
     "slider": slider,
     "opening": opening,
     "memory": memory,
-    "growth": growth(GROWTH_SIZES),
     "translate-overhead": whole_path.overhead,
     "translate-memory": whole_path.memory,
     "segment-table-whole": whole_path.segments,
     "network": whole_path.network_precision,
     "translate-command": waiting.command,
+    "batch-command": waiting.batch_command,
+    "demo-command": waiting.demo_command,
     "steps": waiting.steps,
+    "exp-front": front.exp_front,
+    "engines": engines.engines,
+    **growth.GROWTH,
 }
-
-
-def _layer(inputs: Inputs) -> object:
-    coarse = fields.exponential(fields.resample_field(inputs.velocity, inputs.grid.coarsened(2)), -1.0)
-    return fields.warp(inputs.image, coarse, grid=inputs.grid)

@@ -31,6 +31,7 @@ class Record:
         tolerance, max_error: how far the answers may differ and do, in ``unit``.
         goal: what the ratio (or figure) is meant to reach, in words.
         reached: whether it does; None where no goal is set.
+        case: the name by which it is asked for.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Record:
     ours_system_s: float | None = None
     peer_system_s: float | None = None
     details: dict[str, Any] = field(default_factory=dict)
+    case: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON."""

@@ -31,13 +31,13 @@ def from_voxels(displacement: Tensor) -> Array:
     return np.moveaxis(displacement[0].numpy(), 0, -1)[..., ::-1] * LPS
 
 
-def monai_integrator(inputs: Inputs, padding: str) -> Callable[[], Tensor]:
+def monai_integrator(inputs: Inputs, padding: str, squarings: int = SQUARINGS) -> Callable[[], Tensor]:
     """MONAI's ``DVF2DDF``: displacement in voxels of ``exp(-v)``."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from monai.networks.blocks import DVF2DDF
 
-        layer = DVF2DDF(num_steps=SQUARINGS, padding_mode=padding)
+        layer = DVF2DDF(num_steps=squarings, padding_mode=padding)
     velocity = in_voxels(inputs.velocity, -1.0)
 
     def integrate() -> Tensor:

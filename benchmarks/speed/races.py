@@ -172,7 +172,7 @@ def inverse(inputs: Inputs) -> list[Race]:
         "error": lambda a, _: residual(a)["mean"], "details": details, "moved_bytes": inputs.voxels * 4 * 6,
     }  # fmt: skip
     return [
-        Race("inverse", ours=ours, tolerance=max(peer_residual["mean"], 1e-5), goal=50,
+        Race("inverse", ours=ours, tolerance=max(peer_residual["mean"], 1e-5), goal=15,
              unit="mm, mean residual (tolerance: the peer's own)", **common),
         Race("inverse-flow-only", ours=flow_only, tolerance=0.3,
              unit="mm, mean residual of exp(-v) at half resolution, not polished", **common),

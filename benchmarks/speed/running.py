@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from benchmarks.speed.figures import FIGURES, GROWTH_SIZES, LARGE_SIZES, growth
+from benchmarks.speed import growth
+from benchmarks.speed.figures import FIGURES
 from benchmarks.speed.inputs import make_inputs
 from benchmarks.speed.measuring import Record, run_race, use_threads
 from benchmarks.speed.races import RACES
@@ -48,11 +49,17 @@ def run_benchmark(
             if progress:
                 progress(f"{name}, {count} thread{'s' if count > 1 else ''}", done / len(steps))
             use_threads(count)
+            made: list[Record] = []
             if name in RACES:
-                records += [run_race(race, count, repeats) for race in RACES[name](inputs)]
+                made = [run_race(race, count, repeats) for race in RACES[name](inputs)]
             elif count == threads[0] or name == "slider":
-                measure = growth(GROWTH_SIZES + LARGE_SIZES) if large and name == "growth" else FIGURES[name]
-                records += measure(inputs, count, repeats)
+                measure = FIGURES[name]
+                if large and name == "growth-voxels":
+                    measure = growth.voxels(growth.SIZES + growth.LARGE_SIZES)
+                made = measure(inputs, count, repeats)
+            for record in made:
+                record.case = name
+            records += made
     finally:
         set_threads(None)
     return records

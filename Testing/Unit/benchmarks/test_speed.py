@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.speed import report
+from benchmarks.speed import pages, report
 from benchmarks.speed.inputs import LONGEST_MM, make_inputs
-from benchmarks.speed.measuring import run_race
+from benchmarks.speed.measuring import figure_of, run_race
 from benchmarks.speed.on_device import measure_on_device
 from benchmarks.speed.races import RACES
 from benchmarks.speed.running import run_benchmark
@@ -58,6 +58,29 @@ def test_the_whole_path_is_measured_with_the_shipped_model() -> None:
     assert records["network float32"].details["velocity_off_max_mm"] == 0
     # Narrow numbers must show, and stay below what anyone could see.
     assert 0 < records["network bfloat16"].details["velocity_off_max_mm"] < 0.1
+
+
+def test_a_page_is_written_anew_where_all_of_a_table_was_measured(tmp_path) -> None:
+    pytest.importorskip("matplotlib")
+    records = []
+    for library, seconds in (("this project", 0.25), ("another", 3.5)):
+        record = figure_of("exp-front", SHAPE, 1, seconds, 1.0, "", None)
+        record.peer, record.case = library, "exp-front"
+        record.details = {"squarings": 7, "error_mean_mm": 0.0042, "error_p99_mm": 0.02}
+        records.append(record)
+    page = tmp_path / "speed.md"
+    page.write_text(
+        "Before.\n<!-- bench front -->\nOld.\n<!-- end -->\nAfter.\n<!-- bench growth -->\nKept.\n<!-- end -->\n"
+    )
+    assert pages.rewrite(page, records, "--threads 1") == ["front"]
+    text = page.read_text()
+    assert "| this project | 7 | 0.25 | 0.0042 | 0.0200 |" in text and "| another | 7 | 3.5 |" in text
+    assert "`sittranslate bench --threads 1 --only exp-front`" in text and pages.machine() in text
+    assert text.startswith("Before.\n") and "Old." not in text and "After." in text and "Kept." in text
+    assert (tmp_path / "pictures" / "speed-front.png").stat().st_size > 5000
+    page.write_text("Nothing here.")
+    with pytest.raises(InputError, match="no table 'front'"):
+        pages.rewrite(page, records)
 
 
 def test_a_wrong_answer_is_no_result() -> None:
