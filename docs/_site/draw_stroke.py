@@ -41,7 +41,7 @@ def draw(scans: dict[str, Volume], out: Path) -> None:
                 heights[contrast] = float(scan.grid.to_world(np.array([0.0, 0.0, k]))[2])
                 millilitres = mask.sum() * scan.grid.voxel_volume / 1000.0
                 image, title = result.translated, f"{contrast}, NIHSS {severity:.0f}: {millilitres:.0f} mL"
-                print(title, result.provenance.warnings)
+                print(title, sit.verify(result).verdict, *result.provenance.warnings)
             window = (0.0, float(np.percentile(scan.array[inside], 99.7)) * (1.3 if contrast == "FLAIR" else 1.0))
             dressed(axes, slice_of(image, 2, heights[contrast], middle, "bilinear"), title, window)
     figure.subplots_adjust(left=0.01, right=0.99, top=0.95, bottom=0.01, wspace=0.02, hspace=0.08)
