@@ -27,7 +27,7 @@ from SITTranslateLib.scene.runs import PREFIX
 from SITTranslateLib.scene.surface import add_outline_node, colour_outline
 from SITTranslateLib.scene.table import add_table_node
 from SITTranslateLib.scene.transaction import Transaction, all_or_nothing
-from SITTranslateLib.steps import Result, finish
+from SITTranslateLib.steps import finish
 from SITTranslateLib.translation import Translation
 from SITTranslateLib.volume import Grid, Volume
 
@@ -185,19 +185,10 @@ class _Builder:
         self.attributes = provenance_attributes(translation, origin)
         self.nodes: list[Any] = []
         self._references: dict[str, Any] = {}
-        self._transaction = transaction
+        self._paused = transaction.paused
         self.hull = hull
         # Without both, a motion cannot be told from its inverse.
         self.moved = translation.motion if translation.sampling is not None else None
-
-    def _paused(self, steps: Generator[None, None, Result]) -> Generator[None, None, Result]:
-        """Steps between which others may add nodes of their own."""
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]
-            yield from self._transaction.pause()
 
     def _map(
         self, grid: Grid, values: Callable[[slice], NDArray[np.floating]], name: str, levels: tuple[float, float]

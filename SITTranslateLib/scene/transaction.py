@@ -6,6 +6,8 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from SITTranslateLib.steps import Result
+
 _HIERARCHY = "vtkMRMLSubjectHierarchyNode"
 
 
@@ -29,6 +31,15 @@ class Transaction:
             yield
         finally:
             self._watch()
+
+    def paused(self, steps: Generator[None, None, Result]) -> Generator[None, None, Result]:
+        """Steps between which others get a turn."""
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            yield from self.pause()
 
     def end(self) -> None:
         self._stop_watching()

@@ -112,31 +112,30 @@ def writing_voxels(
         shape: of the array, ``(K, J, I)``; an image of another shape or type is replaced.
         values: the voxels of a range of slices.
     """
-    import vtk
-
     image = node.GetImageData()
-    if image is None or image.GetDimensions() != shape[::-1] or image.GetScalarType() != vtk.VTK_FLOAT:
-        image = _empty_image(shape, vtk.VTK_FLOAT)
-    yield from _filling(image, shape, values)
+    fits = image is not None and image.GetDimensions() == shape[::-1] and image.GetScalarTypeAsString() == "float"
+    # A node in which a sequence is played shows the image of the frame itself.
+    image = yield from making_image(shape, values, image if fits and sequences.browser_of(node) is None else None)
     if node.GetImageData() is not image:
         node.SetAndObserveImageData(image)
 
 
-def _empty_image(shape: tuple[int, ...], kind: int) -> Any:
+def making_image(
+    shape: tuple[int, ...], values: Callable[[slice], NDArray[np.generic]], image: Any = None, *, labels: bool = False
+) -> Generator[None, None, Any]:
+    """A ``vtkImageData`` of a shape ``(K, J, I)`` in steps of some slices, or other voxels for one that there is.
+
+    Args:
+        values: the voxels of a range of slices.
+        labels: bytes instead of float32.
+    """
     import vtk
-
-    image = vtk.vtkImageData()
-    image.SetDimensions(*shape[::-1])
-    image.AllocateScalars(kind, 1)
-    return image
-
-
-def _filling(
-    image: Any, shape: tuple[int, ...], values: Callable[[slice], NDArray[np.generic]]
-) -> Generator[None, None, None]:
-    """Write all voxels of an image in steps of some slices."""
     from vtk.util.numpy_support import vtk_to_numpy
 
+    if image is None:
+        image = vtk.vtkImageData()
+        image.SetDimensions(*shape[::-1])
+        image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR if labels else vtk.VTK_FLOAT, 1)
     scalars = image.GetPointData().GetScalars()
     array = vtk_to_numpy(scalars).reshape(shape)
     count = max(1, STEP_BYTES // max(array[:1].nbytes, 1))
@@ -146,6 +145,7 @@ def _filling(
         yield
     scalars.Modified()
     image.Modified()
+    return image
 
 
 def add_volume_node(
@@ -178,10 +178,7 @@ def adding_volume_node(
     levels: tuple[float, float] | None = None,
 ) -> Generator[None, None, Any]:
     """:func:`add_volume_node` in steps, the voxels of a range of slices from a function; the node comes at the end."""
-    import vtk
-
-    image = _empty_image(grid.shape, vtk.VTK_UNSIGNED_CHAR if cls == "vtkMRMLLabelMapVolumeNode" else vtk.VTK_FLOAT)
-    yield from _filling(image, grid.shape, values)
+    image = yield from making_image(grid.shape, values, labels=cls == "vtkMRMLLabelMapVolumeNode")
     node = scene.CreateNodeByClass(cls)
     node.UnRegister(None)
     node.SetName(scene.GenerateUniqueName(name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,10 @@ class SweepSection(Section):
             if waiting:
                 next_step()
                 return
-            self.browser = sweep.put_into_scene(shown.nodes)
+            self.session.in_turns(show())
+
+        def show() -> Generator[None, None, None]:
+            self.browser = yield from sweep.adding(shown.nodes)
             put_into_tool_bar(self.browser)
             self._finish(_("Play it with the sequence browser in the tool bar."))
 

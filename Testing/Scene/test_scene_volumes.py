@@ -9,7 +9,13 @@ from synthetic_translation import oblique_grid
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.scene.headless.application import Application
 from SITTranslateLib.scene.transforms import add_motion_node
-from SITTranslateLib.scene.volumes import add_volume_node, array_to_matrix, grid_of_node, volume_from_node
+from SITTranslateLib.scene.volumes import (
+    add_volume_node,
+    array_to_matrix,
+    grid_of_node,
+    volume_from_node,
+    writing_voxels,
+)
 from SITTranslateLib.translation import Translation
 from SITTranslateLib.volume import Volume
 
@@ -104,5 +110,11 @@ def test_a_frame_of_a_sequence_is_refused(app: Application) -> None:
     sequence.SetDataNodeAtValue(volume, "0")
     browser.AddSynchronizedSequenceNode(sequence)
     proxy = browser.GetProxyNode(sequence) or browser.AddProxyNode(volume, sequence, False)
+    played = sequence.GetNthDataNode(0)
+    proxy.SetAndObserveImageData(played.GetImageData())
+    other = np.full((4, 4, 4), 7.0, np.float32)
+    list(writing_voxels(proxy, other.shape, lambda part: other[part]))
+    assert proxy.GetImageData().GetScalarRange() == (7.0, 7.0)
+    assert played.GetImageData().GetScalarRange() == (1.0, 1.0), "the frame is not written over"
     with pytest.raises(InputError, match="frame of a sequence"):
         volume_from_node(proxy)

@@ -14,7 +14,9 @@ from synthetic_translation import synthetic_translation
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.host import protocol, requests
 from SITTranslateLib.host.protocol import ProtocolError, Request
+from SITTranslateLib.host.results import reading_answer
 from SITTranslateLib.options import TranslationOptions
+from SITTranslateLib.steps import finish
 from SITTranslateLib.translation import Translation
 from SITTranslateLib.volume import Grid, VectorField, Volume
 
@@ -106,3 +108,11 @@ def test_options_that_make_no_sense_are_one_sentence(tmp_path: Path) -> None:
     message = line(ALL[2], tmp_path) | {"device": "toaster"}
     with pytest.raises(InputError, match="no device 'toaster'"):
         taken(message, tmp_path)
+
+
+def test_labels_of_found_structures_cross_the_pipe_once(tmp_path: Path) -> None:
+    answer = {"structures": {"rows": [], "note": ""}, "labels": protocol.put(tmp_path, SCAN), "names": {"4": "one"}}
+    received = finish(reading_answer(tmp_path, Request.STRUCTURES, answer))
+    np.testing.assert_array_equal(received["labels"].array, SCAN.array)
+    assert received["names"] == {"4": "one"} and not list(tmp_path.iterdir())
+    assert finish(reading_answer(tmp_path, Request.STRUCTURES, {"structures": {}})) == {"structures": {}}
