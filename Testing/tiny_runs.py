@@ -43,7 +43,7 @@ SASAN = {"directions": ["T1w>T2w", "T2w>T1w"], "attention_widths": [4, 6, 8], "w
 ALL_UNIT = cross.Terms(voxel=1, self_reconstruction=1, cycle=1, kl=0.01, kl_cycle=0.01, adversarial=1)
 ALL_SASAN = cross.Terms(
     voxel=1, cycle=1, adversarial=1, identity=1, segmentation=1, segmentation_fake=1, consistency=1,
-    orthogonality=1, class_adversarial=1, latent_adversarial=1,
+    orthogonality=1, class_adversarial=1, latent_adversarial=1, pseudo=1,
 )  # fmt: skip
 ALDM = {
     "contrasts": ["T1w", "T2w", "CT"], "latent": 3, "codes": 8, "codec": [4, 6], "spade": [6], "hidden": 4,

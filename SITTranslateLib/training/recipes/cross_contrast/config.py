@@ -22,11 +22,12 @@ class Terms:
         usual: distance to the tissue classes of the scan, each with the mean intensity that it has in a scan of another
             head in the other contrast: it shows which tissue is bright, which discriminator and cycle cannot.
         adversarial: least-squares GAN on images, all scales.
-        identity: a scan that already has the target's contrast stays as it is.
+        identity: a scan that already has the target's contrast stays as it is; L1 + (1 - SSIM).
         segmentation, segmentation_fake: cross-entropy and Dice of the source, and of its translation.
+        pseudo: cross-entropy and Dice of a scan of the contrast without labels, to the classes of its translation.
         consistency: the translation is attended to as the source was.
         orthogonality: of the attention maps.
-        class_adversarial: on the class probabilities of the contrast without labels.
+        class_adversarial: on the class probabilities of the contrast without labels, acquired and translated.
         latent_adversarial: on the codes of the two directions.
     """
 
@@ -40,6 +41,7 @@ class Terms:
     identity: float = 0.0
     segmentation: float = 0.0
     segmentation_fake: float = 0.0
+    pseudo: float = 0.0
     consistency: float = 0.0
     orthogonality: float = 0.0
     class_adversarial: float = 0.0

@@ -138,11 +138,11 @@ class SASANObjective(Objective):
             return Outcome({"segmentation": self.classes(scores.float(), batch["classes"][:, None])})
         want, net, outcome = self.want, self.network, Outcome()
         scans = {self.source: batch["source"], self.target: batch["target"]}
-        clean = {self.source: batch["source_clean"], self.target: batch["target_clean"]}
         ways = [tuple(d) for d in net.directions]
         made = {way: net.synthesise(scans[way[0]], *way) for way in ways}
         forth = made[(self.source, self.target)]
         terms: dict[str, list[Tensor]] = {}
+        translated: Tensor | None = None
 
         def add(name: str, *values: Tensor) -> None:
             if getattr(want, name) > 0:
@@ -153,15 +153,16 @@ class SASANObjective(Objective):
         for source, target in ways:
             result = made[(source, target)]
             if want.voxel:
-                add("voxel", self.distance(result.image, clean[target], self.weight(batch)))
+                clean = batch["target_clean" if target == self.target else "source_clean"]
+                add("voxel", self.distance(result.image, clean, self.weight(batch)))
             if want.usual:
                 by_class = batch["target_by_class" if target == self.target else "source_by_class"]
                 add("usual", self.usual_left(step) * self.distance(result.image, by_class))
             if want.orthogonality:
                 add("orthogonality", orthogonality(result.attended.maps))
-            if want.identity:
-                same = net.synthesise(scans[target], source, target).image if self._can_read(target) else None
-                add("identity", *([] if same is None else [self.distance(same, scans[target])]))
+            if want.identity and self._can_read(target):
+                same = net.synthesise(scans[target], source, target).image
+                add("identity", self.distance(same, scans[target]), self.similarity(same.float(), scans[target]))
             if want.adversarial:
                 outcome.judged[target] = (scans[target], result.image)
             if (target, source) not in made:
@@ -175,12 +176,20 @@ class SASANObjective(Objective):
                 )
                 add("consistency", self.distance(result.attended.maps, back.attended.maps))
                 if source == self.source:
-                    add("segmentation_fake", self.classes(back.attended.scores.float(), batch["classes"][:, None]))
+                    translated = back.attended.scores.float()
+                    add("segmentation_fake", self.classes(translated, batch["classes"][:, None]))
+                elif want.pseudo:
+                    # What the labelled contrast's module says of the translation is the label of the scan.
+                    pseudo = back.attended.scores.detach().argmax(dim=1, keepdim=True)
+                    add("pseudo", self.classes(result.attended.scores.float(), pseudo))
         if len(ways) > 1:
             there = made[(self.target, self.source)]
             if want.class_adversarial:
-                ours, theirs = (r.attended.scores.float().softmax(dim=1)[:, 1:] for r in (forth, there))
-                outcome.judged["classes"] = (ours.detach(), theirs)
+                found = [r.attended.scores.float() for r in (forth, there)] + (
+                    [] if translated is None else [translated]
+                )
+                ours, *theirs = (scores.softmax(dim=1)[:, 1:] for scores in found)
+                outcome.judged["classes"] = (ours.detach(), torch.cat(theirs))
             if want.latent_adversarial:
                 outcome.judged["latent"] = (forth.code, there.code)
         outcome.terms = {name: torch.stack(values).sum() for name, values in terms.items()}
