@@ -129,10 +129,12 @@ class SITTrainer(Trainer):
         # Real scans of other people with their own attributes: never the follow-up of the same scan.
         real_patches, real_values = self.discriminator(batch["other"])
         fake_patches, _ = self.discriminator(fake)
-        realism = hinge_discriminator(real_patches, fake_patches)
+        # An autoencoder's critic only reads attributes.
+        adversarial = self.config.losses.adversarial > 0
+        realism = hinge_discriminator(real_patches, fake_patches) * float(adversarial)
         regression = nn.functional.mse_loss(real_values, batch["other_values"])
         total = realism + schedule.critic_weight_of_regression * regression
-        if self.step % schedule.penalty_every == 0:
+        if adversarial and self.step % schedule.penalty_every == 0:
             # The bare module, in float32: Fabric guards its wrapper against a gradient taken inside the step.
             penalty = gradient_penalty(self.discriminator.module, batch["other"])
             total = total + schedule.penalty * schedule.penalty_every * penalty

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import tomllib
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from blob_training import AXES, a_config, blob_batches
@@ -14,11 +18,19 @@ from tiny_runs import sit_trainer
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.packages import ModelCard
+from SITTranslateLib.simulation.labels import LabelMap
 from SITTranslateLib.training import recipes
 from SITTranslateLib.training.engine.config import card_file
 from SITTranslateLib.training.engine.label_maps import label_map
-from SITTranslateLib.training.recipes.sit.config import Schedule
-from SITTranslateLib.training.recipes.sit.data import _EndlessOrder
+from SITTranslateLib.training.recipes.sit.config import Data, Schedule
+from SITTranslateLib.training.recipes.sit.data import (
+    LARGEST_AGE,
+    USUAL_VENTRICLES,
+    SimulatedPairs,
+    _EndlessOrder,
+    apparent_age,
+    batches,
+)
 
 
 def test_learns_the_motion_better_than_doing_nothing(tmp_path: Path) -> None:
@@ -90,3 +102,38 @@ def test_the_examples_card_suits_its_config() -> None:
     }
     card = ModelCard.from_dict(json.loads(json.dumps(raw | rest)))
     assert [attribute.name for attribute in card.attributes] == config.network["attributes"]
+
+
+def _head_with(ventricle_voxels: int) -> Any:
+    labels = np.full((20, 20, 20), 2, np.int16)
+    labels.reshape(-1)[:ventricle_voxels] = 4
+    return SimpleNamespace(labels=LabelMap(labels, np.eye(4)))
+
+
+def test_a_head_counts_as_old_as_its_ventricles_are_large() -> None:
+    usual = round(USUAL_VENTRICLES * 8000)
+    assert apparent_age(_head_with(usual)) == pytest.approx(0.0, abs=0.5)
+    assert apparent_age(_head_with(round(usual * 1.03**20))) == pytest.approx(20.0, abs=0.5)
+    assert apparent_age(_head_with(1)) == -LARGEST_AGE
+
+
+def test_the_critic_reads_the_age_and_not_the_change(tmp_path: Path) -> None:
+    """Two heads of different age change alike: what the critic is told of their follow-ups differs by their ages."""
+    heads = [_head_with(round(USUAL_VENTRICLES * 8000 * 1.03**years)) for years in (-10, 20)]
+    pairs = SimulatedPairs(heads, Data(("a", "b"), pairs=2), (10.0, 10.0), tmp_path)
+    image = np.zeros((4, 4, 4), np.float16)
+    arrays: dict[str, Any] = dict.fromkeys(("source", "target", "intensity_change", "mask", "change_mask"), image)
+    arrays |= {"sampling": np.zeros((3, 2, 2, 2), np.float16), "attributes": np.array([5.0, 0.0], np.float32)}
+    for index in range(2):
+        np.savez(pairs.folder / f"{index:05d}.npz", **arrays, values_before=np.array([0.0, 3.0], np.float32))
+    told = [batch["other_values"][0] for batch in islice(batches(pairs, batch=1, seed=0, workers=0), 3)]
+    ages = sorted(round(10 * float(values[0])) for values in told[1:])
+    assert ages == [-5, 25] and all(float(values[1]) == pytest.approx(0.3) for values in told)
+
+
+def test_an_autoencoders_critic_does_not_judge_realism() -> None:
+    trainer = sit_trainer(a_config(1, attribute=1.0, cycle=0.1))
+    before = trainer.discriminator.module.patches.weight.clone()
+    logged = trainer.run_step(next(blob_batches()))
+    assert logged["discriminator_realism"] == 0.0 and logged["discriminator_regression"] > 0.0
+    assert torch.equal(trainer.discriminator.module.patches.weight, before)
