@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -163,3 +165,15 @@ def test_what_does_not_fit_is_refused() -> None:
         Transform(Constant(0.0), "dit", 2, spacing=(1.0, 0.0))
     with pytest.raises(ValueError, match="needs 3 channels"):
         Transform(Constant(0.0, 0.0), "dit", 2)(ramp(8, 8))
+
+
+def test_the_code_of_the_documents_page_runs() -> None:
+    page = Path(__file__).resolve().parents[3] / "docs" / "sit-in-your-own-network.md"
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    names: dict[str, Any] = {
+        "image": torch.rand(1, 1, 16, 16, 16), "slices": torch.rand(1, 1, 64, 64), "timesteps": torch.tensor([3])
+    }  # fmt: skip
+    exec("\n".join(blocks), names)
+    assert names["translated"].shape == names["half"].shape == names["image"].shape
+    for result in ("moved", "drawn", "shifted"):
+        assert names[result].translated.shape == names["slices"].shape and bool(names[result].sampling.any())
