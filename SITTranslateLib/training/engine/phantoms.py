@@ -54,17 +54,19 @@ class Phantoms:
         scanner: range that scanners are drawn from.
         lesion_load_ml: of half of the heads, uniform; the others have none.
         seed: of all of it.
+        fold: of :data:`SITTranslateLib.training.engine.visits.FOLDS`: its real visits take the phantoms' place.
     """
 
-    maps: tuple[str, ...]
+    maps: tuple[str, ...] = ()
     heads: int = 36
     scanner: str = "training"
     lesion_load_ml: tuple[float, float] = (0.0, 15.0)
     seed: int = 1
+    fold: str = ""
 
     def identity(self) -> dict[str, Any]:
         """Parameters of the phantoms: phantom ``n`` is the same in a smaller and a larger set."""
-        return {name: value for name, value in asdict(self).items() if name != "heads"}
+        return {name: value for name, value in asdict(self).items() if name not in ("heads", "fold")}
 
     @property
     def key(self) -> str:

@@ -62,6 +62,10 @@ class Recipe(ABC):
     parallel: ClassVar[bool] = False
     #: Whether what it learns from is simulated.
     simulated: ClassVar[bool] = True
+    #: Voxels that its networks work on.
+    spacing_mm: ClassVar[float] = 1.0
+    #: Whether its networks translate without diffusion, too, if ``steps`` 0 is asked for.
+    without_diffusion: ClassVar[bool] = False
     #: What a user does with a finished run.
     next_step: ClassVar[str] = "the run lies in {out}. Next: sittranslate publish {out} --card ..."
 
@@ -91,6 +95,16 @@ class Recipe(ABC):
     ) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
         """Parameters and weights of the package of a run, for the text of a card."""
         return config.network, weights
+
+    def towards(self, network: Any, source: str, target: str) -> tuple[Any, dict[str, float]]:
+        """A network set to translate one way, and what is asked of it for that.
+
+        Raises:
+            InputError: it does not translate that way.
+        """
+        if (getattr(network, "source", ""), getattr(network, "target", "")) != (source, target):
+            raise InputError(f"A network of these runs does not translate {source} to {target}.")
+        return network, {}
 
     def write_results(self, trainer: Trainer, folder: Path) -> None:
         """Write what a finished run leaves beside its checkpoint; nothing by default."""

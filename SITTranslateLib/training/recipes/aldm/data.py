@@ -92,7 +92,7 @@ def _block(
     heads: Sequence[Phantom], config: ALDMConfig, side: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     head = heads[int(rng.integers(len(heads)))]
-    contrast = str(rng.choice(list(config.network["contrasts"])))
+    contrast = str(rng.choice([name for name in config.network["contrasts"] if name in head.scans]))
     clean, strip, flip = rng.random() < 0.6, bool(rng.random() < config.schedule.strip), bool(rng.random() < 0.5)
     image = _whole_image(head, contrast, clean=clean, strip=strip, flip=flip)
     if not clean:
@@ -113,8 +113,9 @@ def _head(
     number = int(rng.integers(len(heads)))
     head = heads[number]
     strip, flip = bool(rng.random() < config.schedule.strip), bool(rng.random() < 0.5)
-    source = int(rng.integers(len(names)))
-    others = [n for n in range(len(names)) if n != source]
+    there = [n for n, name in enumerate(names) if name in head.scans]
+    source = there[int(rng.integers(len(there)))]
+    others = [n for n in there if n != source]
     chosen = sorted(int(n) for n in rng.choice(others, size=min(count, len(others)), replace=False))
     image = other_scanner(_whole_image(head, names[source], clean=False, strip=strip, flip=flip), names[source], rng)
     targets = np.stack([_whole_image(head, names[n], clean=True, strip=strip, flip=flip) for n in chosen])

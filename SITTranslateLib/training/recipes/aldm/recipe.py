@@ -12,11 +12,13 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from SITTranslateLib import systems
+from SITTranslateLib.errors import InputError
 from SITTranslateLib.systems.aldm.network import ALDMNetwork
 from SITTranslateLib.systems.regression.many_to_many import AnyRegressionNetwork
 from SITTranslateLib.training.engine.discriminators import Discriminators, PatchScales
 from SITTranslateLib.training.engine.losses import Outcome
 from SITTranslateLib.training.engine.phantoms import Phantom
+from SITTranslateLib.training.engine.real_heads import real_heads
 from SITTranslateLib.training.engine.recipe import EvaluationRequest, Recipe
 from SITTranslateLib.training.engine.schedule import average_of, averaged_weights, warm_up_and_cosine
 from SITTranslateLib.training.engine.trainer import RunOptions, Trainer
@@ -120,7 +122,9 @@ def measure_latents(network: nn.Module, heads: list[Phantom], config: ALDMConfig
     names = list(config.network["contrasts"])
     latents = []
     for n in range(MEASURED):
-        head, contrast = heads[n % len(heads)], names[n % len(names)]
+        head = heads[n % len(heads)]
+        there = [name for name in names if name in head.scans]
+        contrast = there[n % len(there)]
         image = torch.from_numpy(head.slab(contrast, 0, head.classes.shape[0], clean=True))[None, None]
         latents.append(network.codec.encode(image.to(device)).float())
     network.codec.measure(torch.cat(latents))
@@ -130,6 +134,8 @@ class ALDMRecipe(Recipe):
     """ALDM and the regression that it is compared with, on phantoms in all contrasts."""
 
     config_class = ALDMConfig
+    spacing_mm = 2.0
+    without_diffusion = True
 
     def network(self, config: ALDMConfig) -> nn.Module:
         return network_of(config)
@@ -137,8 +143,13 @@ class ALDMRecipe(Recipe):
     def trainer(
         self, config: ALDMConfig, labels: Path, cache: Path, fabric: Fabric, options: RunOptions
     ) -> ALDMTrainer:
-        heads = phantoms_of(config.heads, labels, cache)
-        tissues = FoundTissues(heads, cache / f"contrast-heads-{config.heads.key}")
+        fold = config.heads.fold
+        if fold:
+            heads = real_heads(fold, Path(labels), cache, config.network["contrasts"], coarse=True)
+        else:
+            heads = phantoms_of(config.heads, labels, cache)
+        kept = cache / (f"real-heads-{fold}" if fold else f"contrast-heads-{config.heads.key}")
+        tissues = FoundTissues(heads, kept)
         return ALDMTrainer(config, fabric, heads, tissues)
 
     def package(
@@ -146,6 +157,13 @@ class ALDMRecipe(Recipe):
     ) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
         """Everything, for the targets that the card offers, by the index that its attribute gives."""
         return config.network | {"targets": card["targets"]}, weights
+
+    def towards(self, network: Any, source: str, target: str) -> tuple[Any, dict[str, float]]:
+        """The request that names both contrasts; see :meth:`Recipe.towards`."""
+        if not {source, target} <= set(network.targets):
+            raise InputError(f"A network of these runs does not translate {source} to {target}.")
+        index = network.targets.index
+        return network, {"target": float(index(target)), "source": float(index(source) + 1)}
 
     def evaluate(self, request: EvaluationRequest) -> None:
         from SITTranslateLib.training.recipes.aldm.evaluate import evaluate

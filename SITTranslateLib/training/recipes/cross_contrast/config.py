@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from SITTranslateLib.errors import InputError
 from SITTranslateLib.training.engine.config import RunConfig
 from SITTranslateLib.training.engine.phantoms import PhantomSet
 
@@ -67,6 +68,7 @@ class Schedule:
         attention_rate: factor of its rate after that (0 freezes it, as the released trainer does).
         brain_weight: how much more a voxel of the brain counts than one of the rest of the head.
         block: size of a 3D network's training blocks.
+        crop: side of the part of the slices that any other network is trained on; 0 for all of them.
     """
 
     steps: int = 3000
@@ -91,6 +93,7 @@ class Schedule:
     critic_scales: int = 2
     critic_spectral: bool = True
     block: int = 48
+    crop: int = 0
     seed: int = 0
 
 
@@ -99,6 +102,9 @@ class CrossContrastConfig(RunConfig):
     """One run; ``network`` are the parameters of the system's network.
 
     ``paired`` False: the two contrasts come from different heads, as where no person has both.
+
+    Raises:
+        InputError: pairs asked for of unpaired real visits.
     """
 
     name: str
@@ -110,3 +116,7 @@ class CrossContrastConfig(RunConfig):
     heads: PhantomSet
     terms: Terms = field(default_factory=Terms)
     schedule: Schedule = field(default_factory=Schedule)
+
+    def __post_init__(self) -> None:
+        if self.heads.fold and not self.paired and (self.schedule.paired_share or self.terms.voxel):
+            raise InputError("Unpaired real visits have no partners: leave 'paired_share' and 'voxel' at 0.")

@@ -21,15 +21,16 @@ def batches(heads: Sequence[Phantom], config: CrossContrastConfig, start: int = 
     """Endless batches from a step on.
 
     ``source`` and ``target`` are scans ``(B, slices, J, I)`` (blocks ``(B, 1, k, j, i)`` in 3D) of the same heads, or
-    of others if the config is not paired; ``source_clean`` and ``target_clean`` are what the heads of the *source*
-    look like without a scanner; ``classes`` and ``mask`` are of the source's middle slice; ``paired`` is 1 for the
-    examples whose target is the same head. For the ``usual`` term, ``source_by_class`` and ``target_by_class`` are the
-    classes of the target's and of the source's head, each as bright as the other head's are on average.
+    of others if the config is not paired; ``source_clean`` and ``target_clean`` (for the ``voxel`` term) are what the
+    heads of the *source* look like without a scanner; ``classes`` and ``mask`` are of the source's middle slice;
+    ``paired`` is 1 for the examples whose target is the same head. For the ``usual`` term, ``source_by_class`` and
+    ``target_by_class`` are the classes of the target's and of the source's head, each as bright as the other head's are
+    on average.
     """
-    step = start
+    step, halves = start, _halves(heads, config)
     while True:
         rng = np.random.default_rng([config.seed, step])
-        examples = [_example(heads, config, rng) for _ in range(config.schedule.batch)]
+        examples = [_example(*halves, config, rng) for _ in range(config.schedule.batch)]
         joined = {name: torch.from_numpy(np.stack([e[name] for e in examples])) for name in examples[0]}
         if config.network.get("dims", 2.5) != 3:
             joined = {
@@ -39,13 +40,22 @@ def batches(heads: Sequence[Phantom], config: CrossContrastConfig, start: int = 
         step += 1
 
 
-def _example(heads: Sequence[Phantom], config: CrossContrastConfig, rng: np.random.Generator) -> dict[str, NDArray]:
+def _halves(heads: Sequence[Phantom], config: CrossContrastConfig) -> tuple[Sequence[Phantom], Sequence[Phantom]]:
+    """Heads that sources and, without pairs, targets are drawn from."""
+    ours, theirs = ([head for head in heads if c in head.scans] for c in (config.source, config.target))
+    if config.paired or ours != theirs:
+        return ours, theirs
+    # Without pairs, every second phantom was only ever scanned in one contrast.
+    return ours[::2], ours[1::2]
+
+
+def _example(
+    ours: Sequence[Phantom], theirs: Sequence[Phantom], config: CrossContrastConfig, rng: np.random.Generator
+) -> dict[str, NDArray]:
     schedule = config.schedule
     paired = config.paired or rng.random() < schedule.paired_share
-    # Without pairs, every second head was only ever scanned in one contrast.
-    ours = heads if config.paired else heads[::2]
     head = ours[int(rng.integers(len(ours)))]
-    other = head if paired else heads[1::2][int(rng.integers(len(heads) // 2))]
+    other = head if paired else theirs[int(rng.integers(len(theirs)))]
     strip, flip = bool(rng.random() < schedule.strip), bool(rng.random() < 0.5)
     window, other_window = _windows(head, config, rng, paired)
 
@@ -66,9 +76,10 @@ def _example(heads: Sequence[Phantom], config: CrossContrastConfig, rng: np.rand
     example: dict[str, NDArray] = {
         "source": other_scanner(cut(head, config.source, window), config.source, rng),
         "target": other_scanner(cut(other, config.target, other_window), config.target, rng),
-        "source_clean": cut(head, config.source, window, clean=True),
-        "target_clean": cut(head, config.target, window, clean=True),
     }
+    if config.terms.voxel:
+        for name, contrast in (("source_clean", config.source), ("target_clean", config.target)):
+            example[name] = cut(head, contrast, window, clean=True)
     if config.terms.usual:
         for name, contrast, drawn, like, where in (
             ("source", config.source, other, head, other_window),
@@ -115,6 +126,8 @@ def _windows(
     away, near = 0, config.schedule.matched_slices
     if not paired:
         away = int(rng.integers(-near, near + 1)) if near >= 0 else int(rng.integers(margin, shape[0] - margin)) - place
-    rows = (slice(0, shape[1]), slice(0, shape[2]))
+    size = tuple(min(config.schedule.crop or n, n) for n in shape[1:])
+    corner = [int(rng.integers(n - s + 1)) if s < n else 0 for n, s in zip(shape[1:], size, strict=True)]
+    plane = [slice(c, c + s) for c, s in zip(corner, size, strict=True)]
     first = place - width // 2
-    return (slice(first, first + width), *rows), (slice(first + away, first + away + width), *rows)
+    return (slice(first, first + width), *plane), (slice(first + away, first + away + width), *plane)

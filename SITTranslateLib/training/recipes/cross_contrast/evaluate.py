@@ -50,7 +50,7 @@ def evaluate(request: EvaluationRequest) -> None:
     source, sign, target = between.partition(">")
     if not sign or not source or not target:
         raise InputError(f"'{between[:40]}' is no direction; write it as SOURCE>TARGET, for example T1w>T2w.")
-    networks = {name: towards(recipes.finished(folder)[2], source, target) for name, folder in request.runs.items()}
+    networks = {name: _one_way(folder, source, target) for name, folder in request.runs.items()}
     if labels is None and scans is None:
         raise InputError("There is nothing to evaluate: give --labels, or --scans.")
     methods = {name: tables.by_network(network, request.fluid) for name, network in networks.items()}
@@ -79,24 +79,9 @@ def evaluate(request: EvaluationRequest) -> None:
         say(table.markdown())
 
 
-def towards(network: Any, source: str, target: str) -> Any:
-    """The network set to translate from one contrast to another.
-
-    Raises:
-        InputError: it does not know that direction.
-    """
-    if hasattr(network, "contrasts"):
-        encoders, generators = network.contrasts
-        if source not in encoders or target not in generators:
-            raise InputError(f"A network of these runs does not translate {source} to {target}.")
-        network.contrasts = (source,), (target,)
-    elif hasattr(network, "directions"):
-        if (source, target) not in network.directions:
-            raise InputError(f"A network of these runs does not translate {source} to {target}.")
-        network.directions = [(source, target)]
-    elif (network.source, network.target) != (source, target):
-        raise InputError(f"A network of these runs does not translate {source} to {target}.")
-    return network
+def _one_way(folder: Path, source: str, target: str) -> Any:
+    recipe, _, network = recipes.finished(folder)
+    return recipe.towards(network, source, target)[0]
 
 
 def held_out_cases(labels: Path, cache: Path, source: str, target: str) -> list[Case]:

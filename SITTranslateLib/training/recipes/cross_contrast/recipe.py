@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from SITTranslateLib.systems.layers.blocks import baked, spatial
 from SITTranslateLib.training.engine.discriminators import Discriminators, PatchScales
 from SITTranslateLib.training.engine.losses import Outcome
 from SITTranslateLib.training.engine.phantoms import phantoms_of
+from SITTranslateLib.training.engine.real_heads import real_heads
 from SITTranslateLib.training.engine.recipe import EvaluationRequest, Recipe
 from SITTranslateLib.training.engine.schedule import average_of, linear_decay
 from SITTranslateLib.training.engine.trainer import RunOptions, Trainer
@@ -101,14 +103,18 @@ class CrossContrastTrainer(Trainer):
 
 
 class CrossContrastRecipe(Recipe):
-    """On simulated heads, paired or unpaired; a package is one direction of the run, that of its card."""
+    """On phantoms or real visits, paired or unpaired; a package is one direction of the run, that of its card."""
 
     config_class = CrossContrastConfig
 
     def trainer(
         self, config: CrossContrastConfig, labels: Path, cache: Path, fabric: Fabric, options: RunOptions
     ) -> CrossContrastTrainer:
-        phantoms = phantoms_of(config.heads, labels, cache)
+        if config.heads.fold:
+            contrasts = (config.source, config.target)
+            phantoms = real_heads(config.heads.fold, Path(labels), cache, contrasts, paired=config.paired)
+        else:
+            phantoms = phantoms_of(config.heads, labels, cache)
         return CrossContrastTrainer(config, fabric, partial(batches, phantoms, config))
 
     def finish(self, network: nn.Module) -> nn.Module:
@@ -126,6 +132,17 @@ class CrossContrastRecipe(Recipe):
         prefixes, parameters = _of_direction(config, card["source"], card["targets"][0])
         chosen = {name: tensor for name, tensor in weights.items() if prefixes is None or name.startswith(prefixes)}
         return parameters | ({"spectral": []} if "spectral" in parameters else {}), chosen
+
+    def towards(self, network: Any, source: str, target: str) -> tuple[Any, dict[str, float]]:
+        """Set a network of both directions to one; see :meth:`Recipe.towards`."""
+        network, contrasts = copy(network), getattr(network, "contrasts", ((), ()))
+        if source in contrasts[0] and target in contrasts[1]:
+            network.contrasts = (source,), (target,)
+        elif (source, target) in getattr(network, "directions", ()):
+            network.directions = [(source, target)]
+        else:
+            return super().towards(network, source, target)
+        return network, {}
 
     def evaluate(self, request: EvaluationRequest) -> None:
         from SITTranslateLib.training.recipes.cross_contrast.evaluate import evaluate

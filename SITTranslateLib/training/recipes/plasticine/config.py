@@ -87,6 +87,9 @@ class PlasticineConfig(RunConfig):
     Attributes:
         network: the parameters of the system's network.
         motion: package of the same source whose deformation network is taken over; empty to begin with none.
+
+    Raises:
+        InputError: a stage that real visits cannot serve.
     """
 
     name: str
@@ -97,6 +100,11 @@ class PlasticineConfig(RunConfig):
     seed: int = 0
     system: str = SYSTEMS[0]
     motion: str = ""
+
+    def __post_init__(self) -> None:
+        found = all(s.train != "deformation" and s.maps == "predicted" and s.aged == 0 for s in self.stages)
+        if self.heads.fold and not found:
+            raise InputError("Real visits have no labels and do not age: stages take 'predicted' maps and 'aged' 0.")
 
     @property
     def needs_tissue_network(self) -> bool:

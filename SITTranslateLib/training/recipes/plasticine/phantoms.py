@@ -22,7 +22,8 @@ from SITTranslateLib.simulation import Subject, brain_mask, draw_scanner
 from SITTranslateLib.simulation.rendering import class_shares, clean_images, place
 from SITTranslateLib.simulation.tissue import draw_tissues
 from SITTranslateLib.training.engine.grid import SHAPE, SPACING_MM
-from SITTranslateLib.training.engine.phantoms import Phantoms, cached, clean_units, network_units
+from SITTranslateLib.training.engine.phantoms import Phantom, Phantoms, cached, clean_units, network_units
+from SITTranslateLib.training.engine.real_heads import real_heads
 from SITTranslateLib.volume import Grid, VectorField, Volume
 
 #: Of every pool that does not ask for others.
@@ -97,8 +98,19 @@ class AgeingPhantom:
 
 
 def phantoms_of(pool: AgeingPhantomSet, labels: Path, cache: Path) -> list[AgeingPhantom]:
-    """The phantoms of a set; label maps are read only if one has still to be simulated."""
+    """The phantoms of a set; label maps are read only if one has still to be simulated. With a fold, its visits."""
+    if pool.fold:
+        return [_still(head) for head in real_heads(pool.fold, labels, cache, pool.contrasts, coarse=True)]
     return cached(pool, cache / f"ageing-heads-{pool.key}", labels, cache, partial(_simulate, pool), read_phantom)
+
+
+def _still(head: Phantom) -> AgeingPhantom:
+    """A real visit: tissues are to be found in its scans, and nobody knows how it ages."""
+    shape = head.classes.shape
+    labels, shares = np.zeros(shape, np.int16), np.zeros((len(CLASSES), *shape), np.uint8)
+    velocity = VectorField(np.zeros((2, 2, 2, 3), np.float32), head.affine)
+    parts = (head.scans, head.clean, head.stripped, shares, labels, head.mask, velocity, head.affine)
+    return AgeingPhantom(head.name, *parts)
 
 
 def read_phantom(folder: Path) -> AgeingPhantom:

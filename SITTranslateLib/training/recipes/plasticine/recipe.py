@@ -216,9 +216,11 @@ def motion_weights(config: PlasticineConfig) -> dict[str, Tensor] | None:
 
 
 class PlasticineRecipe(Recipe):
-    """Plasticine, the form of its paper, and a regression of the same size, on ageing phantoms."""
+    """Plasticine, its paper's form and a regression of its size on ageing phantoms; the renderer on real visits."""
 
     config_class = PlasticineConfig
+    spacing_mm = 2.0
+    without_diffusion = True
 
     def trainer(
         self, config: PlasticineConfig, labels: Path, cache: Path, fabric: Fabric, options: RunOptions

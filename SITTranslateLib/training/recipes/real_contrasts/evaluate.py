@@ -9,14 +9,15 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.training.engine.progress import say
 from SITTranslateLib.training.engine.recipe import EvaluationRequest
 from SITTranslateLib.training.engine.visits import Visit
-from SITTranslateLib.training.recipes.real_contrasts import calibration, fading, summary, table
+from SITTranslateLib.training.recipes.real_contrasts import calibration, fading, summary, systems, table
 
 
 def evaluate(request: EvaluationRequest, *, bfloat16: bool = False) -> None:
     """Write tables of similarity, lesions, volumes and uncertainty, after each fold, and print them.
 
     Args:
-        request: its runs are named for the folds that they leave out.
+        request: its runs are named for the folds that they leave out, or for the row that they are in a table of
+            systems (any recipe's run on real visits, or a package).
         bfloat16: of the networks' convolutions.
 
     Raises:
@@ -47,5 +48,10 @@ def evaluate(request: EvaluationRequest, *, bfloat16: bool = False) -> None:
         summary.write(rows, out)
         calibration.write(residuals, out)
         fading.write(clusters, out)
-    for name in ("contrasts.md", "fading.md", "uncertainty.md"):
+    written = ["contrasts.md", "fading.md", "uncertainty.md"] if folds else []
+    named = {name: folder for name, folder in request.runs.items() if name not in folds}
+    if named:
+        systems.write(list(systems.rows_of(systems.entries_of(named), cases)), out)
+        written.append("systems.md")
+    for name in written:
         say((out / name).read_text(encoding="utf-8"))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.optim.lr_scheduler import LambdaLR
 
+from SITTranslateLib.errors import InputError
 from SITTranslateLib.systems.layers.blocks import ConvolutionBlock
 from SITTranslateLib.systems.regression.multi_contrast import MultiContrastNetwork
 from SITTranslateLib.training.engine.losses import Outcome
@@ -94,6 +95,14 @@ class RealContrastsRecipe(Recipe):
             network.coverage = tuple(float(by_target[contrast]) for contrast in CONTRASTS)
             config = replace(config, coverage=network.coverage)
         return config, network
+
+    def towards(
+        self, network: MultiContrastNetwork, source: str, target: str
+    ) -> tuple[MultiContrastNetwork, dict[str, float]]:
+        """See :meth:`Recipe.towards`; every contrast to every other."""
+        if not {source, target} <= set(network.contrasts):
+            raise InputError(f"A network of these runs does not translate {source} to {target}.")
+        return network, {}
 
     def package(
         self, config: RealContrastsConfig, weights: Mapping[str, Tensor], card: Mapping[str, Any]

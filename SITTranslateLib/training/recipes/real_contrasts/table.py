@@ -7,7 +7,7 @@ headers place it. A curve of real scans comes from real scans.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -212,20 +212,28 @@ def rows_of_fold(
             for target in case.scans:
                 if target == source:
                     continue
-                given = case.scans[source]
-                images = {IDENTITY: given, LINE: given}
-                for method, fitted_on in ((CURVE, others), (SAME_SCANNER, alike), (ORACLE, [case])):
-                    if any(source in one.scans and target in one.scans for one in fitted_on):
-                        images[method] = translated_by(curve_of(fitted_on, source, target), given)
+                images = baselines_of(case, others, alike, source, target)
                 images[NETWORK] = answer.means[target]
-                found = _rows(visit, case, shell, source, target, images)
+                found = rows_of_images(visit, case, shell, source, target, images)
                 if target in sizes:
                     made = part_volumes(LEVEL + SPREAD * answer.means[target], case.affine)
                     change = {name: 100.0 * (made[name] / max(sizes[target][name], 0.1) - 1.0) for name in PARTS}
                     found[-1] = replace(found[-1], volumes=change)
                 rows += found
-                rows += _rows(visit, plain, None, source, target, {NOT_ALIGNED: unmoved.means[target]})
+                rows += rows_of_images(visit, plain, None, source, target, {NOT_ALIGNED: unmoved.means[target]})
     return rows
+
+
+def baselines_of(
+    case: Standardised, others: Sequence[Standardised], alike: Sequence[Standardised], source: str, target: str
+) -> dict[str, Array]:
+    """The source, and curves of some people, of others of the scanner, and of the very pair, by method."""
+    given = case.scans[source]
+    images = {IDENTITY: given, LINE: given}
+    for method, fitted_on in ((CURVE, others), (SAME_SCANNER, alike), (ORACLE, [case])):
+        if any(source in one.scans and target in one.scans for one in fitted_on):
+            images[method] = translated_by(curve_of(fitted_on, source, target), given)
+    return images
 
 
 def part_volumes(image: Array, affine: NDArray[np.float64]) -> dict[str, float]:
@@ -240,7 +248,7 @@ def part_volumes(image: Array, affine: NDArray[np.float64]) -> dict[str, float]:
     return {name: share * float(sum(classes[index[key]].sum() for key in keys)) for name, keys in PARTS.items()}
 
 
-def _rows(
+def rows_of_images(
     visit: Visit, case: Standardised, shell: Mask | None, source: str, target: str, images: Mapping[str, Array]
 ) -> list[Row]:
     """The rows of some images of one direction, by method."""
@@ -260,15 +268,16 @@ def _rows(
 
 
 def folds_of(runs: Mapping[str, Path]) -> dict[str, Path]:
-    """The runs by the fold they leave out.
+    """The runs that are named for the fold they leave out.
 
     Raises:
-        InputError: an unknown fold, or none.
+        InputError: a fold that leaves nobody out, or no run at all.
     """
-    for fold in runs:
-        if fold not in FOLDS or not FOLDS[fold]:
+    if not runs:
+        raise InputError("There is nothing to evaluate: give --run FOLD=FOLDER (or NAME=FOLDER) of a finished run.")
+    folds = {name: folder for name, folder in runs.items() if name in FOLDS}
+    for fold in folds:
+        if not FOLDS[fold]:
             known = ", ".join(name for name, out in FOLDS.items() if out)
             raise InputError(f"'{fold[:40]}' is no fold that leaves somebody out; there are {known}.")
-    if not runs:
-        raise InputError("There is nothing to evaluate: give --run FOLD=FOLDER of a finished run.")
-    return dict(runs)
+    return folds

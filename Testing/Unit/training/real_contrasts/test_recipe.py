@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +37,7 @@ from SITTranslateLib.training.recipes.real_contrasts import (
     recipe,
     samples,
     summary,
+    systems,
     table,
 )
 from SITTranslateLib.training.recipes.real_contrasts.augmentation import Augmentation
@@ -137,6 +141,9 @@ def test_a_rigid_shift_is_found() -> None:
     np.testing.assert_allclose(np.subtract(transform.TransformPoint(point), point), (-2.0, 1.0, 0.5), atol=0.3)
 
 
+MODELS = Path(__file__).resolve().parents[4] / "Resources" / "Models"
+
+
 class Drawn:
     """Stands for the prepared visits: a drawn person each, aligned or not."""
 
@@ -177,6 +184,29 @@ def test_a_scanner_with_one_patient_has_no_curve_of_its_own(monkeypatch: pytest.
     rows = table.rows_of_fold("without-glioma", network, Drawn())  # type: ignore[arg-type]
     assert table.SAME_SCANNER not in {r.method for r in rows}
     assert "| tcga (1) | T1w to T2w |" in summary.as_markdown(rows)
+
+
+def test_systems_of_one_fold_stand_in_one_table(
+    finished_run: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "unit"
+    shutil.copytree(finished_run("sa_unit"), folder)
+    with pytest.raises(InputError, match="did not train on real visits"):
+        systems.entries_of({"SA-UNIT": folder})
+    raw = json.loads((folder / "config.json").read_text())
+    raw["heads"]["fold"], raw["paired"], raw["terms"]["voxel"] = "without-ms-cross-26", False, 0.0
+    (folder / "config.json").write_text(json.dumps(raw))
+    entries = systems.entries_of({"SA-UNIT": folder, "package": MODELS / "brain-contrasts"})
+    assert entries["package"].fold == "" and entries["SA-UNIT"].fold == "without-ms-cross-26"
+    network = MultiContrastNetwork(CONTRASTS, widths=(2, 4)).eval()
+    entries = {"SA-UNIT": entries["SA-UNIT"], "network": systems.Entry(RECIPE, network, "")}
+    rows = list(systems.rows_of(entries, Drawn()))  # type: ignore[arg-type]
+    methods = [*table.METHODS[:5], "SA-UNIT", "network"]
+    assert [r.method for r in rows] == 2 * methods and {r.visit for r in rows} == {"ms-cross-26"}
+    text = systems.as_markdown(rows)
+    assert text.count("| SA-UNIT |") == 2 and "**T2w to T1w** (1 people" in text
+    with pytest.raises(InputError, match="one fold"):
+        next(systems.rows_of({"network": entries["network"]}, Drawn()))  # type: ignore[arg-type]
 
 
 def test_fading_is_counted_by_direction(monkeypatch: pytest.MonkeyPatch) -> None:
