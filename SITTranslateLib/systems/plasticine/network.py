@@ -106,8 +106,9 @@ class PlasticineNetwork(nn.Module):
     ) -> NetworkOutput:
         """See :class:`SITTranslateLib.systems.network.TranslationNetwork`; even sizes.
 
-        The request may name the attribute and ``intermediate`` (1: what the image was taken to be after every step of
-        the first sample, where the moved anatomy lies).
+        The request may name the attribute, ``steps`` (0: the intensity of each tissue and edge alone, without
+        diffusion) and ``intermediate`` (1: what the image was taken to be after every step of the first sample, where
+        the moved anatomy lies).
 
         ``image + intensity_change`` is the translation where the source's anatomy lies, and ``translated`` is that,
         moved: the same contract as SIT's, though the anatomy was moved before it was rendered.
@@ -127,7 +128,10 @@ class PlasticineNetwork(nn.Module):
         moved = structure if still else tensors.warp(structure, sampling, axes)
         report(0.2)
         between: list[Tensor] | None = [] if request.get("intermediate", 0.0) >= 0.5 else None
-        drawn = self.paint(image, moved, lambda done: report(0.2 + 0.7 * done), between)
+        if request.get("steps", self.steps) == 0:
+            drawn = [self.tissue_mapping(moved)]
+        else:
+            drawn = self.paint(image, moved, lambda done: report(0.2 + 0.7 * done), between)
         # Air, and what skull stripping removed, stays 0: no grey box about a head.
         empty = moved[:, :1] > maps.NOTHING
         rendered = torch.stack(drawn).mean(dim=0).masked_fill(empty, 0.0)
@@ -173,6 +177,10 @@ class PlasticineNetwork(nn.Module):
             clean = sample(denoise, noisy, steps=self.steps, sampler=self.sampler, start=self.start, done=after)
             drawn.append(from_diffusion(clean))
         return drawn
+
+    def tissue_mapping(self, structure: Tensor) -> Tensor:
+        """The renderer's first guess: each channel of a structure map with its own intensity, network units."""
+        return from_diffusion(self.renderer.paint(structure))
 
     def regress(self, source: Tensor) -> Tensor:
         """The image that a renderer guided by the source gives in one go (``guide`` source)."""
