@@ -103,13 +103,19 @@ def evaluate(request: EvaluationRequest) -> None:
     scans = [file for file in files if re.search(r"_(T1w|T2w|FLAIR)\.nii\.gz$", file.name, re.IGNORECASE)]
     if not scans:
         raise InputError("There is nothing to evaluate: give --scans, a folder of *_T1w, *_T2w or *_FLAIR.nii.gz.")
-    rows = []
+    rows, refused = [], []
     for file in scans:
         mask = file.with_name(re.sub(r"_[^_]+$", "_lesions.nii.gz", file.name))
         truth = read_labels(mask)[0] if mask.is_file() else None
-        rows.append(measured(file.name.removesuffix(".nii.gz"), read_volume(file), truth))
+        name = file.name.removesuffix(".nii.gz")
+        try:
+            rows.append(measured(name, read_volume(file), truth))
+        except InputError as refusal:
+            # A scan in which no lesions are offered is no reason to lose the others.
+            refused.append(f"{name}: {refusal}")
+        say(f"{name}: done")
     request.out.mkdir(parents=True, exist_ok=True)
-    text = as_markdown(rows)
+    text = "\n".join([as_markdown(rows), *refused]) + "\n"
     (request.out / "lesions.md").write_text(text, encoding="utf-8")
     write_json(request.out / "lesions.json", [asdict(row) for row in rows])
     say(text)
