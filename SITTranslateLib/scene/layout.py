@@ -20,6 +20,8 @@ TITLES = {
     CHANGE: "How the intensity changed",
     THREE_D: "How the anatomy moved (3D)",
 }
+#: Title of a view with the map of volumes.
+EXPANSION_TITLE = "What expanded, what shrank"
 _COLOURS = {SOURCE: "#8FA3B8", TRANSLATED: "#FFC240", MOTION: "#4DE08A", CHANGE: "#B48CFF"}
 _LABELS = {SOURCE: "S", TRANSLATED: "T", MOTION: "M", CHANGE: "C"}
 #: A view group of our own: linking and jumping never reach the user's other views.

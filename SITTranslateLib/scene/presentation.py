@@ -34,7 +34,7 @@ def show_result(scene: Any, result: SceneResult, *, again: bool = False) -> None
         layout.SOURCE: (result.source, None, 0.0),
         layout.TRANSLATED: (result.translated, None, 0.0),
         layout.MOTION: (result.source, result.distance, 0.0),
-        layout.CHANGE: (result.source, result.change, OVERLAY_OPACITY),
+        layout.CHANGE: (result.source, result.overlay, OVERLAY_OPACITY),
     }
     for name, (background, foreground, opacity) in contents.items():
         if not (again and _shows(scene, name, background)):

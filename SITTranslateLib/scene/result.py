@@ -72,6 +72,11 @@ class SceneResult:
         return self.hull
 
     @property
+    def overlay(self) -> Any:
+        """The map shown first over the source: the change of intensity; where there is none, that of volume."""
+        return self.change if self.change is not None else self.jacobian
+
+    @property
     def made_here(self) -> bool:
         """Whether the translated scan is ours; the second scan of a pair from elsewhere is not."""
         return self.translated in self.nodes

@@ -27,7 +27,7 @@ from SITTranslateLib.translation import Translation
 MOTIONS = ("glyphs", "grid", "contours", "")
 MAPS = ("change", "jacobian", "")
 #: The 3D view shows the outline in the colours of the volume, where that is known.
-EXPANSION_3D = "What expanded, what shrank (3D)"
+EXPANSION_3D = f"{layout.EXPANSION_TITLE} (3D)"
 PARTS = ("both", "anatomy", "intensity")
 #: The slider's range, as in the module.
 STRONGEST = 1.5
@@ -112,7 +112,7 @@ class Shown(HostPresenter):
         asked = request_text(self.translation)
         at = "" if self.strength == 1.0 else f", {100 * self.strength:.0f} % of the change"
         part = {"anatomy": ", anatomy only", "intensity": ", intensity only"}.get(self.parts, "")
-        shown = {"jacobian": "What expanded, what shrank", "": layout.TITLES[layout.SOURCE]}
+        shown = {"jacobian": layout.EXPANSION_TITLE, "": layout.TITLES[layout.SOURCE]}
         return {
             layout.SOURCE: layout.TITLES[layout.SOURCE],
             layout.TRANSLATED: layout.TITLES[layout.TRANSLATED] + (f" ({asked})" if asked else "") + at + part,

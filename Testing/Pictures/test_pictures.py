@@ -218,11 +218,16 @@ def test_titles_say_where_the_field_is_from(
     ("origin", "words"),
     [(FieldOrigin.MODEL, "The intensity did not change"), (FieldOrigin.NONE, "Intensity change not known")],
 )
-def test_a_model_without_intensity_change_says_so(
+def test_a_model_without_intensity_change_shows_volumes_or_says_so(
     app: Application, translation: Translation, origin: FieldOrigin, words: str
 ) -> None:
     shown = replace(translation, field_origin=origin, intensity_change=None)
     with Studio(shown, size=SIZE) as studio:
+        assert change_title(studio.result) == layout.EXPANSION_TITLE
+        assert layout.composite_node(studio.app.scene, layout.CHANGE).GetForegroundVolumeID() == (
+            studio.result.jacobian.GetID()
+        )
+    with Studio(replace(shown, jacobian=None), size=SIZE) as studio:
         assert change_title(studio.result) == words
 
 

@@ -156,12 +156,16 @@ class Studio:
             self._slice(layout.SOURCE, "Axial", self.result.source),
             self._slice(layout.TRANSLATED, "Axial", self.result.translated),
             self._slice(layout.MOTION, "Axial", self.result.source, self.result.distance, 0.0),
-            self._slice(layout.CHANGE, "Axial", self.result.source, self.result.change),
+            self._slice(layout.CHANGE, "Axial", self.result.source, self.result.overlay),
         ]
+        if self.result.change is None and self.result.jacobian is not None:
+            colours = f"{VOLUME_COLOURS} The scan's values were kept, only moved."
+        else:
+            colours = f"{CHANGE_COLOURS} Where there is no colour, the scan's values were kept."
         caption = (
             "The same slice four times. Arrows point from where the anatomy was to where it went and are drawn longer "
-            f"than the motion; their colour gives the distance in mm. {CHANGE_COLOURS} Where there is no colour, the "
-            "scan's values were kept. The patient's right is on the left, and only the head is shown, not the air."
+            f"than the motion; their colour gives the distance in mm. {colours} The "
+            "patient's right is on the left, and only the head is shown, not the air."
         )
         return "overview", "Overview", caption, [shots[:2], shots[2:]]
 
@@ -188,7 +192,7 @@ class Studio:
         return "grid", "Deformation grid", caption, [shots]
 
     def _jacobian(self) -> Panels:
-        title = "Where it shrank or expanded"
+        title = layout.EXPANSION_TITLE
         shots = [
             self._slice(layout.CHANGE, plane, self.result.source, self.result.jacobian, None, title)
             for plane in ("Axial", "Coronal")
@@ -238,7 +242,7 @@ class Studio:
     def _space(self) -> Panels:
         coloured = self.result.jacobian is not None
         presentation.show_arrows_in_3d(self.result, not coloured)
-        title = "Where it shrank or expanded" if coloured else motion_title(self.result)
+        title = layout.EXPANSION_TITLE if coloured else motion_title(self.result)
         shots = []
         for azimuth, side in ((35.0, "from the front left"), (-90.0, "from the right")):
             self.space.look(azimuth, 12.0, 1.45)
@@ -372,7 +376,9 @@ def motion_title(result: SceneResult) -> str:
 
 
 def change_title(result: SceneResult) -> str:
-    """Title of the change view."""
+    """Title of the change view with the map that is shown first."""
+    if result.change is None and result.jacobian is not None:
+        return layout.EXPANSION_TITLE
     if result.change is None:
         known = result.field_origin in ("model", "identity")
         return "The intensity did not change" if known else "Intensity change not known"
