@@ -13,8 +13,9 @@ from SITTranslateLib.app.terminal import Stopwatch, progress_bar, say, without_l
 if TYPE_CHECKING:
     from SITTranslateLib.packages import Package
 
-MODEL = "brain-ageing-t1w"
-SETTINGS = ("age=+20", "lesions=+10")
+#: Healthy ageing by published rates: of the models that age, the one that is right for every structure.
+MODEL = "prescribed-change"
+SETTINGS = ("age=60", "years=+20")
 PICTURES = "pictures"
 
 
@@ -24,7 +25,7 @@ def run_demo(
     ] = Path("demo"),
     model: Annotated[str, typer.Option("--model", "-m", help="Name of an installed model, or the folder of one.")] = "",
     settings: Annotated[
-        list[str] | None, typer.Option("--set", "-s", help="Attribute to ask for; by default age=+20 and lesions=+10.")
+        list[str] | None, typer.Option("--set", "-s", help="Attribute to set; by default age=60 and years=+20.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[str, typer.Option(help="Of the network: float32 or bfloat16.")] = "float32",

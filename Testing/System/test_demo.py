@@ -16,7 +16,7 @@ pytest.importorskip("nilearn")
 
 FILES = (
     "source.nii.gz", "translated.nii.gz", "motion.nrrd", "sampling.nrrd", "velocity.nrrd", "jacobian.nii.gz",
-    "intensity_change.nii.gz", "provenance.json", "segments.csv", "report.html", "scene.mrb",
+    "structures.csv", "provenance.json", "segments.csv", "report.html", "scene.mrb",
 )  # fmt: skip
 
 
@@ -43,7 +43,9 @@ def test_the_demo_writes_what_it_promises(tmp_path: Path) -> None:
     assert "http://" not in report.replace("http://www.w3.org", "") and 'src="/' not in report
     rows = {row["name"]: row for row in csv.DictReader((out / "segments.csv").open(encoding="utf-8"))}
     change = next(float(r["change_percent"]) for n, r in rows.items() if "ateral ventricle" in n)
-    assert 20 < change < 80, "20 years enlarge the ventricles"
+    assert 60 < change < 100, "20 years from 60 on enlarge the ventricles by 81 % in the table"
+    found = {row["name"]: row for row in csv.DictReader((out / "structures.csv").open(encoding="utf-8"))}
+    assert -24 < float(found["hippocampi"]["change_percent"]) < -14, "19 % in the table"
     with zipfile.ZipFile(out / "scene.mrb") as bundle:
         assert bundle.testzip() is None
         assert any(name.endswith(".mrml") for name in bundle.namelist())
