@@ -13,7 +13,7 @@ from SITTranslateLib.app.terminal import say, training_rooms
 def evaluate(
     system: Annotated[
         str,
-        typer.Argument(help="Whose tables to make: sit, prescribed, change, lesions, stroke, parcellation, gate...."),
+        typer.Argument(help="Whose tables to make: sit, prescribed, change, lesions, stroke, parcellation, gate..."),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the tables.")],
     labels: Annotated[Path | None, typer.Option(help="Folder of head label maps; the held-out ones are used.")] = None,

@@ -49,9 +49,10 @@ _GROUPS: tuple[tuple[int, ...], ...] = (
     tuple(_INDEX[k] for k in ("thalamus", "pallidum")),
 )  # fmt: skip
 #: Brightness takes voxels from these, and adds none: the cortex beside them looks the same.
-_NOT_ENLARGED = tuple(
-    _INDEX[k] for k in ("hippocampus", "amygdala", "thalamus", "caudate", "putamen", "pallidum", "accumbens")
-)
+_NOT_ENLARGED = tuple(_INDEX[k] for k in ("hippocampus", "amygdala", "caudate", "accumbens"))
+#: These are neither grey nor white: brightness takes voxels from them for fluid, and to other tissue it only adds.
+_SHADED = tuple(_INDEX[k] for k in ("thalamus", "putamen", "pallidum", "ventral diencephalon", "brain stem"))
+_FLUID = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,8 +129,12 @@ def _refined(classes: torch.Tensor, scan: torch.Tensor) -> torch.Tensor:
     tissues = torch.stack([classes[:, list(group)].sum(dim=1) for group in _GROUPS], dim=1)
     sharper = refined(tissues, scan)
     scaled = classes.clone()
+    tissue = (1.0 - sharper[:, _FLUID]) / (1.0 - tissues[:, _FLUID]).clamp(min=1e-4)
     for index, group in enumerate(_GROUPS):
         ratio = sharper[:, index] / tissues[:, index].clamp(min=1e-4)
         for member in group:
-            scaled[:, member] *= ratio.clamp(max=1.0) if member in _NOT_ENLARGED else ratio
+            if member in _SHADED:
+                scaled[:, member] *= tissue.clamp(max=1.0)
+            else:
+                scaled[:, member] *= ratio.clamp(max=1.0) if member in _NOT_ENLARGED else ratio
     return scaled / scaled.sum(dim=1, keepdim=True).clamp(min=1e-6)

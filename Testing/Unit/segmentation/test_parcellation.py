@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from SITTranslateLib.segmentation import parcellation
 from SITTranslateLib.segmentation.neuromorphometrics import in_freesurfer_numbers
 from SITTranslateLib.segmentation.parcellation import Parcellation
 from SITTranslateLib.segmentation.structures import (
@@ -115,3 +116,27 @@ def test_neuromorphometrics_in_freesurfer_numbers() -> None:
     # Right cerebellum at i = 2, left at 3: right is where i is small, so the voxel at 4 and 5 is left.
     renamed = in_freesurfer_numbers(Volume(numbers, affine @ np.diag([-1.0, 1.0, 1.0, 1.0]), "own")).array.ravel()
     assert renamed.tolist() == [53, 17, 47, 8, 8, 8, 42, 3, 0, 0]
+
+
+def test_brightness_takes_the_thalamus_for_fluid_rather_than_for_white_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the network is unsure: half of these voxels are as bright as white matter, half as fluid."""
+    scan = torch.full((1, 1, 12, 12, 12), 0.9)
+    classes = torch.full((1, CLASS_COUNT, 12, 12, 12), 1e-3)
+    classes[:, index("cerebral white matter")] = 1.0
+    for at, key, bright in ((0, "cerebral cortex", 0.5), (2, "third ventricle", 0.1), (4, "thalamus", 0.7)):
+        scan[:, :, at : at + 2] = bright
+        classes[:, :, at : at + 2] = 1e-3
+        classes[:, index(key), at : at + 2] = 1.0
+    own = index("thalamus")
+    for at, other, bright in ((6, "cerebral white matter", 0.9), (8, "third ventricle", 0.1)):
+        scan[:, :, at : at + 2] = bright
+        classes[:, :, at : at + 2] = 1e-3
+        classes[:, own, at : at + 2], classes[:, index(other), at : at + 2] = 0.7, 0.3
+    scan += 0.02 * torch.randn(scan.shape, generator=torch.Generator().manual_seed(0))
+    classes, scan = classes / classes.sum(dim=1, keepdim=True), scan.clamp(0.01, 1.0)
+    found = parcellation._refined(classes, scan)[0, own]
+    white, fluid = float(found[6:8].mean()), float(found[8:10].mean())
+    assert white > 0.35 and fluid < 0.1
+    assert float(found[4:6].mean()) > 0.95
+    monkeypatch.setattr(parcellation, "_SHADED", ())
+    assert float(parcellation._refined(classes, scan)[0, own, 6:8].mean()) < 0.5 * white
