@@ -25,7 +25,8 @@ VARIANTS = ("raw", "it", "st", "dt", "sit", "dit")
 class SITParts(NamedTuple):
     """Outputs of a forward pass; shapes as in :mod:`SITTranslateLib.fields.tensors`, fields in mm RAS.
 
-    ``velocity`` lies on the half-resolution grid, everything else on the image's.
+    ``velocity`` lies on the half-resolution grid (of structures at the corners of voxels), everything else on the
+    image's.
     """
 
     translated: Tensor
@@ -56,8 +57,8 @@ class SITNetwork(nn.Module):
         hold_edges: whether nothing moves where the scanned region ends.
         kernel_mm, kernel_weights: sigma and weight of Gaussians. With them the maps are potentials ``p`` and a window
             ``W``, and the velocity is ``W K * (W grad p)``, as that of prescribed change is.
-        structures: hash of the parcellation weights whose structures the maps are made from, instead of by a U-Net of
-            the scan; needs courses, a kernel and the variant ``dt``.
+        structures: hash of the parcellation weights on whose structures the velocities of the courses are solved for,
+            instead of by a U-Net of the scan; needs courses and the variant ``dt``.
     """
 
     def __init__(
@@ -97,14 +98,14 @@ class SITNetwork(nn.Module):
         self.structures = structures
         self.legacy_layer: LegacyLayer | None = None
         if structures:
-            if not (self.courses and self.kernel and variant == "dt"):
-                raise ValueError("structures need courses, a kernel and the variant dt")
+            if not (self.courses and variant == "dt"):
+                raise ValueError("structures need courses and the variant dt")
             # Imported where it is used: its segmentation imports SciPy, which other networks of SIT do not need.
             from SITTranslateLib.systems.sit.structures import StructureHead, parcellation_sha256
 
             if structures != parcellation_sha256():
                 raise ValueError("the model was trained on structures of another version of the parcellation")
-            self.field_head: nn.Module = StructureHead(count + 1)
+            self.field_head: nn.Module = StructureHead(self.courses)
             return
         self.unet = ConditionalUNet(tuple(widths), 2 * count)
         if legacy:
@@ -150,7 +151,7 @@ class SITNetwork(nn.Module):
             code: ``(B, 2n)`` as :meth:`code` makes it.
             axes: 3x3 of the image's grid (index steps to RAS mm).
             use_intensity: False leaves ``d`` out (the geometry-first part of training).
-            features: :func:`structure_features` of the image, where known: then the velocity alone is computed.
+            features: :func:`structure_features` of the image, where known. Of structures, only the velocity follows.
         """
         if self.structures:
             return self._of_structures(image, code, axes, features)
@@ -182,11 +183,7 @@ class SITNetwork(nn.Module):
         from SITTranslateLib.systems.sit.structures import structure_features
 
         seen = structure_features(image) if features is None else features
-        velocity = self._field(self.field_head(seen).float(), code[:, : len(self.attributes)], axes)
-        if features is not None:
-            return SITParts(image, None, velocity, None)
-        sampling = layer.sampling_of(velocity, axes, self.steps)
-        return SITParts(layer.spatial_intensity_transform(image, None, sampling, axes), None, velocity, sampling)
+        return SITParts(image, None, self.field_head(seen, code[:, : len(self.attributes)], axes), None)
 
     def _field(self, maps: Tensor, values: Tensor, axes: NDArray[np.float64]) -> Tensor:
         with torch.autocast(maps.device.type, enabled=False):
@@ -227,7 +224,15 @@ class SITNetwork(nn.Module):
     ) -> NetworkOutput:
         """See :class:`SITTranslateLib.systems.network.TranslationNetwork`."""
         parts = self(image, self.code(request), affine[:3, :3])
-        if parts.velocity is not None:
+        velocity_affine = affine
+        if self.structures:
+            from SITTranslateLib.systems.sit.structures import corners_of, sampling_at_voxels
+
+            velocity_affine = corners_of(affine)
+            sampling = sampling_at_voxels(parts.velocity, affine)
+            translated = layer.spatial_intensity_transform(image, None, sampling, affine[:3, :3])
+            parts = SITParts(translated, None, parts.velocity, sampling)
+        elif parts.velocity is not None:
             # Training integrates at half resolution, which is fast; here the inverse has to hold to 0.1 mm.
             velocity = layer.to_full_resolution_smoothly(parts.velocity)
             if self.hold_edges:
@@ -242,7 +247,7 @@ class SITNetwork(nn.Module):
             translated=parts.translated,
             intensity_change=parts.intensity_change,
             velocity=parts.velocity,
-            velocity_affine=affine if parts.velocity is not None else None,
+            velocity_affine=velocity_affine if parts.velocity is not None else None,
             displacement=parts.sampling if parts.velocity is None else None,
             keeps_geometry=self.variant == "it",
         )

@@ -58,15 +58,12 @@ def test_what_the_rates_do_not_cover_is_refused(request_, said):
 
 
 KERNEL = {"kernel_mm": [4.0, 8.0], "kernel_weights": [1.0, 2.0]}
-KINDS = {"velocity": {}, "potential": KERNEL, "structures": KERNEL | {"structures": "current"}}
+KINDS = {"velocity": {}, "potential": KERNEL}
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def network(request) -> SITNetwork:
     torch.manual_seed(0)
-    more = dict(KINDS[request.param])
-    if "structures" in more:
-        more["structures"] = parcellation_sha256()
     made = SITNetwork(
         "dt",
         ["ageing", "ageing back"],
@@ -76,7 +73,7 @@ def network(request) -> SITNetwork:
         bound_mm=0.0,
         courses=AGEING | BACK,
         hold_edges=False,
-        **more,
+        **KINDS[request.param],
     )
     for name, weight in made.field_head.named_parameters():
         if name.endswith("weight"):
@@ -116,10 +113,10 @@ def test_velocity_of_a_potential():
 
 
 def test_structures_of_another_parcellation_are_refused():
-    given = KERNEL | {"courses": AGEING}
+    given = {"courses": AGEING}
     with pytest.raises(ValueError, match="another version of the parcellation"):
         SITNetwork("dt", ["ageing"], [1.0], structures="0" * 64, **given)
-    with pytest.raises(ValueError, match="need courses, a kernel and the variant dt"):
+    with pytest.raises(ValueError, match="need courses and the variant dt"):
         SITNetwork("dit", ["ageing"], [1.0], structures=parcellation_sha256(), **given)
 
 

@@ -32,11 +32,10 @@ class Scans:
 
 @dataclass(frozen=True)
 class Prescribed:
-    """Prescribed follow-ups instead of simulated pairs: heads, images of each, and how many lose their skull."""
+    """Prescribed follow-ups instead of simulated pairs: heads, and how many of them lose their skull."""
 
     training_maps: tuple[str, ...]
-    heads: int = 120
-    images: int = 3
+    heads: int = 24
     skull_strip: float = 0.6
     seed: int = 1
 
@@ -55,7 +54,6 @@ class Losses:
     smoothness: float = 0.0
     folding: float = 0.0
     drawing: float = 0.0
-    velocity: float = 0.0
     volumes: float = 0.0
 
     @property
@@ -96,9 +94,11 @@ class TrainingConfig(RunConfig):
 
     def __post_init__(self) -> None:
         losses = self.losses
-        if (losses.velocity or losses.volumes) and self.prescribed is None:
-            raise InputError("The terms velocity and volumes need [prescribed]: no other data know the true velocity.")
+        if losses.volumes and self.prescribed is None:
+            raise InputError("The term volumes needs [prescribed]: no other data know how volumes should change.")
         if self.prescribed is not None:
+            if not self.network.get("structures"):
+                raise InputError('Prescribed follow-ups need structures = "current" in [network].')
             return
         if self.scans is None:
             if not self.data.training_maps:

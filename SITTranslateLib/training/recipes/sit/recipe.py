@@ -32,7 +32,7 @@ from SITTranslateLib.training.recipes.sit.discriminator import (
     gradient_penalty,
     hinge_discriminator,
 )
-from SITTranslateLib.training.recipes.sit.prescribed import PrescribedHeads, begin_with_structures
+from SITTranslateLib.training.recipes.sit.prescribed import PrescribedHeads, aged, begin_with_tables
 from SITTranslateLib.training.recipes.sit.preview import draw_preview
 from SITTranslateLib.training.recipes.sit.torchio_subjects import scans_of_subjects, subjects_of_file
 
@@ -97,18 +97,23 @@ class SITTrainer(Trainer):
 
     def losses(self, batch: Batch) -> Outcome:
         """The terms of the generator, after a step of the discriminator (if there is one)."""
+        network = self.network
+        if self.config.prescribed is not None:
+            # The bare module, in float32: Fabric's wrapper would round decades and probabilities to half precision.
+            network = self.network.module
+            batch = aged(network, batch, self.axes)
         live = self.step >= self.config.schedule.geometry_first * self.config.schedule.steps
         use_intensity = live or self.config.network["variant"] == "it"
         # Where the structures of a scan are known, the velocity is all that is needed of it.
         given = {"features": batch["features"]} if "features" in batch else {}
-        parts: SITParts = self.network(batch.get("source"), batch["code"], self.axes, use_intensity, **given)
+        parts: SITParts = network(batch.get("source"), batch["code"], self.axes, use_intensity, **given)
         logged = self._update_discriminator(batch, parts.translated.detach()) if self.discriminator is not None else {}
         return Outcome(self._terms(batch, parts, use_intensity), logged=logged)
 
     def _terms(self, batch: Batch, parts: SITParts, use_intensity: bool) -> dict[str, Tensor]:
         weights = self.config.losses
         if self.config.prescribed is not None:
-            return objective.prescribed_terms(parts, batch, self.axes)
+            return objective.prescribed_terms(self.network.module, parts, batch, self.axes)
         terms = objective.anatomy_terms(parts, self.axes, batch["mask"], lambda name: getattr(weights, name) > 0)
         if weights.follow_up or weights.motion or weights.change:
             terms |= objective.follow_up_terms(parts, batch, batch["mask"])
@@ -174,10 +179,8 @@ class SITRecipe(Recipe):
                 ``torchio.SubjectsDataset``, or a Python file that names one ``subjects``.
         """
         if config.prescribed is not None:
-            network = config.network
-            heads = PrescribedHeads(labels, config.prescribed, network["courses"], cache, network.get("structures", ""))
-            begin = partial(begin_with_structures, heads=heads) if network.get("structures") else None
-            return SITTrainer(config, fabric, partial(heads.batches, config.seed), training_axes(), begin)
+            heads = PrescribedHeads(labels, config.prescribed, cache)
+            return SITTrainer(config, fabric, partial(heads.batches, config.seed), training_axes(), begin_with_tables)
         scales = tuple(config.network["scales"])
         pairs: SimulatedPairs | ScanDataset
         if config.scans is not None:
