@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.speed import pictures
+from benchmarks.speed.growth import GROWTH
 from benchmarks.speed.measuring import Record
 from SITTranslateLib.errors import InputError
 
@@ -105,12 +106,7 @@ PAGES: dict[str, Page] = {
     "front": Page(("exp-front",), front, pictures.draw_front, "speed-front.png"),
     "steps": Page(("steps", "segment-table-whole", "translate-command", "batch-command", "demo-command"), steps),
     "precision": Page(("network",), precision),
-    "growth": Page(
-        ("growth-voxels", "growth-segments", "growth-points", "growth-scans"),
-        growth,
-        pictures.draw_growth,
-        "speed-growth.png",
-    ),
+    **{name: Page((name,), growth) for name in GROWTH},
     "engines": Page(("engines",), engines),
 }
 
@@ -140,6 +136,8 @@ def rewrite(page: Path, records: Sequence[Record], options: str = "") -> list[st
         if draw is not None:
             draw(chosen, page.parent / "pictures" / picture)
         written.append(name)
+    if grown := [record for record in records if record.case in GROWTH]:
+        pictures.draw_growth(grown, page.parent / "pictures" / "speed-growth.png")
     page.write_text(text, encoding="utf-8")
     return written
 

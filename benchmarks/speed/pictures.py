@@ -33,14 +33,15 @@ def draw_front(records: Sequence[Record], path: Path) -> None:
 
 
 def draw_growth(records: Sequence[Record], path: Path) -> None:
-    """CPU-seconds against voxels, segments, points and scans."""
-    figure, panels = _figure(4, (11.5, 3.0))
-    panes = (
+    """CPU-seconds against voxels, segments, points and scans, as far as they were measured."""
+    known = (
         ("growth-voxels", "voxels", "exp + warp"),
         ("growth-segments", "segments", "segment table"),
         ("growth-points", "points", "tracing points"),
         ("growth-scans", "scans", "batch at 2 mm"),
     )
+    panes = [pane for pane in known if any(r.name == pane[0] for r in records)]
+    figure, panels = _figure(len(panes), (max(4.5, 2.9 * len(panes)), 3.2))
     for axes, (name, key, title) in zip(panels, panes, strict=True):
         chosen = [r for r in records if r.name == name]
         for colour, dask in zip(_COLOURS, (False, True), strict=False):

@@ -70,7 +70,7 @@ def test_a_page_is_written_anew_where_all_of_a_table_was_measured(tmp_path) -> N
         records.append(record)
     page = tmp_path / "speed.md"
     page.write_text(
-        "Before.\n<!-- bench front -->\nOld.\n<!-- end -->\nAfter.\n<!-- bench growth -->\nKept.\n<!-- end -->\n"
+        "Before.\n<!-- bench front -->\nOld.\n<!-- end -->\nAfter.\n<!-- bench growth-points -->\nKept.\n<!-- end -->\n"
     )
     assert pages.rewrite(page, records, "--threads 1") == ["front"]
     text = page.read_text()
