@@ -47,9 +47,10 @@ def dissimilarity(image: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
     # Outside of what counts both are alike, so that the rim of a stripped brain is no structure.
     there = (weights > 0).float()
     x, y = image.clamp(-6.0, 8.0) * there, truth * there
+    rows, columns = (_window_means(size, x) for size in x.shape[2:])
 
     def mean(values: Tensor) -> Tensor:
-        return nn.functional.avg_pool2d(values, SSIM_WINDOW, 1, SSIM_WINDOW // 2, count_include_pad=False)
+        return rows @ values @ columns.T
 
     both = mean(torch.cat((x, y, x * x, y * y, x * y), dim=1))
     mx, my, xx, yy, xy = both.split(channels, dim=1)
@@ -58,3 +59,9 @@ def dissimilarity(image: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
     # Of structure alone: the level is the absolute error's.
     similar = (2 * vxy + c2) / (vx + vy + c2) * (2 * mx * my + c1 + 1.0) / (mx * mx + my * my + c1 + 1.0)
     return ((1.0 - similar) * weights).sum() / weights.sum().clamp(min=1.0)
+
+
+def _window_means(size: int, like: Tensor) -> Tensor:
+    """Matrix ``(size, size)`` that averages over the part of the window inside; faster on a CPU than pooling."""
+    band = torch.ones(size, size, dtype=like.dtype, device=like.device).tril(SSIM_WINDOW // 2).triu(-(SSIM_WINDOW // 2))
+    return band / band.sum(dim=1, keepdim=True)
