@@ -21,6 +21,8 @@ from SITTranslateLib.systems.network import NetworkOutput, Progress
 
 MIDDLE_MM = (42.0, 52.0, 36.0)
 """Half axes (R, A, S) of the ellipsoid about the grid's middle whose values standardise a scan: brain alone."""
+CURVE_BINS, FEWEST_IN_BIN = 64, 20
+"""Bins of the intensity curve, equally filled, and the voxels below which there is no curve at all."""
 TRIM = (5.0, 95.0)
 """Percentiles between which the ellipsoid's values count."""
 AIR = 0.06
@@ -45,15 +47,42 @@ def middle_values(array: NDArray[np.float32], spacing_mm: float = 1.0) -> NDArra
         array: ``(K, J, I)`` in network units (air 0), on a grid that is centred on the brain.
         spacing_mm: of the grid.
     """
+    box, inside = middle_of_brain(array, spacing_mm)
+    values = array[box][inside]
+    return values if values.size > 1000 else array[array > AIR]
+
+
+def middle_of_brain(
+    array: NDArray[np.float32], spacing_mm: float
+) -> tuple[tuple[slice, slice, slice], NDArray[np.bool_]]:
+    """The box about the grid's middle, and where in it tissue lies inside the ellipsoid; see :func:`middle_values`."""
     half = np.array(MIDDLE_MM[::-1]) / spacing_mm
     middle = (np.array(array.shape) - 1) / 2.0
     low = np.maximum(0, np.floor(middle - half)).astype(int)
     high = np.minimum(array.shape, np.ceil(middle + half).astype(int) + 1)
-    box = array[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+    k, j, i = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
     axes = [((np.arange(a, b) - m) / h) ** 2 for a, b, m, h in zip(low, high, middle, half, strict=True)]
     radius = axes[0][:, None, None] + axes[1][None, :, None] + axes[2][None, None, :]
-    values = box[(radius < 1.0) & (box > AIR)]
-    return values if values.size > 1000 else array[array > AIR]
+    return (k, j, i), (radius < 1.0) & (array[k, j, i] > AIR)
+
+
+def by_intensity_curve(
+    scan: NDArray[np.float32], made: NDArray[np.float32], chosen: NDArray[np.float32], target: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """``made`` as a curve of the scan's intensity alone: the mean of what was made of voxels of one brightness.
+
+    Args:
+        scan, made: ``(K, J, I)``.
+        chosen, target: ``(N,)``, values of both in the middle of the brain, which the curve is fitted to.
+
+    Returns:
+        ``(K, J, I)``; ``made`` itself where there are too few values for a curve.
+    """
+    if chosen.size < CURVE_BINS * FEWEST_IN_BIN:
+        return made
+    parts = np.array_split(np.argsort(chosen, kind="stable"), CURVE_BINS)
+    curve = [[float(values[part].mean()) for part in parts] for values in (chosen, target)]
+    return np.interp(scan, *curve).astype(np.float32)
 
 
 def trimmed_statistics(values: NDArray[np.float32]) -> tuple[float, float]:
@@ -75,6 +104,9 @@ class MultiContrastNetwork(nn.Module):
         norm: ``batch`` in training; ``none`` in packages, where it has been multiplied into the convolutions.
         slices: neighbours that are seen; odd.
         coverage: factor on the predicted scale for each of ``contrasts``, from the calibration; empty for no map.
+        curve: direction (``SOURCE>TARGET``, ``>TARGET`` where the scan's contrast is not named) to the share that an
+            intensity curve has in the result. The curve is fitted to the network's own answer on the scan: it has the
+            scan's sharpness and errors of its own; see docs/cross-contrast.md.
     """
 
     def __init__(
@@ -86,11 +118,13 @@ class MultiContrastNetwork(nn.Module):
         norm: str = "none",
         slices: int = 3,
         coverage: Sequence[float] = (),
+        curve: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         self.contrasts, self.targets = tuple(contrasts), tuple(targets or contrasts)
         self.sources = tuple(sources or self.targets)
         self.slices, self.coverage = slices, tuple(coverage)
+        self.curve = dict(curve or {})
         self.multiple = 2 ** (len(widths) - 1)
         count = len(self.contrasts)
         self.unet = UNet(2, slices + count, widths, norm)
@@ -151,12 +185,38 @@ class MultiContrastNetwork(nn.Module):
                 done += many
                 if progress is not None:
                     progress(done / whole)
+        total /= 3.0
+        self._mix_with_curve(total[0], image[0, 0], standard[0, 0], box, source, spacing_mm)
         found = []
-        for part, outside in zip(total / 3.0, OUTSIDE, strict=True):
+        for part, outside in zip(total, OUTSIDE, strict=True):
             filled = torch.full((len(self.contrasts), *standard.shape[2:]), outside, device=image.device)
             filled[(slice(None), *box)] = part
             found.append(filled)
         return found[0], found[1]
+
+    def _mix_with_curve(
+        self,
+        means: Tensor,
+        image: Tensor,
+        standard: Tensor,
+        box: tuple[slice, slice, slice],
+        source: str,
+        spacing_mm: float,
+    ) -> None:
+        """Give the means ``(contrasts, ...)`` of a box of the scan their share of an intensity curve, in place."""
+        shares = {target: self.curve.get(f"{source}>{target}", 0.0) for target in self.contrasts}
+        if not any(shares.values()):
+            return
+        middle, inside = middle_of_brain(image.float().cpu().numpy(), spacing_mm)
+        brain = np.zeros(image.shape, dtype=bool)
+        brain[middle] = inside
+        scan, brain = standard[box].cpu().numpy(), brain[box]
+        for target, share in shares.items():
+            if share:
+                mean = means[self.contrasts.index(target)]
+                made = mean.cpu().numpy()
+                curve = by_intensity_curve(scan, made, scan[brain], made[brain])
+                mean += share * (torch.from_numpy(curve).to(mean.device) - mean)
 
     def _window(self, tissue: Tensor, shape: torch.Size) -> tuple[slice, slice]:
         """The part of some slices ``(J, I)`` that shows tissue, with a margin, of sizes that the network takes."""

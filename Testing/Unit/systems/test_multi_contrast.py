@@ -11,6 +11,8 @@ from SITTranslateLib.systems.regression.multi_contrast import (
     LEVEL,
     SPREAD,
     MultiContrastNetwork,
+    by_intensity_curve,
+    middle_of_brain,
     middle_values,
     tissue_mask,
     trimmed_statistics,
@@ -82,3 +84,35 @@ def test_cut_slices_give_what_whole_ones_give(image: torch.Tensor, monkeypatch: 
     whole, _ = network.everything(image, "T1w", 4.0)
     inside = torch.from_numpy(tissue_mask(image[0, 0].numpy())) > 0
     torch.testing.assert_close(cut[:, inside], whole[:, inside], atol=1e-3, rtol=1e-3)
+
+
+def test_the_curve_is_the_mean_of_what_one_brightness_became() -> None:
+    rng = np.random.default_rng(0)
+    scan = rng.uniform(-2, 2, (24, 24, 24)).astype(np.float32)
+    noise = rng.normal(0, 0.3, scan.shape).astype(np.float32)
+    curve = by_intensity_curve(scan, np.exp(scan) + noise, scan.ravel(), (np.exp(scan) + noise).ravel())
+    # The noise is gone but for its mean over a 64th of the voxels; two ends are flat over half a bin.
+    inner = np.abs(scan) < 1.9
+    np.testing.assert_allclose(curve[inner], np.exp(scan)[inner], atol=0.1)
+    few = scan[:2, :2, :2]
+    np.testing.assert_array_equal(by_intensity_curve(few, 3 * few, few.ravel(), 3 * few.ravel()), 3 * few)
+
+
+def test_the_curve_has_its_share_in_its_directions_alone(image: torch.Tensor) -> None:
+    torch.manual_seed(0)
+    network = MultiContrastNetwork(NAMES, widths=(4, 8)).eval()
+    plain = {source: network.everything(image, source, 2.0)[0] for source in ("T1w", "FLAIR", "")}
+    network.curve = {"T1w>T2w": 0.25, ">T2w": 1.0}
+    inside = image[0, 0] > 0
+    brain = middle_of_brain(image[0, 0].numpy(), 2.0)
+    scan = network.standardised(image, 2.0)[0, 0].numpy()
+    chosen = np.zeros(scan.shape, bool)
+    chosen[brain[0]] = brain[1]
+    for source, share in (("T1w", 0.25), ("", 1.0), ("FLAIR", 0.0)):
+        mixed = network.everything(image, source, 2.0)[0]
+        made = plain[source][1].numpy()
+        curve = by_intensity_curve(scan, made, scan[chosen], made[chosen])
+        expected = torch.from_numpy((1 - share) * made + share * curve)
+        torch.testing.assert_close(mixed[1][inside], expected[inside], atol=1e-5, rtol=1e-5)
+        assert share == 0.0 or float((mixed[1] - plain[source][1])[inside].abs().max()) > 1e-3
+        torch.testing.assert_close(mixed[[0, 2]], plain[source][[0, 2]])

@@ -10,6 +10,8 @@ from SITTranslateLib.training.engine.config import RunConfig
 from SITTranslateLib.training.engine.visits import CONTRASTS, FOLDS
 from SITTranslateLib.training.recipes.real_contrasts.augmentation import Augmentation
 
+CURVE_SHARE = 0.3
+"""Of the intensity curve where it helps; not from FLAIR to T1w, where one brightness has several meanings."""
 NAME, SYSTEM = "mr-contrasts", "multi_contrast"
 
 
@@ -26,6 +28,7 @@ class RealContrastsConfig(RunConfig):
         bfloat16: for the convolutions.
         lesion_steps: steps that follow at half the rate, with lesions drawn into all contrasts of half of the samples.
         coverage: factors on the predicted scales by contrast, from the calibration; empty for no map.
+        curve: of the network: direction to the share of the intensity curve; training does without.
     """
 
     fold: str = "all"
@@ -43,6 +46,9 @@ class RealContrastsConfig(RunConfig):
     augmentation: Augmentation = field(default_factory=Augmentation)
     lesion_steps: int = 0
     coverage: tuple[float, ...] = ()
+    curve: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys(("T2w>T1w", "T1w>T2w", "FLAIR>T2w", ">T2w"), CURVE_SHARE)
+    )
     name: str = NAME
     system: str = SYSTEM
 
@@ -60,4 +66,9 @@ class RealContrastsConfig(RunConfig):
     @property
     def network(self) -> dict[str, Any]:
         """Parameters of the network as it is shipped."""
-        return {"contrasts": list(CONTRASTS), "widths": list(self.widths), "coverage": list(self.coverage)}
+        return {
+            "contrasts": list(CONTRASTS),
+            "widths": list(self.widths),
+            "coverage": list(self.coverage),
+            "curve": dict(self.curve),
+        }

@@ -63,7 +63,7 @@ class RealContrastsRecipe(Recipe):
 
     def network(self, config: RealContrastsConfig) -> MultiContrastNetwork:
         """As it is trained, with batch normalisation."""
-        return MultiContrastNetwork(CONTRASTS, widths=config.widths, norm="batch", coverage=config.coverage)
+        return MultiContrastNetwork(**config.network, norm="batch")
 
     def trainer(
         self, config: RealContrastsConfig, labels: Any, cache: Path, fabric: Fabric, options: RunOptions
