@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from SITTranslateLib.arguments import check_progress, instance_of
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.options import check_device
+from SITTranslateLib.traceability.clusters import ACROSS, WITHIN, Cluster, clusters_of, inside_the_brain
 from SITTranslateLib.traceability.estimate import (
     Progress,
     check_scan,
@@ -28,7 +29,7 @@ from SITTranslateLib.traceability.landmarks import write_markups, write_pairs_cs
 from SITTranslateLib.traceability.points import TracedPoint, trace_points
 from SITTranslateLib.traceability.segments import check_labels, segment_table, whole_measures
 from SITTranslateLib.traceability.table import SegmentTable, rounded
-from SITTranslateLib.traceability.verdict import judge_table
+from SITTranslateLib.traceability.verdict import judge_table, with_clusters
 from SITTranslateLib.translation import NoiseFloor, Translation
 from SITTranslateLib.volume import VectorField, Volume
 
@@ -47,6 +48,7 @@ class PairTrace:
         identity: contrast map, residual and shares of variance.
         table: measures and verdict of the whole, and of each segment if a segmentation was given.
         points: traced landmarks.
+        clusters: of content in the brain that the source does not explain, the largest first.
     """
 
     translation: Translation
@@ -55,6 +57,7 @@ class PairTrace:
     identity: Explanation
     table: SegmentTable
     points: tuple[TracedPoint, ...] = ()
+    clusters: tuple[Cluster, ...] = ()
 
     def floor_sentence(self) -> str:
         """Sentence on the noise floor of the motion, for every label and page that shows it."""
@@ -69,6 +72,7 @@ class PairTrace:
             "shares_of_variance": {key: rounded(value) for key, value in self.identity.shares.items()},
             "contrast_map": "identity" if self.identity.contrast_map.is_identity else "fitted",
             **self.table.to_dict(),
+            "clusters": [cluster.to_dict() for cluster in self.clusters],
             "points": [
                 {
                     "label": point.label,
@@ -153,11 +157,16 @@ def trace_pair(
         whole = whole_measures(pair, Geometry.of(pair), identity.unexplained)
         table = judge_table(SegmentTable(source.name, translated.name, pair.field_origin.value, floor_mm, (), whole))
     explained = {"rest_percent": 100.0 * identity.shares["rest"]}
-    table = judge_table(replace(table, whole=table.whole | explained))
+    limits = WITHIN if identity.contrast_map.is_identity else ACROSS
+    found, numbered = clusters_of(identity.unexplained, limits)
+    clusters = inside_the_brain(
+        found, identity.unexplained.with_array(numbered.astype(np.float32)), pair.source, pair.sampling
+    )
+    table = with_clusters(judge_table(replace(table, whole=table.whole | explained)), clusters)
     if np.array_equal(pair.source.array, pair.translated.array):
         table = replace(table, reasons=(IDENTICAL,))
     points = () if landmarks is None else tuple(trace_points(pair, landmarks[1], labels=landmarks[0]))
-    return PairTrace(pair, floor, kind, identity, table, points)
+    return PairTrace(pair, floor, kind, identity, table, points, clusters)
 
 
 def _check_arguments(

@@ -7,12 +7,17 @@ report and the documentation take their limits from here (:func:`limit`).
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.traceability.table import SegmentRow, SegmentTable
+
+if TYPE_CHECKING:
+    from SITTranslateLib.traceability.clusters import Cluster
 
 TRACEABLE, CAUTION, NOT_TRACEABLE, NO_FIGURE = "traceable", "caution", "not traceable", "no figure"
 #: Said with every verdict on a pair, whose measures are of the whole scan; no rules file can leave it out.
@@ -20,6 +25,8 @@ SMALL_CHANGES = (
     "this verdict is on the whole scan and does not detect changes of a few mm, such as a small lesion: check the map "
     "of what the source does not explain (sittranslate trace makes it)"
 )
+MOST_NAMED = 4
+"""Clusters that a verdict names."""
 SHIPPED_RULES = Path(__file__).with_name("rules.json")
 
 
@@ -100,6 +107,25 @@ def judge_table(table: SegmentTable, rules: Rules | None = None) -> SegmentTable
     if table.field_origin == "estimated":
         said += (SMALL_CHANGES,)
     return replace(table, rows=rows, verdict=verdict, reasons=said)
+
+
+def with_clusters(table: SegmentTable, clusters: Sequence[Cluster]) -> SegmentTable:
+    """The verdict that names clusters of content which the source does not explain: no pair above them is traceable."""
+    if not clusters:
+        return table
+    told = "; ".join(
+        f"{c.millilitres:.2g} mL, peak {c.peak:.0f}, at "
+        + ", ".join(f"{a} {x:.0f}" for a, x in zip("RAS", c.middle, strict=True))
+        + " mm"
+        + (f" ({c.structure})" if c.structure else "")
+        for c in clusters[:MOST_NAMED]
+    )
+    more = f", and {len(clusters) - MOST_NAMED} more" if len(clusters) > MOST_NAMED else ""
+    what = "1 cluster holds" if len(clusters) == 1 else f"{len(clusters)} clusters hold"
+    reason = f"{what} content that the source does not explain: {told}{more}"
+    kept = tuple(r for r in table.reasons if r != load_rules().nothing_found)
+    verdict = CAUTION if table.verdict == TRACEABLE else table.verdict
+    return replace(table, verdict=verdict, reasons=(reason, *kept))
 
 
 def _judge_row(row: SegmentRow, table: SegmentTable, rules: Rules, has_field: bool) -> SegmentRow:
