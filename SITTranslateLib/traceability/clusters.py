@@ -32,8 +32,8 @@ class Limits:
     millilitres: float
 
 
-WITHIN, ACROSS = Limits(4.0, 6.0, 0.03), Limits(4.0, 10.0, 0.03)
-"""Within one contrast, and across contrasts, where residuals are no noise."""
+WITHIN, ACROSS = Limits(4.0, 6.0, 0.08), Limits(4.0, 14.0, 0.08)
+"""Within one contrast, and across contrasts, where what the map shows is no noise: 30 clusters above a peak of 8."""
 
 LEAST_BRAIN = 0.5
 """Share of brain in a cluster that is listed: skull and skin differ between contrasts in ways that no map explains."""

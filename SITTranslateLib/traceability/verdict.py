@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from SITTranslateLib.traceability.clusters import Cluster
 
 TRACEABLE, CAUTION, NOT_TRACEABLE, NO_FIGURE = "traceable", "caution", "not traceable", "no figure"
-#: Said with every verdict on a pair, whose measures are of the whole scan; no rules file can leave it out.
+#: Said with every verdict on a pair; no rules file can leave it out.
 SMALL_CHANGES = (
-    "this verdict is on the whole scan and does not detect changes of a few mm, such as a small lesion: check the map "
-    "of what the source does not explain (sittranslate trace makes it)"
+    "changes below about 8 mm, such as a small lesion, and most changes between two contrasts form no cluster that this "
+    "verdict names: check the map of what the source does not explain (sittranslate trace makes it)"
 )
 MOST_NAMED = 4
 """Clusters that a verdict names."""

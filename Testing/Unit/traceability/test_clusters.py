@@ -61,7 +61,8 @@ def test_what_somebody_added_or_took_away_is_named(sign: float) -> None:
     traced = trace_pair(source, changed)
     assert len(traced.clusters) == 1 and traced.table.verdict == "caution"
     assert np.linalg.norm(np.subtract(traced.clusters[0].middle, (6.0, -10.0, 4.0))) < 2.0
-    assert 0.1 < traced.clusters[0].millilitres < 0.6
+    # The ball has 0.27 mL; the map is averaged over 1 mm, so that its edge counts, too.
+    assert 0.2 < traced.clusters[0].millilitres < 0.8
     assert traced.to_dict()["clusters"][0]["peak"] == traced.clusters[0].peak
     assert traced.table.reasons[0].startswith("1 cluster holds content")
 

@@ -53,6 +53,32 @@ def test_T2w_is_refused() -> None:
     assert refusals(inverted) == ["modality"]
 
 
+def test_no_two_findings_speak_of_one_thing_and_a_named_contrast_ends_the_doubt() -> None:
+    """Two sentences on one thing could contradict each other; implausible values are several things."""
+    whole = head()
+    inverted = whole.with_array(np.where(whole.array > 0, np.clip(1250 - whole.array, 0, None) ** 2 / 600, 0))
+    slab = Volume(whole.array[40:56], whole.affine, "slab")
+    scans = [whole, inverted, slab, head(spacing=(5.0, 5.0, 5.0)), as_ct(head(size_mm=(220.0, 240.0, 220.0)), 1024.0)]
+    cards = [
+        tiny_card(),
+        tiny_card(source="CT"),
+        tiny_card(source="FLAIR", further_sources=("T2w",)),
+        tiny_card(grid=NetworkGrid(1.0, (176, 208, 176), skull="without")),
+    ]
+    doubts = 0
+    for scan in scans:
+        anatomy = locate_head(scan)
+        for card in cards:
+            codes = [f.code for f in check_suitability(scan, anatomy, card) if f.code != "intensities"]
+            of_contrast = [code for code in codes if code in ("modality", "units")]
+            assert len(of_contrast) <= 1 and len(codes) == len(set(codes)), codes
+            doubts += len(of_contrast)
+            named = [f.code for f in check_suitability(scan, anatomy, card, card.source)]
+            if scan is not scans[-1] and card.source != "CT" and guess(anatomy) is not None:
+                assert "modality" not in named
+    assert doubts >= 6
+
+
 def test_field_of_view_and_resolution_are_told() -> None:
     whole = head()
     slab = Volume(whole.array[40:56], whole.affine, "slab")
