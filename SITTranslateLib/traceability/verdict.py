@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 TRACEABLE, CAUTION, NOT_TRACEABLE, NO_FIGURE = "traceable", "caution", "not traceable", "no figure"
 #: Said with every verdict on a pair; no rules file can leave it out.
 SMALL_CHANGES = (
-    "changes below about 8 mm, such as a small lesion, and most changes between two contrasts form no cluster that this "
-    "verdict names: check the map of what the source does not explain (sittranslate trace makes it)"
+    "changes below about 8 mm, such as a small lesion, and most changes between two contrasts form no cluster that "
+    "this verdict names: check the map of what the source does not explain (sittranslate trace makes it)"
 )
 MOST_NAMED = 4
 """Clusters that a verdict names."""

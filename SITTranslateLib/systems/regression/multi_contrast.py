@@ -22,7 +22,7 @@ from SITTranslateLib.systems.network import NetworkOutput, Progress
 MIDDLE_MM = (42.0, 52.0, 36.0)
 """Half axes (R, A, S) of the ellipsoid about the grid's middle whose values standardise a scan: brain alone."""
 CURVE_BINS, FEWEST_IN_BIN = 64, 20
-"""Bins of the intensity curve, equally filled, and the voxels below which there is no curve at all."""
+"""Bins of the intensity curve, equally wide, and the fewest voxels of one that counts."""
 TRIM = (5.0, 95.0)
 """Percentiles between which the ellipsoid's values count."""
 AIR = 0.06
@@ -78,11 +78,15 @@ def by_intensity_curve(
     Returns:
         ``(K, J, I)``; ``made`` itself where there are too few values for a curve.
     """
-    if chosen.size < CURVE_BINS * FEWEST_IN_BIN:
+    if chosen.size < CURVE_BINS * FEWEST_IN_BIN or np.ptp(chosen) <= 0:
         return made
-    parts = np.array_split(np.argsort(chosen, kind="stable"), CURVE_BINS)
-    curve = [[float(values[part].mean()) for part in parts] for values in (chosen, target)]
-    return np.interp(scan, *curve).astype(np.float32)
+    # Equally wide: of equally filled ones the darkest would mix fluid with what lies around it.
+    edges = np.linspace(chosen.min(), chosen.max(), CURVE_BINS + 1)
+    where = np.clip(np.digitize(chosen, edges) - 1, 0, CURVE_BINS - 1)
+    counts = np.bincount(where, minlength=CURVE_BINS)
+    filled = counts >= FEWEST_IN_BIN
+    centres, values = (np.bincount(where, part, CURVE_BINS)[filled] / counts[filled] for part in (chosen, target))
+    return np.interp(scan, centres, values).astype(np.float32)
 
 
 def trimmed_statistics(values: NDArray[np.float32]) -> tuple[float, float]:

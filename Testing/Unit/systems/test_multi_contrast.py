@@ -91,7 +91,7 @@ def test_the_curve_is_the_mean_of_what_one_brightness_became() -> None:
     scan = rng.uniform(-2, 2, (24, 24, 24)).astype(np.float32)
     noise = rng.normal(0, 0.3, scan.shape).astype(np.float32)
     curve = by_intensity_curve(scan, np.exp(scan) + noise, scan.ravel(), (np.exp(scan) + noise).ravel())
-    # The noise is gone but for its mean over a 64th of the voxels; two ends are flat over half a bin.
+    # The noise is gone but for its mean over a 64th of the voxels; both ends are flat over half a bin.
     inner = np.abs(scan) < 1.9
     np.testing.assert_allclose(curve[inner], np.exp(scan)[inner], atol=0.1)
     few = scan[:2, :2, :2]
