@@ -347,7 +347,7 @@ def provenance_attributes(translation: Translation, origin: str) -> dict[str, st
 
 
 def request_text(translation: Translation) -> str:
-    """The request in words: ``age +20``, ``target FLAIR``, ``years +20 (age 60)`` where the age is that at the scan."""
+    """The request in words: ``age +20``, ``target FLAIR``, ``years +20 from age 60`` (the age is that at the scan)."""
     made = translation.provenance
     words = made.in_words(AttributeRole.ASKED)
     for key, value in made.with_roles(AttributeRole.TARGET).items():
@@ -356,7 +356,7 @@ def request_text(translation: Translation) -> str:
     # A prescribed change has some twenty parts.
     more = f" and {len(requests) - MOST_ASKED} more" if len(requests) > MOST_ASKED else ""
     known = ", ".join(f"{key} {word}" for key, word in made.in_words(AttributeRole.KNOWN).items())
-    return ", ".join(requests[:MOST_ASKED]) + more + (f" ({known})" if known else "")
+    return ", ".join(requests[:MOST_ASKED]) + more + (f" from {known}" if known else "")
 
 
 def _headline(translation: Translation) -> str:

@@ -312,5 +312,5 @@ def test_a_title_tells_what_is_known_of_the_scan_from_what_is_asked(translation:
     record = replace(
         translation.provenance, attributes={"age": 60.0, "years": 20.0}, roles={"age": "known", "years": "a later one"}
     )
-    assert request_text(replace(translation, provenance=record)) == "years +20 (age 60)"
+    assert request_text(replace(translation, provenance=record)) == "years +20 from age 60"
     assert record.in_words() == {"age": "60", "years": "+20"}
