@@ -20,8 +20,8 @@ from SITTranslateLib.ui.licences import accept, is_accepted, needs_acceptance
 from SITTranslateLib.ui.section import Resource, Section
 from SITTranslateLib.ui.session import Session
 
-#: Selected where nothing else was chosen.
-USUAL_MODEL = "brain-ageing-t1w"
+#: Selected where nothing else was chosen: of the models that age a T1w scan, the one that is right for every structure.
+USUAL_MODEL = "prescribed-change"
 #: Answers that a map of uncertainty is made of.
 MEMBERS = 8
 #: Models that can be found without a search.

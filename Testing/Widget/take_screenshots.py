@@ -1,8 +1,8 @@
 # ruff: noqa: E402 - the harness must be found first
 """Pictures of the module for README and tutorial: the real panel beside the views that Slicer's own managers draw.
 
-    python Testing/Widget/take_screenshots.py --model brain-ageing-t1w
-    python Testing/Widget/take_screenshots.py --data ../shared/data --age 20 --lesions 5
+    python Testing/Widget/take_screenshots.py
+    python Testing/Widget/take_screenshots.py --data ../shared/data --set age=40 --set years=20
 
 The first takes the tutorial's pictures: the brain is the ICBM152 average that nilearn brings along, so they may be
 published. The second takes the whole window on a patient's scan (open_ms_data, patient 26, CC BY, which allows pictures
@@ -41,6 +41,8 @@ from SITTranslateLib.volume import Volume
 
 PANEL, VIEWS = (452, 1160), (1388, 1160)
 SCREENSHOTS, TUTORIAL = REPOSITORY / "Resources" / "Screenshots", REPOSITORY / "docs" / "pictures"
+#: What is set unless the command line says so.
+ASKED = ("age=60", "years=20")
 #: Attributes of the panel.
 SECTIONS = ("input", "model", "attributes", "apply", "change", "structures", "trace", "sweep", "prescribe", "pair")
 #: What the pictures of the whole window fold away.
@@ -231,7 +233,7 @@ def photograph_patient(options: argparse.Namespace) -> None:
     camera = Photographer(scan, labels, names, "Patient T1w")
     camera.point = np.array([0.0, -16.0, 22.0])
     camera.choose(options.model)
-    camera.translate(age=options.age, lesions=options.lesions)
+    camera.translate(**attributes(options))
     camera.measure()
     camera.trace((13.0, -22.0, 22.0), (-26.0, -38.0, 22.0))
     camera.fold(*FOLDED)
@@ -239,11 +241,15 @@ def photograph_patient(options: argparse.Namespace) -> None:
     camera.widget.cleanup()
 
 
+def attributes(options: argparse.Namespace) -> dict[str, float]:
+    """What the model is asked for."""
+    return {name: float(value) for name, _, value in (text.partition("=") for text in options.set or ASKED)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="brain-ageing-t1w")
-    parser.add_argument("--age", type=float, default=20.0)
-    parser.add_argument("--lesions", type=float, default=0.0)
+    parser.add_argument("--model", default="prescribed-change")
+    parser.add_argument("--set", action="append", metavar="NAME=VALUE", help="attribute; by default age=60, years=20")
     parser.add_argument("--out", type=Path, default=None, help="put everything here instead")
     parser.add_argument("--data", type=Path, default=None, help="folder with ms_cross: the window on a patient's scan")
     options = parser.parse_args()
@@ -259,9 +265,8 @@ def main() -> None:
     panel.model.ui.detailsButton.setChecked(True)
     save(camera.sections("model"), pictures / "2-model.png")
     panel.model.ui.detailsButton.setChecked(False)
-    running = camera.translate(age=options.age, lesions=options.lesions)
+    running = camera.translate(**attributes(options))
     save(running, pictures / "3-apply.png")
-    camera.measure()
     camera.trace((13.0, -22.0, 18.0), (-30.0, -40.0, 18.0))
     camera.fold(*FOLDED)
     window = camera.window()
@@ -274,6 +279,7 @@ def main() -> None:
     below = camera.window()[VIEWS[1] // 2 :, PANEL[0] + 4 : PANEL[0] + 4 + round(0.66 * VIEWS[0])]
     save(below, pictures / "6-expanded-and-shrank.png")
     camera.fold()
+    camera.measure()
     save(camera.sections("trace"), pictures / "7-trace.png")
     save(camera.sections("sweep"), pictures / "8-sweep.png")
     save(camera.sections("pair"), pictures / "9-pair.png")
