@@ -21,22 +21,24 @@ from SITTranslateLib.volume import Grid, Volume
 
 #: NIHSS and mL at which the frequencies of the maps are tabled.
 SEVERITIES, VOLUMES_ML = (0.0, 3.0, 8.0, 16.0, 30.0), (0.5, 2.0, 8.0, 32.0, 128.0)
-#: Middle of each structure in MNI space, mm, left side: by the library's parcellation of the ICBM152 average (Fonov
-#: 2011); three averages of MNI152 on T1w and T2w differ by 1 to 3 mm, white matter and cortex of T2w by 7.
+#: Middle of each structure in MNI space, mm, on the left (mean of both sides, the right one mirrored): by the library's
+#: parcellation of the ICBM152 average (Fonov 2011), as ``sittranslate evaluate stroke`` writes it to landmarks.json; to
+#: be measured again with new weights. Of three other averages of MNI152, two on T1w differ by up to 3 mm (brain stem of
+#: one: 5), one on T2w by 1 to 3 (white matter and cortex: 5).
 LANDMARKS_MM: dict[str, tuple[float, float, float]] = {
-    "lateral ventricle": (-14.1, -14.5, 12.4),
-    "third ventricle": (0.0, -10.1, -4.5),
-    "fourth ventricle": (0.0, -43.6, -31.4),
-    "hippocampus": (-26.4, -22.4, -15.2),
-    "amygdala": (-23.4, -4.7, -20.7),
-    "thalamus": (-11.8, -18.3, 6.4),
-    "caudate": (-13.7, 9.5, 8.4),
-    "putamen": (-26.0, 1.1, -2.4),
-    "pallidum": (-20.7, -3.4, -3.1),
-    "cortex": (-32.8, -17.9, 14.9),
-    "white matter": (-28.4, -16.9, 21.0),
-    "cerebellum": (-22.5, -60.6, -36.5),
-    "brain stem": (0.0, -29.8, -33.4),
+    "lateral ventricle": (-14.5, -14.9, 12.6),
+    "third ventricle": (0.0, -9.0, -5.3),
+    "fourth ventricle": (0.0, -43.9, -32.8),
+    "hippocampus": (-25.9, -21.8, -14.6),
+    "amygdala": (-23.3, -3.8, -20.6),
+    "thalamus": (-12.3, -17.5, 6.5),
+    "caudate": (-13.6, 10.1, 8.4),
+    "putamen": (-25.9, 1.1, -2.2),
+    "pallidum": (-20.6, -3.2, -3.5),
+    "cortex": (-32.7, -17.8, 14.8),
+    "white matter": (-28.5, -16.8, 20.9),
+    "cerebellum": (-22.6, -60.9, -36.4),
+    "brain stem": (0.0, -30.5, -33.7),
 }
 #: Weight of the maps against the distance from the first point, in radii of a sphere of the stroke's volume.
 MAPS_WEIGHT = 0.3

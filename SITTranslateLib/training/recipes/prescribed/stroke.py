@@ -27,12 +27,14 @@ from SITTranslateLib.systems.prescribed import stroke_sites
 from SITTranslateLib.systems.prescribed.regions import Shares
 from SITTranslateLib.systems.prescribed.stroke import FLUIDS, MIDDLE_AGE, PERCENTILES, StrokeNetwork
 from SITTranslateLib.systems.prescribed.stroke_sites import (
+    LANDMARKS_MM,
     SEVERITIES,
     VOLUMES_ML,
     StrokeSites,
     alignment,
     draw_stroke,
     grown,
+    structure_middles,
 )
 from SITTranslateLib.systems.prescribed.tissue_levels import WHITE, share_of
 from SITTranslateLib.training.engine.config import card_file
@@ -197,7 +199,7 @@ def network_of(sites: StrokeSites, volume: Association) -> StrokeNetwork:
 
 
 @dataclass(frozen=True, eq=False)
-class _Template:
+class Template:
     """The ICBM152 average: its structures on a grid of 2 mm."""
 
     shares: Shares
@@ -205,7 +207,7 @@ class _Template:
     to_mni: NDArray[np.float64]
 
     @classmethod
-    def load(cls) -> _Template:
+    def load(cls) -> Template:
         """Raises InputError where nilearn, which brings the average, is not installed."""
         try:
             from nilearn import datasets
@@ -223,6 +225,19 @@ class _Template:
         return float(np.vdot(mask, white)) / total, float(np.vdot(mask, below)) / total
 
 
+def landmarks(template: Shares) -> dict[str, tuple[float, ...]]:
+    """What :data:`LANDMARKS_MM` tables, from the structures of the ICBM152 average, mm to one place."""
+    middles = structure_middles(template)
+    found = {}
+    for part in LANDMARKS_MM:
+        sides = [
+            middles[f"{side} {part}"] if f"{side} {part}" in middles else middles[part] for side in ("left", "right")
+        ]
+        middle = 0.5 * (sides[0] + sides[1] * np.array([-1.0, 1.0, 1.0]))
+        found[part] = tuple(round(float(value), 1) for value in middle)
+    return found
+
+
 @dataclass(frozen=True)
 class _Stroke:
     """What is compared of a mask and of a drawn stroke: mL, mL in white matter, on the left, below the tentorium,
@@ -236,7 +251,7 @@ class _Stroke:
     largest: float
 
 
-def _described(mask: NDArray[np.floating], millilitres: float, left: bool, template: _Template) -> _Stroke:
+def _described(mask: NDArray[np.floating], millilitres: float, left: bool, template: Template) -> _Stroke:
     white, below = template.shares_in(mask)
     labels, _ = ndimage.label(mask > 0.5, np.ones((3, 3, 3), bool))
     sizes = np.sort(np.bincount(labels.ravel())[1:])[::-1] * template.shares.grid.voxel_volume / 1000.0
@@ -244,7 +259,7 @@ def _described(mask: NDArray[np.floating], millilitres: float, left: bool, templ
     return _Stroke(millilitres, white * millilitres, left, below > 0.5, int((sizes >= 0.1).sum()), largest)
 
 
-def _drawn(patients: Sequence[Patient], network: StrokeNetwork, template: _Template) -> list[_Stroke]:
+def _drawn(patients: Sequence[Patient], network: StrokeNetwork, template: Template) -> list[_Stroke]:
     """A stroke for each patient: of its severity and age, percentile and site drawn."""
     rng, sites, grid = np.random.default_rng(0), network.sites, template.shares.grid
     room = 0.99 * stroke_sites.MOST_OF_TISSUE * template.tissue.sum() * grid.voxel_volume / 1000.0
@@ -257,7 +272,7 @@ def _drawn(patients: Sequence[Patient], network: StrokeNetwork, template: _Templ
     return found
 
 
-def _held_out(patients: Sequence[Patient], template: _Template) -> NDArray[np.float64]:
+def _held_out(patients: Sequence[Patient], template: Template) -> NDArray[np.float64]:
     """Dice of each mask and what is grown from its deepest point to its volume, by maps that did not see it: with the
     maps, and as a ball of tissue ``(N, 2)``."""
     rng = np.random.default_rng(0)
@@ -342,7 +357,7 @@ def evaluate(request: EvaluationRequest) -> None:
     if request.scans is None:
         raise InputError("There is nothing to evaluate: give --scans, a folder of stroke masks with participants.tsv.")
     patients = read_patients(request.scans)
-    template = _Template.load()
+    template = Template.load()
     strokes = [_described(p.on(template.shares.grid), p.millilitres, p.left, template) for p in patients]
     associations = _rows("masks", patients, strokes)
     network = network_of(learned_sites(patients), associations[0])
@@ -359,5 +374,6 @@ def evaluate(request: EvaluationRequest) -> None:
     held_out = _held_out(patients, template)
     text = as_markdown(associations, {"masks": strokes, "drawn": drawn}, held_out)
     (request.out / "stroke.md").write_text(text, encoding="utf-8")
+    write_json(request.out / "landmarks.json", landmarks(template.shares))
     write_json(request.out / "stroke.json", [asdict(row) for row in associations])
     say(text)

@@ -10,6 +10,7 @@ import pytest
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.packages import find
+from SITTranslateLib.systems.prescribed.stroke_sites import LANDMARKS_MM
 from SITTranslateLib.training.engine.recipe import EvaluationRequest
 from SITTranslateLib.training.recipes import table_of
 from SITTranslateLib.training.recipes.prescribed import stroke
@@ -95,3 +96,13 @@ def test_the_shipped_fit_is_that_of_the_masks(real_data: Path) -> None:
     assert fit.coefficients == pytest.approx(list(shipped["volume"].values()), abs=1e-4)
     assert fit.spread == pytest.approx(shipped["spread"], abs=1e-4)
     assert fit.intervals[1] == pytest.approx((0.690, 1.152), abs=0.001) and fit.count == 240
+
+
+def test_the_landmarks_are_those_of_the_shipped_parcellation() -> None:
+    """New weights of the parcellation move them: they are measured again then."""
+    pytest.importorskip("nilearn")
+    template = stroke.Template.load()
+    for part, middle in stroke.landmarks(template.shares).items():
+        assert middle == pytest.approx(LANDMARKS_MM[part], abs=0.15), part
+    # The average lies in MNI space already.
+    assert np.abs(template.to_mni[:3, :3] - np.eye(3)).max() < 0.03
