@@ -59,6 +59,7 @@ def scene(slicer_harness: Harness) -> Iterator[Any]:
     slicer_harness.app.clear()
     with MessageCatcher() as messages:
         yield slicer_harness.app.scene
+        slicer_harness.close()
         slicer_harness.app.clear()
     assert messages.errors == []
 

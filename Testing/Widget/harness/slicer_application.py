@@ -88,6 +88,7 @@ class Harness:
     def __init__(self) -> None:
         self.qt_app = QtWidgets.QApplication.instance() or QtWidgets.QApplication(["SITTranslateTest"])
         self.app = application()
+        self._containers: list[Any] = []
         QtCore.QCoreApplication.setOrganizationName("SITTranslateTest")
         QtCore.QSettings.setDefaultFormat(QtCore.QSettings.IniFormat)
         QtCore.QSettings.setPath(QtCore.QSettings.IniFormat, QtCore.QSettings.UserScope, str(self.app.folder))
@@ -115,12 +116,18 @@ class Harness:
         container = mrml_widgets.qSlicerWidget()
         container.setLayout(QtWidgets.QVBoxLayout())
         container.setMRMLScene(slicer.mrmlScene)
+        self._containers.append(container)
         widget = getattr(module, f"{name}Widget")(container)
         setattr(slicer.modules, f"{name}Widget", widget)
         widget.setup()
         widget.enter()
         self.qt_app.processEvents()
         return widget
+
+    def close(self) -> None:
+        """Part every opened widget from the scene: destroyed widgets of Slicer no longer follow it."""
+        while self._containers:
+            self._containers.pop().setMRMLScene(None)
 
     def wait(self, condition: Callable[[], bool], seconds: float = 60.0, what: str = "it") -> None:
         """Run the event loop until a condition holds."""
