@@ -9,13 +9,15 @@ import typer
 
 from SITTranslateLib.app.holding import hold
 from SITTranslateLib.app.terminal import Stopwatch, progress_bar, say, without_library_noise
+from SITTranslateLib.attributes import AttributeRole
 
 if TYPE_CHECKING:
     from SITTranslateLib.packages import Package
 
 #: Healthy ageing by published rates: of the models that age, the one that is right for every structure.
 MODEL = "prescribed-change"
-SETTINGS = ("age=60", "years=+20")
+#: Value of an attribute, by its name and role: 20 years for whoever ages, from 60 on where the age at the scan matters.
+SETTINGS = {("age", AttributeRole.ASKED): 20, ("years", AttributeRole.ASKED): 20, ("age", AttributeRole.KNOWN): 60}
 PICTURES = "pictures"
 
 
@@ -25,7 +27,7 @@ def run_demo(
     ] = Path("demo"),
     model: Annotated[str, typer.Option("--model", "-m", help="Name of an installed model, or the folder of one.")] = "",
     settings: Annotated[
-        list[str] | None, typer.Option("--set", "-s", help="Attribute to set; by default age=60 and years=+20.")
+        list[str] | None, typer.Option("--set", "-s", help="Attribute to ask for; by default 20 years, from 60 on.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[str, typer.Option(help="Of the network: float32 or bfloat16.")] = "float32",
@@ -116,4 +118,5 @@ def _asked(package: Package, settings: list[str] | None) -> list[str]:
     """What the user asks for, else the demo's own settings as far as the model knows them."""
     if settings:
         return settings
-    return [setting for setting in SETTINGS if package.card.attribute(setting.partition("=")[0]) is not None]
+    attributes = [(attribute.name, attribute.role) for attribute in package.card.attributes]
+    return [f"{key[0]}={SETTINGS[key]}" for key in attributes if key in SETTINGS]
