@@ -282,7 +282,8 @@ def step_of(folder: Path) -> int:
 def check_same_config(folder: Path, config: dict[str, Any]) -> None:
     """Refuse to go on with another config than the one that a run folder began with.
 
-    A setting that the run did not record, as one that is newer, is not compared.
+    A setting that the run did not record, as one that is newer, is not compared; nor is the number of steps, since a
+    run may be lengthened.
 
     Raises:
         InputError: a setting differs; the first one is named with both values.
@@ -301,7 +302,8 @@ def check_same_config(folder: Path, config: dict[str, Any]) -> None:
 def _difference(before: Any, now: Any, name: str = "") -> tuple[str, str, str] | None:
     """Name and both values of the first setting that differs."""
     if isinstance(before, dict) and isinstance(now, dict):
-        inner = (_difference(before[key], now[key], f"{name}.{key}".strip(".")) for key in before if key in now)
+        shared = [key for key in before if key in now and key != "steps"]
+        inner = (_difference(before[key], now[key], f"{name}.{key}".strip(".")) for key in shared)
         return next((found for found in inner if found), None)
     return None if before == now else (name, json.dumps(before), json.dumps(now))
 
