@@ -1,4 +1,4 @@
-"""The 2 mm grid that SIT and Plasticine are trained on."""
+"""The 2 mm grid that SIT and Plasticine are trained on, and coarser ones for trials."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ SHAPE = (88, 104, 88)
 SPACING_MM = 2.0
 
 
-def training_axes() -> np.ndarray:
-    """3x3 of the training grid (RAS, 2 mm)."""
-    return np.eye(3) * SPACING_MM
+def training_axes(spacing_mm: float = SPACING_MM) -> np.ndarray:
+    """3x3 of the training grid (RAS)."""
+    return np.eye(3) * spacing_mm
 
 
-def training_grid(centre: np.ndarray) -> Grid:
-    """The network's grid about a point in RAS mm."""
-    return Grid.centred(centre, SHAPE, SPACING_MM)
+def training_grid(centre: np.ndarray, spacing_mm: float = SPACING_MM) -> Grid:
+    """The network's grid about a point in RAS mm; of other voxels, the same field of view in even numbers."""
+    shape = tuple(2 * round(n * SPACING_MM / spacing_mm / 2) for n in SHAPE)
+    return Grid.centred(centre, shape, spacing_mm)  # type: ignore[arg-type]

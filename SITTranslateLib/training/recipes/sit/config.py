@@ -7,11 +7,15 @@ from typing import Any
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.training.engine.config import RunConfig
+from SITTranslateLib.training.engine.grid import SPACING_MM
+
+#: Voxels in which the ventricles can still be told from their surroundings, mm.
+COARSEST_MM = 4.0
 
 
 @dataclass(frozen=True)
 class Data:
-    """Simulated pairs: which label maps, how many pairs, how they differ."""
+    """Simulated pairs: which label maps, how many pairs, how they differ; voxels of 2 mm, or larger for a trial."""
 
     training_maps: tuple[str, ...] = ()
     pairs: int = 240
@@ -19,6 +23,7 @@ class Data:
     lesion_load_ml: tuple[float, float] = (0.0, 25.0)
     skull_strip: float = 0.6
     seed: int = 1
+    spacing_mm: float = SPACING_MM
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,8 @@ class TrainingConfig(RunConfig):
         if self.scans is None:
             if not self.data.training_maps:
                 raise InputError("There is nothing to train on: name label maps in [data], or own scans in [scans].")
+            if not SPACING_MM <= self.data.spacing_mm <= COARSEST_MM:
+                raise InputError(f"spacing_mm in [data] is {self.data.spacing_mm:g}; give 2, or up to 4 for a trial.")
         elif losses.follow_up or losses.motion or losses.change or not losses.need_discriminator:
             raise InputError(
                 "Own scans have no follow-up: train by adversarial and attribute losses, without follow_up."

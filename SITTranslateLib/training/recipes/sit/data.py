@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from SITTranslateLib.fields import resample_field
 from SITTranslateLib.simulation import SimulatedPair, Subject, draw_scanner, simulate_pair
 from SITTranslateLib.simulation.ageing import RATES
-from SITTranslateLib.simulation.labels import BRAIN_LABELS
+from SITTranslateLib.simulation.labels import BRAIN_LABELS, LabelMap
 from SITTranslateLib.systems.sit.layer import half_resolution_affine, to_full_resolution
 from SITTranslateLib.training.engine.grid import training_grid
 from SITTranslateLib.training.recipes.sit.config import Data
@@ -40,7 +40,6 @@ class SimulatedPairs(Dataset[dict[str, Tensor]]):
     def __init__(self, subjects: list[Subject], data: Data, scales: tuple[float, float], folder: Path) -> None:
         key = hashlib.sha256(json.dumps(asdict(data), sort_keys=True).encode()).hexdigest()[:12]
         self.subjects, self.data, self.scales = subjects, data, scales
-        self.ages = [apparent_age(subject) for subject in subjects]
         self.folder = folder / f"pairs-{key}"
         self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -55,7 +54,7 @@ class SimulatedPairs(Dataset[dict[str, Tensor]]):
             part.replace(file)
         with np.load(file) as stored:
             arrays = {name: torch.from_numpy(stored[name].astype(np.float32)) for name in stored.files}
-        return self._as_batch(arrays, self.ages[index % len(self.ages)])
+        return self._as_batch(arrays)
 
     def _simulate(self, index: int) -> dict[str, np.ndarray]:
         rng = np.random.default_rng([self.data.seed, index])
@@ -69,17 +68,17 @@ class SimulatedPairs(Dataset[dict[str, Tensor]]):
             age_change=years,
             lesion_load=float(load),
             lesion_change=change,
-            grid=training_grid(subject.centre),
+            grid=training_grid(subject.centre, self.data.spacing_mm),
             scanner=draw_scanner("training", rng),
             skull_strip=bool(rng.random() < self.data.skull_strip),
         )
         return stored_arrays(pair) | {
             "attributes": np.array([years, change], np.float32),
-            "values_before": np.array([0.0, load], np.float32),
+            "values_before": np.array([apparent_age(pair.labels), load], np.float32),
         }
 
-    def _as_batch(self, arrays: dict[str, Tensor], age: float) -> dict[str, Tensor]:
-        scales, before = torch.tensor(self.scales), arrays["values_before"] + torch.tensor([age, 0.0])
+    def _as_batch(self, arrays: dict[str, Tensor]) -> dict[str, Tensor]:
+        scales = torch.tensor(self.scales)
         requested = (arrays["attributes"] != 0).float()
         return {
             "source": arrays["source"][None],
@@ -89,17 +88,17 @@ class SimulatedPairs(Dataset[dict[str, Tensor]]):
             "mask": arrays["mask"][None],
             "change_mask": arrays["change_mask"][None],
             "code": torch.cat((arrays["attributes"] / scales, requested)),
-            "values_before": before / scales,
+            "values_before": arrays["values_before"] / scales,
         }
 
 
-def apparent_age(subject: Subject) -> float:
+def apparent_age(labels: LabelMap) -> float:
     """Years from the usual adult at which the simulated ageing gives the head's share of lateral ventricles.
 
     Nobody knows how old the people of the label maps are; a critic that is to read ages needs heads whose age and
-    anatomy belong together.
+    anatomy belong together. ``labels`` are those of the simulated scan, whose ventricles differ from its map's.
     """
-    ventricles, brain = (int(subject.labels.mask(*labels).sum()) for labels in (VENTRICLES.labels, BRAIN_LABELS))
+    ventricles, brain = (int(labels.mask(*which).sum()) for which in (VENTRICLES.labels, BRAIN_LABELS))
     growth = np.log1p(VENTRICLES.percent_per_year / 100.0)
     years = np.log(max(ventricles, 1) / max(brain, 1) / USUAL_VENTRICLES) / growth
     return float(np.clip(years, -LARGEST_AGE, LARGEST_AGE))

@@ -6,7 +6,6 @@ import json
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.training import recipes
-from SITTranslateLib.training.engine.grid import SHAPE
 from SITTranslateLib.training.engine.label_maps import prepared_subjects
 from SITTranslateLib.training.engine.progress import say
 from SITTranslateLib.training.engine.recipe import EvaluationRequest
@@ -32,9 +31,13 @@ def evaluate(request: EvaluationRequest) -> None:
 
 def _simulated(request: EvaluationRequest) -> None:
     assert request.labels is not None
-    networks = {name: recipes.finished(folder)[2] for name, folder in request.runs.items()}
+    runs = {name: recipes.finished(folder)[1:] for name, folder in request.runs.items()}
+    networks = {name: network for name, (_, network) in runs.items()}
+    spacings = {config.data.spacing_mm for config, _ in runs.values()}
+    if len(spacings) > 1:
+        raise InputError("The runs were trained on voxels of different sizes: evaluate each size by itself.")
     subjects = prepared_subjects(request.labels, report.HELD_OUT, request.kept / "subjects")
-    made = report.table_of(report.held_out_pairs(subjects, request.count, SHAPE), networks)
+    made = report.table_of(report.held_out_pairs(subjects, request.count, spacings.pop()), networks)
     made.write(request.out, "sit", report.SCANNER_TITLES)
     for name in networks:
         figures = json.dumps(made.card_figures(name, table.CARD, report.SCANNER_TITLES), indent=1)

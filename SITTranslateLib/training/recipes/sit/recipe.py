@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from SITTranslateLib import systems
+from SITTranslateLib.errors import InputError
 from SITTranslateLib.systems.sit.network import SITNetwork, SITParts
 from SITTranslateLib.systems.sit.structures import parcellation_sha256
-from SITTranslateLib.training.engine.grid import training_axes
+from SITTranslateLib.training.engine.grid import SPACING_MM, training_axes
 from SITTranslateLib.training.engine.label_maps import prepared_subjects
 from SITTranslateLib.training.engine.losses import Outcome, masked_mean
 from SITTranslateLib.training.engine.recipe import EvaluationRequest, Recipe
@@ -204,7 +205,14 @@ class SITRecipe(Recipe):
                 ranks=fabric.world_size,
             )
 
-        return SITTrainer(config, fabric, data, training_axes())
+        return SITTrainer(config, fabric, data, training_axes(config.data.spacing_mm))
+
+    def package(
+        self, config: TrainingConfig, weights: Mapping[str, Tensor], card: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
+        if config.data.spacing_mm != SPACING_MM:
+            raise InputError(f"A run on voxels of {config.data.spacing_mm:g} mm is a trial: train on 2 mm to publish.")
+        return super().package(config, weights, card)
 
     def evaluate(self, request: EvaluationRequest) -> None:
         from SITTranslateLib.training.recipes.sit.evaluate import evaluate

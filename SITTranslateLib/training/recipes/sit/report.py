@@ -10,8 +10,8 @@ import numpy as np
 from SITTranslateLib.evaluation.table import IDENTITY, Prediction, Table
 from SITTranslateLib.simulation import SimulatedPair, Subject, draw_scanner, simulate_pair
 from SITTranslateLib.systems.sit.network import SITNetwork
+from SITTranslateLib.training.engine.grid import training_grid
 from SITTranslateLib.training.recipes.sit import table
-from SITTranslateLib.volume import Grid
 
 #: Label maps that no shipped model was trained on.
 HELD_OUT = ("13", "14", "15", "16")
@@ -19,7 +19,7 @@ SCANNER_TITLES = {"training": "scanner as in training", "unseen": "unseen scanne
 
 
 def held_out_pairs(
-    subjects: Iterable[Subject], per_subject: int, grid_shape: tuple[int, int, int], seed: int = 2026
+    subjects: Iterable[Subject], per_subject: int, spacing_mm: float, seed: int = 2026
 ) -> dict[str, list[SimulatedPair]]:
     """The same people and changes on both scanners; ages and loads spread over the model's range."""
     pairs: dict[str, list[SimulatedPair]] = {name: [] for name in SCANNER_TITLES}
@@ -36,7 +36,7 @@ def held_out_pairs(
                         age_change=years,
                         lesion_load=load,
                         lesion_change=later - load,
-                        grid=Grid.centred(subject.centre, grid_shape, spacing_mm=2.0),
+                        grid=training_grid(subject.centre, spacing_mm),
                         scanner=draw_scanner(scanner, draws),
                         skull_strip=bool(repeat % 2),
                     )

@@ -22,6 +22,7 @@ from SITTranslateLib.simulation.labels import LabelMap
 from SITTranslateLib.training import recipes
 from SITTranslateLib.training.engine.config import card_file
 from SITTranslateLib.training.engine.label_maps import label_map
+from SITTranslateLib.training.engine.recipe import EvaluationRequest
 from SITTranslateLib.training.recipes.sit.config import Data, Schedule
 from SITTranslateLib.training.recipes.sit.data import (
     LARGEST_AGE,
@@ -104,10 +105,10 @@ def test_the_examples_card_suits_its_config() -> None:
     assert [attribute.name for attribute in card.attributes] == config.network["attributes"]
 
 
-def _head_with(ventricle_voxels: int) -> Any:
+def _head_with(ventricle_voxels: int) -> LabelMap:
     labels = np.full((20, 20, 20), 2, np.int16)
     labels.reshape(-1)[:ventricle_voxels] = 4
-    return SimpleNamespace(labels=LabelMap(labels, np.eye(4)))
+    return LabelMap(labels, np.eye(4))
 
 
 def test_a_head_counts_as_old_as_its_ventricles_are_large() -> None:
@@ -117,18 +118,44 @@ def test_a_head_counts_as_old_as_its_ventricles_are_large() -> None:
     assert apparent_age(_head_with(1)) == -LARGEST_AGE
 
 
-def test_the_critic_reads_the_age_and_not_the_change(tmp_path: Path) -> None:
-    """Two heads of different age change alike: what the critic is told of their follow-ups differs by their ages."""
-    heads = [_head_with(round(USUAL_VENTRICLES * 8000 * 1.03**years)) for years in (-10, 20)]
-    pairs = SimulatedPairs(heads, Data(("a", "b"), pairs=2), (10.0, 10.0), tmp_path)
+def test_the_critic_reads_the_age_and_not_the_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two heads of different age: the critic is told their ages at the follow-up, by the ventricles in the scan."""
+    subject, grids = SimpleNamespace(centre=np.zeros(3)), []
+
+    def pair_of(_: Any, rng: np.random.Generator, **asked: Any) -> Any:
+        grids.append(asked["grid"])
+        years = (-10, 20)[len(grids) - 1]
+        return SimpleNamespace(labels=_head_with(round(USUAL_VENTRICLES * 8000 * 1.03**years)))
+
     image = np.zeros((4, 4, 4), np.float16)
     arrays: dict[str, Any] = dict.fromkeys(("source", "target", "intensity_change", "mask", "change_mask"), image)
-    arrays |= {"sampling": np.zeros((3, 2, 2, 2), np.float16), "attributes": np.array([5.0, 0.0], np.float32)}
-    for index in range(2):
-        np.savez(pairs.folder / f"{index:05d}.npz", **arrays, values_before=np.array([0.0, 3.0], np.float32))
+    monkeypatch.setattr("SITTranslateLib.training.recipes.sit.data.simulate_pair", pair_of)
+    monkeypatch.setattr(
+        "SITTranslateLib.training.recipes.sit.data.stored_arrays",
+        lambda _: arrays | {"sampling": np.zeros((3, 2, 2, 2), np.float16)},
+    )
+    data = Data(("a",), pairs=2, age_years=(5.0, 5.0), lesion_load_ml=(3.0, 3.0), spacing_mm=4.0)
+    pairs = SimulatedPairs([subject], data, (10.0, 10.0), tmp_path)  # type: ignore[list-item]
     told = [batch["other_values"][0] for batch in islice(batches(pairs, batch=1, seed=0, workers=0), 3)]
     ages = sorted(round(10 * float(values[0])) for values in told[1:])
     assert ages == [-5, 25] and all(float(values[1]) == pytest.approx(0.3) for values in told)
+    assert all(grid.shape == (44, 52, 44) and grid.spacing == (4.0, 4.0, 4.0) for grid in grids)
+
+
+def test_a_trial_on_coarse_voxels_is_evaluated_with_its_like_and_not_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial, full = (replace(a_config(1), data=Data(("a",), spacing_mm=spacing)) for spacing in (4.0, 2.0))
+    with pytest.raises(InputError, match="4 mm is a trial"):
+        recipes.for_system("sit").package(trial, {}, {})
+    assert recipes.for_system("sit").package(full, {}, {}) == (full.network, {})
+    with pytest.raises(InputError, match="give 2, or up to 4"):
+        replace(trial, data=Data(("a",), spacing_mm=8.0))
+    runs = {"a": (None, trial, None), "b": (None, full, None)}
+    monkeypatch.setattr(recipes, "finished", lambda folder: runs[folder.name])
+    request = EvaluationRequest("sit", tmp_path, labels=tmp_path, runs={name: Path(name) for name in runs})
+    with pytest.raises(InputError, match="different sizes"):
+        recipes.for_system("sit").evaluate(request)
 
 
 def test_an_autoencoders_critic_does_not_judge_realism() -> None:
