@@ -68,7 +68,11 @@ class Losses:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Steps and learning rate; ``geometry_first`` is the share of the steps before the intensity branch is trained."""
+    """Steps and learning rate.
+
+    ``geometry_first`` is the share of the steps before the intensity branch is trained; ``critic_first`` are steps of
+    the critic alone, which come before: one that cannot read attributes yet guides nothing.
+    """
 
     steps: int = 2000
     batch: int = 1
@@ -81,6 +85,7 @@ class Schedule:
     penalty_every: int = 16
     penalty: float = 1.0
     critic_weight_of_regression: float = 10.0
+    critic_first: int = 0
     seed: int = 0
 
 

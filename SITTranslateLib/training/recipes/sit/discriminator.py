@@ -11,15 +11,17 @@ class AttributeDiscriminator(nn.Module):
     """Realism of patches ``(B, 1, k, j, i)`` and attribute values ``(B, n)`` of scans ``(B, 1, K, J, I)``.
 
     Spectral normalisation instead of batch normalisation, which is not valid under a per-sample gradient penalty.
+    Where nothing is adversarial it is left out (``spectral`` False): attributes are learned sooner without it.
     """
 
-    def __init__(self, attributes: int, width: int = 16, levels: int = 4) -> None:
+    def __init__(self, attributes: int, width: int = 16, levels: int = 4, spectral: bool = True) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         channels = 1
         for level in range(levels):
             wider = min(width * 2**level, 96)
-            layers += [spectral_norm(nn.Conv3d(channels, wider, 4, stride=2, padding=1)), nn.LeakyReLU(0.2)]
+            convolution: nn.Module = nn.Conv3d(channels, wider, 4, stride=2, padding=1)
+            layers += [spectral_norm(convolution) if spectral else convolution, nn.LeakyReLU(0.2)]
             channels = wider
         self.trunk = nn.Sequential(*layers)
         self.patches = nn.Conv3d(channels, 1, 3, padding=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from SITTranslateLib.training.engine.label_maps import prepared_subjects
 from SITTranslateLib.training.engine.losses import Outcome, masked_mean
 from SITTranslateLib.training.engine.recipe import EvaluationRequest, Recipe
 from SITTranslateLib.training.engine.schedule import average_of, warm_up_and_cosine
-from SITTranslateLib.training.engine.trainer import RunOptions, Trainer
+from SITTranslateLib.training.engine.trainer import CHECKPOINT, RunOptions, Trainer, moved
 from SITTranslateLib.training.recipes.sit import objective
 from SITTranslateLib.training.recipes.sit.bids_dataset import ScanDataset, known_scans
 from SITTranslateLib.training.recipes.sit.config import TrainingConfig
@@ -84,7 +85,7 @@ class SITTrainer(Trainer):
         self.network, self.adam = fabric.setup(network, adam)
         self.discriminator: Any = None
         if config.losses.need_discriminator:
-            judge = AttributeDiscriminator(self.attributes)
+            judge = AttributeDiscriminator(self.attributes, spectral=config.losses.adversarial > 0)
             judge_adam = torch.optim.Adam(judge.parameters(), lr=config.schedule.critic_rate, betas=(0.5, 0.999))
             self.discriminator, self.discriminator_adam = fabric.setup(judge, judge_adam)
 
@@ -92,6 +93,13 @@ class SITTrainer(Trainer):
         if self.discriminator is None:
             return super().networks()
         return super().networks() | {"critic": self.discriminator, "critic_adam": self.discriminator_adam}
+
+    def train(self, folder: Path, *, save_every: int = 200, until: int | None = None) -> None:
+        if self.discriminator is not None and not (folder / CHECKPOINT).exists():
+            for batch in islice(self.batches(0), self.config.schedule.critic_first):
+                given = moved(batch, self.fabric.device)
+                self._step_discriminator(self._regression(self.discriminator(given["other"])[1], given))
+        super().train(folder, save_every=save_every, until=until)
 
     def weight_of(self, term: str) -> float:
         return float(getattr(self.config.losses, term))
@@ -138,19 +146,27 @@ class SITTrainer(Trainer):
         # An autoencoder's critic only reads attributes.
         adversarial = self.config.losses.adversarial > 0
         realism = hinge_discriminator(real_patches, fake_patches) * float(adversarial)
-        regression = nn.functional.mse_loss(real_values, batch["other_values"])
-        total = realism + schedule.critic_weight_of_regression * regression
+        regression = self._regression(real_values, batch)
+        total = realism + regression
         if adversarial and self.step % schedule.penalty_every == 0:
             # The bare module, in float32: Fabric guards its wrapper against a gradient taken inside the step.
             penalty = gradient_penalty(self.discriminator.module, batch["other"])
             total = total + schedule.penalty * schedule.penalty_every * penalty
-        self.discriminator_adam.zero_grad()
-        self.fabric.backward(total)
-        self.discriminator_adam.step()
+        self._step_discriminator(total)
         return {
             "discriminator_realism": float(realism.detach()),
-            "discriminator_regression": float(regression.detach()),
+            "discriminator_regression": float(regression.detach()) / schedule.critic_weight_of_regression,
         }
+
+    def _regression(self, values: Tensor, batch: Batch) -> Tensor:
+        # Weighted alike before and beside realism: Adam's steps would jump where gradients suddenly grow.
+        weight = self.config.schedule.critic_weight_of_regression
+        return weight * nn.functional.mse_loss(values, batch["other_values"])
+
+    def _step_discriminator(self, loss: Tensor) -> None:
+        self.discriminator_adam.zero_grad()
+        self.fabric.backward(loss)
+        self.discriminator_adam.step()
 
     def draw_preview(self, batch: Batch, path: Path) -> None:
         if "source" in batch:

@@ -158,6 +158,23 @@ def test_a_trial_on_coarse_voxels_is_evaluated_with_its_like_and_not_published(
         recipes.for_system("sit").evaluate(request)
 
 
+def test_a_critic_that_comes_first_has_learned_before_the_first_step_and_once(tmp_path: Path) -> None:
+    config = a_config(2, attribute=1.0, cycle=0.1)
+    config = replace(config, schedule=replace(config.schedule, critic_first=30, critic_rate=1e-3))
+    trainer = sit_trainer(config)
+    scan, generator = next(blob_batches(1000))["other"], trainer.shipped_weights()
+    before = trainer.discriminator(scan)[1].square().mean().item()
+    trainer.train(tmp_path, until=0)
+    assert trainer.discriminator(scan)[1].square().mean().item() < 0.1 * before
+    assert all(torch.equal(value, generator[name]) for name, value in trainer.shipped_weights().items())
+    trainer.train(tmp_path, until=1)
+    known = {name: value.clone() for name, value in trainer.discriminator.state_dict().items()}
+    again = sit_trainer(config)
+    again.train(tmp_path, until=1)
+    assert all(torch.equal(value, known[name]) for name, value in again.discriminator.state_dict().items())
+    assert not any("parametrizations" in name for name in known), "only a critic of realism is normalised"
+
+
 def test_an_autoencoders_critic_does_not_judge_realism() -> None:
     trainer = sit_trainer(a_config(1, attribute=1.0, cycle=0.1))
     before = trainer.discriminator.module.patches.weight.clone()
