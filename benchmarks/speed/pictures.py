@@ -55,7 +55,7 @@ def draw_growth(records: Sequence[Record], path: Path) -> None:
         axes.set(xscale="log", xlabel=key, title=title)
         axes.set_yscale("log" if key != "segments" else "linear")
         if key == "segments":
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(0, 1.1 * axes.get_ylim()[1])
         if key == "scans":
             axes.legend(frameon=False, fontsize=8)
     panels[0].set_ylabel("CPU-seconds")
