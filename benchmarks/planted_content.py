@@ -103,8 +103,8 @@ def main() -> None:
                     made, numbers, diameters = changed(truth, ready.brain, how, 10 * seed + 1)
                 # The field of the pair as it is: a ball hardly changes it.
                 pair = replace(field, translated=field.translated.with_array(made))
-                told = explain(pair)
-                found, labels = clusters_of(told.unexplained, Limits(4.0, 4.0, 0.008))
+                explanation = explain(pair)
+                found, labels = clusters_of(explanation.unexplained, Limits(4.0, 4.0, 0.008))
                 present = sorted(set(np.unique(numbers)) - {0})
                 hits = [sorted(set(np.unique(numbers[labels == n + 1]).tolist()) - {0}) for n in range(len(found))]
                 inside = [float(ready.brain[labels == n + 1].mean()) for n in range(len(found))]
@@ -113,7 +113,7 @@ def main() -> None:
                         "visit": visit.name,
                         "pair": f"{source} to {target}",
                         "how": how,
-                        "same": told.contrast_map.is_identity,
+                        "same": explanation.contrast_map.is_identity,
                         "diameters": {int(n): diameters[n - 1] for n in present},
                         "clusters": [
                             {"ml": c.millilitres, "peak": c.peak, "brain": b, "balls": h}

@@ -103,7 +103,7 @@ def image_from_array(array: NDArray[np.generic]) -> Any:
 def writing_voxels(
     node: Any, shape: tuple[int, ...], values: Callable[[slice], NDArray[np.floating]]
 ) -> Generator[None, None, None]:
-    """Write other float32 voxels into a volume node in steps; whoever shows it is told once, after the last.
+    """Write other float32 voxels into a volume node in steps; whoever shows it is notified once, after the last.
 
     In place: a new image of a 1 mm head costs more than the values in it.
 

@@ -113,7 +113,7 @@ def with_clusters(table: SegmentTable, clusters: Sequence[Cluster]) -> SegmentTa
     """The verdict that names clusters of content which the source does not explain: no pair above them is traceable."""
     if not clusters:
         return table
-    told = "; ".join(
+    places = "; ".join(
         f"{c.millilitres:.2g} mL, peak {c.peak:.0f}, at "
         + ", ".join(f"{a} {x:.0f}" for a, x in zip("RAS", c.middle, strict=True))
         + " mm"
@@ -122,7 +122,7 @@ def with_clusters(table: SegmentTable, clusters: Sequence[Cluster]) -> SegmentTa
     )
     more = f", and {len(clusters) - MOST_NAMED} more" if len(clusters) > MOST_NAMED else ""
     what = "1 cluster holds" if len(clusters) == 1 else f"{len(clusters)} clusters hold"
-    reason = f"{what} content that the source does not explain: {told}{more}"
+    reason = f"{what} content that the source does not explain: {places}{more}"
     kept = tuple(r for r in table.reasons if r != load_rules().nothing_found)
     verdict = CAUTION if table.verdict == TRACEABLE else table.verdict
     return replace(table, verdict=verdict, reasons=(reason, *kept))

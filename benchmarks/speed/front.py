@@ -104,10 +104,10 @@ def _greedy(inputs: Inputs, folder: Path, threads: int) -> Iterator[Point]:
         SimpleITK.WriteImage(
             peers.itk_field(VectorField(inputs.velocity.array / np.float32(-parts), inputs.grid.affine)), root
         )
-        told = f"-threads {threads} -V 0 -rf {folder}/grid.nii -r {root},{parts} -rc {folder}/warp.nii"
+        arguments = f"-threads {threads} -V 0 -rf {folder}/grid.nii -r {root},{parts} -rc {folder}/warp.nii"
 
         def read(_: Any) -> NDArray[np.float32]:
             image = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(folder / "warp.nii"))
             return image.reshape(*inputs.grid.shape, 3) * LPS  # type: ignore[no-any-return]
 
-        yield Point("Greedy, files included", squarings, partial(Greedy3D().execute, told), read)
+        yield Point("Greedy, files included", squarings, partial(Greedy3D().execute, arguments), read)

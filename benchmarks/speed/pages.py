@@ -127,12 +127,12 @@ def rewrite(page: Path, records: Sequence[Record], options: str = "") -> list[st
             continue
         chosen = [record for record in records if record.case in cases]
         only = " ".join(f"--only {case}" for case in cases)
-        told = f"`sittranslate bench {options} {only}`, medians in turns. {machine()}"
+        command = f"`sittranslate bench {options} {only}`, medians in turns. {machine()}"
         begin, end = f"<!-- bench {name} -->\n", "<!-- end -->"
         if begin not in text:
             raise InputError(f"'{page.name}' has no table '{name}' to rewrite.")
         head, _, rest = text.partition(begin)
-        text = f"{head}{begin}{told}\n\n{table(chosen)}{end}{rest.partition(end)[2]}"
+        text = f"{head}{begin}{command}\n\n{table(chosen)}{end}{rest.partition(end)[2]}"
         if draw is not None:
             draw(chosen, page.parent / "pictures" / picture)
         written.append(name)

@@ -14,7 +14,7 @@ from SITTranslateLib.volume import Grid
 WHITE = ("left white matter", "right white matter")
 CORTEX = ("left cortex", "right cortex")
 VENTRICLES = ("left lateral ventricle", "right lateral ventricle")
-#: Voxels of a tissue from which its brightness is told.
+#: Voxels of a tissue from which its brightness is measured.
 FEWEST_VOXELS = 100
 
 

@@ -9,7 +9,7 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.training.engine.config import RunConfig
 from SITTranslateLib.training.engine.grid import SPACING_MM
 
-#: Voxels in which the ventricles can still be told from their surroundings, mm.
+#: Voxels in which the ventricles can still be distinguished from their surroundings, mm.
 COARSEST_MM = 4.0
 
 
