@@ -10,7 +10,11 @@ from torch import Tensor, nn
 
 from SITTranslateLib.systems.layers.blocks import SelfAttention, convolution, standardised
 from SITTranslateLib.systems.layers.pixel_shuffle import pixel_shuffle, pixel_unshuffle
+from SITTranslateLib.systems.layers.samplers import PREDICTIONS, weights
 from SITTranslateLib.systems.plasticine.unet import LEVEL_CODE, ModulatedBlock, level_code
+
+#: ``residual``: what the target has beyond the preview, see :class:`ResidualDenoiser`; others as of the samplers.
+LATENT_PREDICTIONS = (*PREDICTIONS, "residual")
 
 
 class SwitchedUNet(nn.Module):
@@ -67,6 +71,46 @@ class LatentDenoiser(nn.Module):
         condition = self.embedding(torch.cat((level_code(level), target), dim=1))
         said = self.unet(torch.cat((noisy, source, like), dim=1), condition)
         return like + said if self.prediction == "clean" else said
+
+    def scale(self, level: Tensor) -> Tensor | float:
+        """What a unit of the network's answer is worth at levels ``(B,)``; the loss is divided by its square."""
+        return 1.0
+
+
+class ResidualDenoiser(LatentDenoiser):
+    """The clean latent by way of what it has beyond the target-like one, preconditioned.
+
+    For a residual r of variance s^2, ``n = signal r + sigma noise`` has the best linear estimate ``signal s^2 n / v``,
+    ``v = signal^2 s^2 + sigma^2``, with an error of standard deviation ``s sigma / sqrt(v)``: the network answers in
+    units of the latter what to add to the former (Karras et al., NeurIPS 2022, table 1; the residual of a regression
+    as Mardani et al., 2025). Untrained it samples Gaussian residuals of spread s about the preview, so that the noise
+    that a sample starts from always reaches it; a network that predicts the clean latent itself can leave it aside.
+
+    Attributes:
+        spread: s of each channel, measured once the preview is trained.
+    """
+
+    spread: Tensor
+
+    def __init__(self, latent: int, widths: Sequence[int], targets: int, schedule: str) -> None:
+        super().__init__(latent, widths, targets)
+        self.schedule = schedule
+        self.register_buffer("spread", torch.ones(1, latent, 1, 1, 1))
+
+    def forward(self, noisy: Tensor, source: Tensor, like: Tensor, level: Tensor, target: Tensor) -> Tensor:
+        signal, sigma = self._weights(level)
+        variance = (signal * self.spread).square() + sigma.square()
+        residual = noisy - signal * like
+        said = super().forward(residual / variance.sqrt(), source, like, level, target) - like
+        return like + signal * self.spread.square() / variance * residual + self.scale(level) * said
+
+    def scale(self, level: Tensor) -> Tensor:
+        signal, sigma = self._weights(level)
+        return self.spread * sigma / ((signal * self.spread).square() + sigma.square()).sqrt()
+
+    def _weights(self, level: Tensor) -> tuple[Tensor, Tensor]:
+        signal, sigma = (w.to(level).reshape(-1, 1, 1, 1, 1) for w in weights(level, self.schedule))
+        return signal, sigma
 
 
 class Detail(nn.Module):

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.systems.aldm.codec import FACTOR, Codec
-from SITTranslateLib.systems.aldm.denoiser import Detail, LatentDenoiser
+from SITTranslateLib.systems.aldm.denoiser import LATENT_PREDICTIONS, Detail, LatentDenoiser, ResidualDenoiser
 from SITTranslateLib.systems.aldm.switchable import SwitchableGenerator, one_hot
 from SITTranslateLib.systems.aldm.tissue_mapping import TissueIntensityMapping
-from SITTranslateLib.systems.layers.samplers import PREDICTIONS, SAMPLERS, SCHEDULES, clean_of, noised, sample
+from SITTranslateLib.systems.layers.samplers import SAMPLERS, SCHEDULES, clean_of, noised, sample
 from SITTranslateLib.systems.network import NetworkOutput, Progress, after_step
 from SITTranslateLib.systems.plasticine.structure_map import NOTHING
 
@@ -55,7 +55,8 @@ class ALDMNetwork(nn.Module):
         spade, hidden: widths of the switchable generator and of its branches.
         widths: of the denoiser.
         detail: widths of the network that brings the source's detail back; empty for none, as in the paper.
-        prediction, schedule: of the denoiser; see :mod:`SITTranslateLib.systems.layers.samplers`.
+        prediction, schedule: of the denoiser; see :mod:`SITTranslateLib.systems.layers.samplers`, for ``residual``
+            :class:`ResidualDenoiser`.
         sampler, steps: if a request asks for nothing else.
         start: noise level of the first step; below 1 it starts from the noised preview.
         paint: begin with the scan in the target's brightness, tissue by tissue; without it, as in the paper.
@@ -80,7 +81,7 @@ class ALDMNetwork(nn.Module):
         paint: bool = False,
     ) -> None:
         super().__init__()
-        for value, known in ((prediction, PREDICTIONS), (schedule, SCHEDULES), (sampler, SAMPLERS)):
+        for value, known in ((prediction, LATENT_PREDICTIONS), (schedule, SCHEDULES), (sampler, SAMPLERS)):
             if value not in known:
                 raise ValueError(f"'{value}' is not one of {', '.join(known)}")
         if len(set(contrasts)) < max(2, len(contrasts)) or set(targets) - set(contrasts):
@@ -88,13 +89,17 @@ class ALDMNetwork(nn.Module):
         if (sampler == "flow") != (schedule == "linear"):
             raise ValueError("the sampler 'flow' and the schedule 'linear' belong together")
         self.contrasts, self.targets = tuple(contrasts), tuple(targets or contrasts)
-        self.prediction, self.schedule, self.sampler, self.steps, self.start = (
-            prediction, schedule, sampler, steps, start,
-        )  # fmt: skip
+        # A residual denoiser answers with the clean latent.
+        self.prediction = "clean" if prediction == "residual" else prediction
+        self.schedule, self.sampler, self.steps, self.start = schedule, sampler, steps, start
         count = len(self.contrasts)
         self.codec = Codec(latent, codes, codec)
         self.generator = SwitchableGenerator(latent, spade, hidden, count, mapped=paint)
-        self.denoiser = LatentDenoiser(latent, widths, count, prediction)
+        self.denoiser: LatentDenoiser = (
+            ResidualDenoiser(latent, widths, count, schedule)
+            if prediction == "residual"
+            else LatentDenoiser(latent, widths, count, prediction)
+        )
         self.detail = Detail(detail, count, 3 if paint else 1) if detail else None
         self.painter = TissueIntensityMapping(count) if paint else None
 

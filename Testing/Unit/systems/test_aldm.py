@@ -8,9 +8,10 @@ import torch
 from SITTranslateLib import systems
 from SITTranslateLib.errors import InputError, PackageError
 from SITTranslateLib.systems.aldm.codec import FACTOR, Codec
-from SITTranslateLib.systems.aldm.denoiser import Detail, LatentDenoiser
+from SITTranslateLib.systems.aldm.denoiser import Detail, LatentDenoiser, ResidualDenoiser
 from SITTranslateLib.systems.aldm.network import ALDMNetwork
 from SITTranslateLib.systems.aldm.switchable import SwitchableGenerator, SwitchableNorm, one_hot
+from SITTranslateLib.systems.layers.samplers import noised, sample
 from SITTranslateLib.systems.network import TranslationNetwork
 
 TINY = {
@@ -227,6 +228,46 @@ def test_untrained_the_denoiser_says_the_preview_and_the_detail_is_nothing() -> 
     assert torch.equal(said, like)
     image = torch.rand(1, 1, 8, 8, 8)
     assert torch.equal(Detail((4, 6), 3)(image, torch.rand_like(image), target), image)
+
+
+def test_untrained_a_residual_denoiser_is_the_best_linear_estimate_and_samples_the_residuals_spread() -> None:
+    torch.manual_seed(0)
+    spread = torch.tensor([0.2, 0.5, 1.5]).reshape(1, 3, 1, 1, 1)
+    denoiser = ResidualDenoiser(3, (6, 8), 3, "cosine")
+    denoiser.spread.copy_(spread)
+    latent, like, residual, noise = torch.randn(4, 1, 3, 12, 12, 12)
+    truth, target, level = like + spread * residual, one_hot(1, 3, latent), torch.tensor([0.4])
+
+    def denoise(noisy: torch.Tensor, at: float) -> torch.Tensor:
+        return denoiser(noisy, latent, like, torch.tensor([at]), target)
+
+    with torch.inference_mode():
+        assert torch.allclose(denoise(noise, 1.0), like, atol=1e-5), "noise alone says nothing"
+        off = (denoise(noised(truth, noise, 0.4), 0.4) - truth).std(dim=(0, 2, 3, 4))
+        assert torch.allclose(off, denoiser.scale(level).flatten(), rtol=0.05)
+        made = sample(denoise, noise, steps=100) - like
+        none = sample(denoise, torch.zeros_like(noise), steps=40)
+    assert torch.allclose(made.std(dim=(0, 2, 3, 4)), spread.flatten(), rtol=0.08)
+    assert torch.allclose(none, like, atol=1e-5)
+
+
+@pytest.mark.parametrize(("prediction", "matters"), [("clean", False), ("residual", True)])
+def test_the_noise_of_a_residual_reaches_the_image(prediction: str, matters: bool, image: torch.Tensor) -> None:
+    torch.manual_seed(3)
+    network = ALDMNetwork(**{**TINY, "prediction": prediction}).eval()  # type: ignore[arg-type]
+    view = network.view(image[..., :20, :28, :24], 1)
+    with torch.inference_mode():
+        like = network.preview(view, 1)
+        drawn, from_zero = (
+            network.image_of(
+                sample(
+                    lambda noisy, level: network.denoise(noisy, torch.tensor([level]), view.latent, like, 1),
+                    start, steps=8,
+                ), view, 1,
+            )
+            for start in (torch.randn_like(like), torch.zeros_like(like))
+        )  # fmt: skip
+    assert (float((drawn - from_zero).abs().mean()) > 0.1 * float(from_zero.std())) == matters
 
 
 def test_the_detail_follows_the_source() -> None:

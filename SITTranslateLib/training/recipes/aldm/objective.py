@@ -93,7 +93,7 @@ class ALDMObjective(nn.Module):
     def _ms_spade(self, batch: Batch) -> Outcome:
         net = self._aldm()
         views, truth = self._views(batch), self._truth(batch)
-        like = torch.cat([net.preview(view, n) for view, n in zip(views, batch.indices, strict=True)])
+        like = self._previews(views, batch)
         off = like - truth
         terms = {"latent": (off.square() if self.config.stages["ms_spade"].squared else off.abs()).mean()}
         if self.config.terms.cycle and net.painter is None:
@@ -111,13 +111,13 @@ class ALDMObjective(nn.Module):
         views, truth = self._views(batch), self._truth(batch)
         source = views[0].latent
         with torch.no_grad():
-            like = torch.cat([net.preview(view, n) for view, n in zip(views, batch.indices, strict=True)])
+            like = self._previews(views, batch)
         noise, level = torch.randn_like(truth), self._levels(len(truth), truth)
         noisy = noised(truth, noise, level, net.schedule)
         targets = torch.cat([one_hot(n, len(net.contrasts), source) for n in batch.indices])
         predicted = net.denoiser(noisy, source.expand_as(truth), like, level, targets)
         should = wanted(net.prediction, truth, noise, level, net.schedule)
-        terms = {"latent": (predicted - should).square().mean()}
+        terms = {"latent": ((predicted - should) / net.denoiser.scale(level)).square().mean()}
         if not self.config.schedule.decoded_diffusion:
             return Outcome(terms)
         clean = clean_of(net.prediction, predicted, noisy, level, net.schedule)
@@ -151,6 +151,14 @@ class ALDMObjective(nn.Module):
         return Outcome(self._images("regression", made, truth, inside(batch.weight, batch.corner, side)))
 
     # ------------------------------------------------------------------ parts
+    def _previews(self, views: list[View], batch: Batch) -> Tensor:
+        return torch.cat([self._aldm().preview(view, n) for view, n in zip(views, batch.indices, strict=True)])
+
+    @torch.no_grad()
+    def residual(self, batch: Batch) -> Tensor:
+        """What the targets' latents have beyond the previews ``(B, latent, k, j, i)``."""
+        return self._truth(batch) - self._previews(self._views(batch), batch)
+
     def _images(self, stage: str, made: Tensor, truth: Tensor, weight: Tensor) -> dict[str, Tensor]:
         settings = self.config.stages[stage]
         everywhere = settings.brain == 1.0

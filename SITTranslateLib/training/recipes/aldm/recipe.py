@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from SITTranslateLib import systems
 from SITTranslateLib.errors import InputError
+from SITTranslateLib.systems.aldm.denoiser import ResidualDenoiser
 from SITTranslateLib.systems.aldm.network import ALDMNetwork
 from SITTranslateLib.systems.regression.many_to_many import AnyRegressionNetwork
 from SITTranslateLib.training.engine.discriminators import Discriminators, PatchScales
@@ -104,8 +106,14 @@ class ALDMTrainer(Trainer):
         self.discriminators = Discriminators(self.fabric, {"images": PatchScales(3, 1, 16, 2)} if judges else {})
 
     def end_stage(self, stage: str) -> None:
-        """Take over the averaged weights; after the codec, measure its latents and fit the tissue mapping."""
+        """Take over the averaged weights; after the codec, measure its latents and fit the tissue mapping; after the
+        generator, measure what it misses."""
         self.network.load_state_dict(averaged_weights(self.average.state_dict()))
+        if stage == "ms_spade" and isinstance(self.network.denoiser, ResidualDenoiser):
+            steps = self.config.stages[stage].steps
+            batches = islice(self.batches(self.step - steps), min(steps, MEASURED))
+            missed = torch.cat([self.objective.residual(batch.to(self.fabric.device)) for batch in batches])
+            self.network.denoiser.spread.copy_(missed.square().mean(dim=(0, 2, 3, 4), keepdim=True).sqrt().clamp(1e-4))
         if stage != "autoencoder":
             return
         measure_latents(self.network, self.heads, self.config, self.fabric.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.simulation import procedural_head
 from SITTranslateLib.simulation.subject import plain_subject
 from SITTranslateLib.systems.aldm.codec import REACH
+from SITTranslateLib.systems.aldm.denoiser import ResidualDenoiser
 from SITTranslateLib.systems.aldm.network import ALDMNetwork
 from SITTranslateLib.training import recipes
 from SITTranslateLib.training.engine.config import card_file
@@ -69,6 +71,22 @@ def test_after_the_autoencoder_latents_have_unit_variance_and_a_codebook(heads: 
     images = torch.from_numpy(heads[0].slab("T2w", 0, 16, clean=True))[None, None]
     spread = trainer.network.codec.encode(images).std(dim=(0, 2, 3, 4))
     assert bool((spread > 0.3).all()) and bool((spread < 3.0).all())
+
+
+def test_after_the_generator_the_residuals_spread_is_what_it_misses() -> None:
+    config = a_config(network={**NETWORK, "prediction": "residual"})
+    trainer = trainer_of(config)
+    for _ in range(5):
+        if trainer.enter_stage() and trainer.stage == "diffusion":
+            break
+        trainer.run_step(next(trainer.batches(trainer.step)))
+    denoiser = trainer.network.denoiser  # type: ignore[union-attr]
+    assert isinstance(denoiser, ResidualDenoiser) and trainer.step == 4
+    missed = torch.cat([trainer.objective.residual(b) for b in islice(trainer.batches(2), 2)]).square()
+    # The batches of the stage are two.
+    assert torch.allclose(denoiser.spread, missed.mean(dim=(0, 2, 3, 4), keepdim=True).sqrt(), rtol=1e-4)
+    losses = trainer.run_step(next(trainer.batches(trainer.step)))
+    assert 0.3 < losses["latent"] < 3.0, "in units of what a Gaussian residual leaves"
 
 
 def test_who_is_stopped_between_two_stages_goes_on_from_the_end_of_the_first(
