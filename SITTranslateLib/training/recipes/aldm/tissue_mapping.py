@@ -110,7 +110,7 @@ class SampledScan:
         contrast: of the scan.
         statistics: of the whole scan.
         bright, shares: of the voxels ``(N,)``, ``(classes, N)``.
-        truth: the voxels in every contrast ``(N, contrasts)``.
+        truth: the voxels in every contrast ``(N, contrasts)``; NaN in one that was not acquired.
         weight: what each counts ``(N,)``.
     """
 
@@ -130,10 +130,11 @@ def _samples(heads: Sequence[Phantom], contrasts: Sequence[str], tissues: FoundT
             slices = head.classes.shape[0]
             for strip in (False, True):
                 where, weight = _drawn(head, strip, rng)
-                truth = np.stack(
-                    [head.slab(c, 0, slices, clean=True, strip=strip).ravel()[where] for c in contrasts], axis=1
-                )
-                for index, contrast in enumerate(contrasts):
+                truth = np.full((len(where), len(contrasts)), np.nan, np.float32)
+                acquired = [(n, contrast) for n, contrast in enumerate(contrasts) if contrast in head.scans]
+                for n, contrast in acquired:
+                    truth[:, n] = head.slab(contrast, 0, slices, clean=True, strip=strip).ravel()[where]
+                for index, contrast in acquired:
                     shares = tissues.shares(number, contrast, strip).astype(np.float32) / 255.0
                     own = head.slab(contrast, 0, slices, strip=strip)
                     others = [other_scanner(own, contrast, rng) for _ in range(VARIANTS - 1)]
@@ -146,15 +147,16 @@ def _samples(heads: Sequence[Phantom], contrasts: Sequence[str], tissues: FoundT
 
 
 def _fit_curves(mapping: TissueIntensityMapping, source: int, contrasts: int, samples: Sequence[SampledScan]) -> None:
-    """Weighted least squares of all targets on the features of :func:`design`."""
+    """Weighted least squares of each target, where it was acquired, on the features of :func:`design`."""
     size = len(CLASSES) * (KNOTS + 1 + LOOKS)
-    normal, right = HELD * np.eye(size), np.zeros((size, contrasts))
+    normal, right = np.tile(HELD * np.eye(size), (contrasts, 1, 1)), np.zeros((contrasts, size, 1))
     for scan in samples:
         unusual = (looks_of(scan.statistics)[0] - mapping.usual[source]) / mapping.varies[source]
         rows = design(scan, SHY * unusual.double().numpy())
-        normal += (rows * scan.weight[:, None]).T @ rows
-        right += (rows * scan.weight[:, None]).T @ scan.truth
-    found = np.linalg.solve(normal, right).T.reshape(contrasts, len(CLASSES), -1)
+        acquired, weighted = np.isfinite(scan.truth).all(axis=0), (rows * scan.weight[:, None]).T
+        normal[acquired] += weighted @ rows
+        right[acquired] += (weighted @ scan.truth[:, acquired]).T[..., None]
+    found = np.linalg.solve(normal, right).reshape(contrasts, len(CLASSES), -1)
     for name, part, factor in (
         ("curves", slice(0, KNOTS), 1.0),
         ("slopes", KNOTS, 1.0),
