@@ -33,6 +33,7 @@ RECIPES: dict[str, str] = {
 #: Tables of ``sittranslate evaluate`` that are no system's own: name to ``module:function`` of a request.
 TABLES: dict[str, str] = {
     "contrasts": f"{_HERE}.real_contrasts.evaluate:evaluate",
+    "downstream": f"{_HERE}.real_contrasts.downstream:evaluate",
     "gate": f"{_HERE}.contrast_classifiers.evaluate:evaluate",
     "suitability": f"{_HERE}.contrast_classifiers.evaluate:evaluate",
     "change": f"{_HERE}.prescribed.change:evaluate",

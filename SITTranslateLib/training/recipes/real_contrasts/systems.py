@@ -7,7 +7,7 @@ Rows are the curves of :mod:`.table` and each run, on the visits that every run 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +61,8 @@ def entries_of(runs: Mapping[str, Path]) -> dict[str, Entry]:
     return found
 
 
-def rows_of(entries: Mapping[str, Entry], cases: Cases) -> Iterator[Row]:
-    """Baselines and every run, on the visits with both contrasts that the runs' fold leaves out.
+def fold_of(entries: Mapping[str, Entry]) -> str:
+    """The fold that all runs trained on.
 
     Raises:
         InputError: runs of several folds, or none.
@@ -70,7 +70,16 @@ def rows_of(entries: Mapping[str, Entry], cases: Cases) -> Iterator[Row]:
     folds = {entry.fold for entry in entries.values()} - {""}
     if len(folds) != 1:
         raise InputError("The runs of one table train on one fold of real visits.")
-    (fold,) = folds
+    return folds.pop()
+
+
+def rows_of(entries: Mapping[str, Entry], cases: Cases) -> Iterator[Row]:
+    """Baselines and every run, on the visits with both contrasts that the runs' fold leaves out.
+
+    Raises:
+        InputError: runs of several folds, or none.
+    """
+    fold = fold_of(entries)
     others = [cases.of(visit) for visit in training_visits(fold)]
     for visit in held_out_visits(fold):
         case = cases.of(visit)
@@ -85,7 +94,8 @@ def rows_of(entries: Mapping[str, Entry], cases: Cases) -> Iterator[Row]:
                     continue
                 requests = {name: asked}
                 if entry.recipe.without_diffusion:
-                    requests[f"{name}, no diffusion step"] = {**asked, "steps": 0.0}
+                    method, at, seed = name.partition("@")
+                    requests[f"{method}, no diffusion step{at}{seed}"] = {**asked, "steps": 0.0}
                 for row, request in requests.items():
                     images[row] = made_by(network, request, entry.recipe.spacing_mm, case, source, target)
             yield from table.rows_of_images(visit, case, shell, source, target, images)
@@ -113,8 +123,12 @@ def made_by(
 
 
 def as_markdown(rows: Sequence[Row]) -> str:
-    """One table a direction: means over subjects, with the lowest and highest SSIM."""
-    means = mean_rows(rows)
+    """One table a direction: means over subjects, with the lowest and highest SSIM.
+
+    Runs named ``METHOD@SEED`` stand in one row, the mean of their seeds, with the SSIM of each.
+    """
+    means = mean_rows([replace(row, method=row.method.partition("@")[0]) for row in rows])
+    by_seed = mean_rows(rows)
     parts = []
     for source, target in dict.fromkeys((row.source, row.target) for row in rows):
         mine = {key[3]: values for key, values in means.items() if key[1:3] == (source, target)}
@@ -122,12 +136,18 @@ def as_markdown(rows: Sequence[Row]) -> str:
         parts.append(
             f"**{source} to {target}** ({first['subjects']:.0f} people; lesion AUC of the acquired {target} "
             f"{first['truth_auc']:.2f}, jitter {first['truth_jitter']:.3f})\n\n"
-            "| method | SSIM (lowest to highest) | PSNR (dB) | sharpness | lesion AUC | jitter |\n"
-            "|---|---|---|---|---|---|"
+            "| method | SSIM (lowest to highest person) | by seed | PSNR (dB) | sharpness | lesion AUC | jitter |\n"
+            "|---|---|---|---|---|---|---|"
         )
         for method, v in mine.items():
+            seeds = [
+                values["ssim"]
+                for (_, *way, name), values in by_seed.items()
+                if way == [source, target] and name.startswith(f"{method}@")
+            ]
             parts[-1] += (
-                f"\n| {method} | {v['ssim']:.3f} ({v['ssim_low']:.3f} to {v['ssim_high']:.3f}) | {v['psnr']:.1f} "
+                f"\n| {method} | {v['ssim']:.3f} ({v['ssim_low']:.3f} to {v['ssim_high']:.3f}) "
+                f"| {', '.join(f'{value:.3f}' for value in seeds)} | {v['psnr']:.1f} "
                 f"| {v['sharpness']:.2f} | {v['auc']:.2f} | {v['jitter']:.3f} |"
             )
     return "\n\n".join(parts) + "\n"

@@ -199,12 +199,20 @@ def test_systems_of_one_fold_stand_in_one_table(
     entries = systems.entries_of({"SA-UNIT": folder, "package": MODELS / "brain-contrasts"})
     assert entries["package"].fold == "" and entries["SA-UNIT"].fold == "without-ms-cross-26"
     network = MultiContrastNetwork(CONTRASTS, widths=(2, 4)).eval()
-    entries = {"SA-UNIT": entries["SA-UNIT"], "network": systems.Entry(RECIPE, network, "")}
+    entries = {
+        "SA-UNIT@0": entries["SA-UNIT"],
+        "SA-UNIT@1": entries["SA-UNIT"],
+        "network": systems.Entry(RECIPE, network, ""),
+    }
     rows = list(systems.rows_of(entries, Drawn()))  # type: ignore[arg-type]
-    methods = [*table.METHODS[:5], "SA-UNIT", "network"]
+    methods = [*table.METHODS[:5], "SA-UNIT@0", "SA-UNIT@1", "network"]
     assert [r.method for r in rows] == 2 * methods and {r.visit for r in rows} == {"ms-cross-26"}
-    text = systems.as_markdown(rows)
-    assert text.count("| SA-UNIT |") == 2 and "**T2w to T1w** (1 people" in text
+    other = [replace(r, scores=replace(r.scores, ssim=0.25)) if r.method == "SA-UNIT@1" else r for r in rows]
+    text = systems.as_markdown(
+        [r if r.method != "SA-UNIT@0" else replace(r, scores=replace(r.scores, ssim=0.75)) for r in other]
+    )
+    assert text.count("| SA-UNIT | 0.500 (0.500 to 0.500) | 0.750, 0.250 |") == 2, "the mean of two seeds, and each"
+    assert "**T2w to T1w** (1 people" in text and f"| network | {rows[7].scores.ssim:.3f} " in text
     with pytest.raises(InputError, match="one fold"):
         next(systems.rows_of({"network": entries["network"]}, Drawn()))  # type: ignore[arg-type]
 
