@@ -86,7 +86,8 @@ class Column:
     Attributes:
         title: as documents show it.
         digits: after the point; None for three significant ones.
-        reduce: over cases: ``mean``, ``sum``, ``max``, or ``area`` under the ROC curve against the table's reference.
+        reduce: over cases: ``mean``, ``sum``, ``min``, ``max``, or ``area`` under the ROC curve against the table's
+            reference.
     """
 
     title: str
@@ -117,6 +118,7 @@ _Values = NDArray[np.float64]
 _REDUCE: dict[str, Callable[[_Values, _Values], float]] = {
     "mean": lambda values, _: float(np.nanmean(values)) if np.isfinite(values).any() else float("nan"),
     "sum": lambda values, _: float(np.nansum(values)),
+    "min": lambda values, _: float(np.nanmin(values)),
     "max": lambda values, _: float(np.nanmax(values)),
     "area": lambda values, reference: area_under_curve(reference.tolist(), values.tolist()),
 }

@@ -36,7 +36,7 @@ TABLES: dict[str, str] = {
     "downstream": f"{_HERE}.real_contrasts.downstream:evaluate",
     "gate": f"{_HERE}.contrast_classifiers.evaluate:evaluate",
     "suitability": f"{_HERE}.contrast_classifiers.evaluate:evaluate",
-    "change": f"{_HERE}.prescribed.change:evaluate",
+    "change": f"{_HERE}.prescribed.table:evaluate_change",
     "prescribed": f"{_HERE}.prescribed.table:evaluate",
     "lesions": f"{_HERE}.prescribed.lesion_table:evaluate",
     "stroke": f"{_HERE}.prescribed.stroke:evaluate",
