@@ -160,7 +160,7 @@ def _print_one(package: Package) -> None:
     card = package.card
     say(f"{card.title} ({card.name} {card.version})")
     say(f"System: {card.system.name}; {', '.join(card.sources)} to {', '.join(card.targets)}")
-    for a in card.attributes:
+    for a in card.offered:
         values = ", ".join(a.choices) if a.choices else f"{a.minimum:+g} to {a.maximum:+g} {a.unit}"
         say(f"  --set {a.name}=...  {values} (default {a.default:g}): {a.description}")
     simulated = "simulated scans: " if card.training.get("simulated") else ""

@@ -23,6 +23,8 @@ LARGEST_CARD = 1 << 20
 DEEPEST_CARD = 32
 #: Voxels of the network's grid; one of 320 x 320 x 320 has fewer.
 LARGEST_GRID = 1 << 25
+#: In ``withdrawn``: the spread of several answers.
+UNCERTAINTY = "uncertainty"
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,12 @@ class ModelCard:
     schema_version: int = 1
     target_scale: TargetScale | None = None
     further_sources: tuple[str, ...] = ()
+    withdrawn: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def offered(self) -> tuple[Attribute, ...]:
+        """The attributes that may be set; of others the default alone may be asked for."""
+        return tuple(a for a in self.attributes if a.name not in self.withdrawn)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -185,6 +193,8 @@ class ModelCard:
             del plain["target_scale"]
         if not self.further_sources:
             del plain["further_sources"]
+        if not self.withdrawn:
+            del plain["withdrawn"]
         if not self.normalisation.fluid:
             del plain["normalisation"]["fluid"]
         for attribute in plain["attributes"]:
@@ -223,6 +233,7 @@ class ModelCard:
             files=tuple(WeightFile(**f) for f in raw["files"]),
             target_scale=_target_scale(raw.get("target_scale")),
             further_sources=tuple(raw.get("further_sources", ())),
+            withdrawn=raw.get("withdrawn", {}),
         )
         _check_sense(card)
         return card
@@ -321,6 +332,9 @@ def _check_sense(card: ModelCard) -> None:
             raise PackageError(f"the range of attribute '{a.name}' is not that of its choices.")
     if prod(card.grid.shape) > LARGEST_GRID:
         raise PackageError(f"its grid has more voxels than {LARGEST_GRID}, which no computer has memory for.")
+    unknown = set(card.withdrawn) - {*names, UNCERTAINTY}
+    if unknown:
+        raise PackageError(f"it withdraws '{min(unknown)[:40]}', which is none of its attributes.")
     for name in ("scale", "scales"):
         scales = card.system.parameters.get(name, 1.0)
         numbers = scales if isinstance(scales, list) else [scales]

@@ -85,7 +85,9 @@ def translate(
     check_volume(volume)
     report("loading the model", 0.05)
     loaded = load_model(model, options.device)
-    request = checked_request(loaded.card, {**named_values(attributes, "The attributes"), **more_attributes})
+    request = checked_request(
+        loaded.card, {**named_values(attributes, "The attributes"), **more_attributes}, options.ensemble
+    )
 
     report("looking at the scan", 0.1)
     anatomy = locate_head(volume)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from SITTranslateLib.arguments import named_values, shown
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.packages import Attribute, ModelCard
+from SITTranslateLib.packages.card import UNCERTAINTY
 
 
 def parse_settings(settings: Iterable[str]) -> dict[str, str]:
@@ -27,12 +28,17 @@ def parse_settings(settings: Iterable[str]) -> dict[str, str]:
     return request
 
 
-def checked_request(card: ModelCard, attributes: Mapping[str, object] | None) -> dict[str, float]:
+def checked_request(card: ModelCard, attributes: Mapping[str, object] | None, ensemble: int = 1) -> dict[str, float]:
     """Attribute values as numbers within the card's ranges; nothing asked for means the card's defaults.
 
+    Args:
+        ensemble: number of answers that a map of uncertainty is asked of; 1 for none.
+
     Raises:
-        InputError: an attribute the model does not know, not a number, or out of range.
+        InputError: an attribute the model does not know, not a number, out of range, or what the card withdraws.
     """
+    if ensemble > 1 and UNCERTAINTY in card.withdrawn:
+        raise InputError(card.withdrawn[UNCERTAINTY])
     attributes = named_values(attributes, "The attributes")
     if not attributes:
         return {a.name: float(a.default) for a in card.attributes}
@@ -40,7 +46,7 @@ def checked_request(card: ModelCard, attributes: Mapping[str, object] | None) ->
     for name, value in attributes.items():
         attribute = card.attribute(name)
         if attribute is None:
-            known = ", ".join(a.name for a in card.attributes) or "none"
+            known = ", ".join(a.name for a in card.offered) or "none"
             raise InputError(f"The model '{card.name}' has no attribute '{name[:40]}'; it knows {known}.")
         if attribute.choices:
             request[name] = _chosen(attribute, value)
@@ -57,6 +63,9 @@ def checked_request(card: ModelCard, attributes: Mapping[str, object] | None) ->
                 f"{attribute.minimum:+g} to {attribute.maximum:+g} {attribute.unit}."
             )
         request[name] = number
+    for name in card.withdrawn:
+        if name in request and request[name] != card.attribute(name).default:  # type: ignore[union-attr]
+            raise InputError(card.withdrawn[name])
     return request
 
 

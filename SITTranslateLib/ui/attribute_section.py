@@ -29,7 +29,6 @@ class AttributeSection(Section):
         self._sliders: dict[str, Any] = {}
         self._lists: dict[str, Any] = {}
         self._labels: list[Any] = []
-        self._defaults: dict[str, float] = {}
         self._attributes: Any = ()
 
     def values(self) -> dict[str, float]:
@@ -44,8 +43,7 @@ class AttributeSection(Section):
             widget.setParent(None)
             widget.deleteLater()
         self._sliders, self._lists, self._labels = {}, {}, []
-        attributes = card.attributes if card is not None else ()
-        self._defaults = {a.name: float(a.default) for a in attributes}
+        attributes = card.offered if card is not None else ()
         for attribute in attributes:
             if attribute.choices:
                 self._add_list(form, attribute, values)

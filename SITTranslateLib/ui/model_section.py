@@ -43,6 +43,7 @@ class ModelSection(Section):
         self.changed = Signal()
         self.packages: dict[str, Any] = {}
         self._updating = False
+        self._uncertainty_tip = self.ui.uncertaintyCheckBox.toolTip
         self.ui.detailsLabel.setVisible(False)
         self.ui.licenceCheckBox.setVisible(False)
         self.ui.deviceSelector.addItem(_("The fastest there is"), "auto")
@@ -73,7 +74,8 @@ class ModelSection(Section):
     @property
     def ensemble(self) -> int:
         """How many answers the maps of uncertainty are made of; 1 for no such map."""
-        return MEMBERS if self.ui.uncertaintyCheckBox.checked else 1
+        box = self.ui.uncertaintyCheckBox
+        return MEMBERS if box.checked and box.enabled else 1
 
     @property
     def seed(self) -> int:
@@ -155,6 +157,9 @@ class ModelSection(Section):
         self.ui.removeButton.setEnabled(package is not None and not is_shipped(package))
         self.ui.detailsButton.setEnabled(package is not None)
         self.ui.licenceCheckBox.setVisible(False)
+        withdrawn = "" if package is None else package.card.withdrawn.get("uncertainty", "")
+        self.ui.uncertaintyCheckBox.setEnabled(not withdrawn)
+        self.ui.uncertaintyCheckBox.setToolTip(withdrawn or self._uncertainty_tip)
         if package is None:
             self.ui.useLabel.setText(_("No model matches.") if self.packages else _("No model on this computer yet."))
             self.ui.detailsLabel.setText("")

@@ -38,7 +38,7 @@ class SweepSection(Section):
     def set_card(self, card: Any) -> None:
         self._card = card
         self.ui.sweepAttributeSelector.clear()
-        for attribute in card.attributes if card is not None else ():
+        for attribute in card.offered if card is not None else ():
             if attribute.choices or attribute.role is AttributeRole.KNOWN:
                 continue
             self.ui.sweepAttributeSelector.addItem(attribute.title, attribute.name)

@@ -52,7 +52,7 @@ def run_batch(
     from SITTranslateLib.translate.request import checked_request, parse_settings
 
     package = find(model)
-    request = checked_request(package.card, parse_settings(settings or []))
+    request = checked_request(package.card, parse_settings(settings or []), ensemble)
     check_output(out, scans)
     passed_over: dict[str, str] = {}
     found = find_scans(

@@ -16,7 +16,7 @@ from SITTranslateLib.app.main import run
 from SITTranslateLib.attributes import AttributeRole
 from SITTranslateLib.errors import InputError, PackageError
 from SITTranslateLib.files import write_volume
-from SITTranslateLib.packages import Attribute, ModelCard, NetworkGrid, Package, System, write_package
+from SITTranslateLib.packages import Attribute, ModelCard, NetworkGrid, Package, System, find, write_package
 from SITTranslateLib.training.engine.config import card_file
 from SITTranslateLib.translate.model import load_model
 from SITTranslateLib.translate.normalisation import ARBITRARY
@@ -106,6 +106,22 @@ def test_it_is_cancelled_between_two_steps(package: Package) -> None:
 def test_a_wrong_request_is_one_sentence(asked: dict[str, object], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         checked_request(several(), asked)
+
+
+def test_what_a_card_withdraws_is_not_offered_and_answered_with_its_sentence() -> None:
+    card = find("brain-contrasts").card
+    assert [a.name for a in card.offered] == ["target", "source", "steps", "intermediate"]
+    assert checked_request(card, {})["samples"] == checked_request(card, {"samples": 1})["samples"] == 1.0
+    for asked, ensemble in (({"samples": 4}, 1), ({"steps": 1}, 8)):
+        with pytest.raises(InputError, match=r"do not differ.*\.$"):
+            checked_request(card, asked, ensemble)
+    assert checked_request(several(), {"samples": 4}, 8) == {"samples": 4.0}
+    plain = several().to_dict() | {"files": [{"path": "weights.safetensors", "sha256": "0" * 64, "bytes": 1}]}
+    assert "withdrawn" not in plain
+    sentences = {"uncertainty": "It has none."}
+    assert ModelCard.from_dict(plain | {"withdrawn": sentences}).to_dict()["withdrawn"] == sentences
+    with pytest.raises(PackageError, match="withdraws 'age', which is none of its attributes"):
+        ModelCard.from_dict(plain | {"withdrawn": {"age": "It is gone."}})
 
 
 def test_a_request_in_words() -> None:
