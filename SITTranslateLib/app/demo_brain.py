@@ -21,8 +21,10 @@ NAMES = {
 }
 #: nilearn scales the template to 0..1; scans have larger numbers, which read better.
 SCALE = 1000.0
-#: Where the templates lie in nilearn, by kind, and the value above which it counts a voxel as brain.
-_FILES, _BRAIN = "datasets/data/mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz", 0.2
+#: Where nilearn keeps a template, its functions for them by kind, and the value above which a voxel is brain to it.
+_FILE = "datasets/data/mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
+_LOADERS = {"t1": "load_mni152_template", "gm": "load_mni152_gm_template", "wm": "load_mni152_wm_template"}
+_BRAIN = 0.2
 #: Box around the lateral ventricles and a point inside each, RAS mm of the ICBM152 space (Fonov et al. 2011).
 _BOX = np.array([[-42.0, -56.0, -12.0], [42.0, 34.0, 36.0]])
 _SEEDS = np.array([[-10.0, 5.0, 20.0], [10.0, 5.0, 20.0]])
@@ -33,31 +35,44 @@ _MIDLINE_MM = 1.5
 def load_brain() -> tuple[Volume, Volume]:
     """The T1-weighted average brain at 1 mm, without skull, and its label map (see ``NAMES``); no download.
 
-    The files are read where nilearn keeps them: importing ``nilearn.datasets`` would load scikit-learn as well. The
-    values are those of its ``load_mni152_template`` and ``load_mni152_brain_mask``.
+    The values are those of nilearn's ``load_mni152_template`` and ``load_mni152_brain_mask``.
 
     Raises:
-        InputError: nilearn is not installed.
+        InputError: nilearn is not installed, or has no such templates.
+    """
+    scan, affine = template("t1")
+    brain = Volume(SCALE * scan, affine, "ICBM152 T1")
+    labels = tissue_labels(template("gm")[0], template("wm")[0], scan > _BRAIN)
+    labels[lateral_ventricles(labels == CSF, brain.grid)] = VENTRICLES
+    return brain, brain.with_array(labels, "ICBM152 tissues")
+
+
+def template(kind: str) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """The ``t1``, ``gm`` or ``wm`` template, ``(K, J, I)``, 0 to 1, and its affine.
+
+    Its file is read where nilearn keeps it, since importing ``nilearn.datasets`` loads scikit-learn as well; where it
+    lies elsewhere, nilearn itself is asked.
     """
     import nibabel
 
     found = find_spec("nilearn")
-    folders = found.submodule_search_locations if found is not None else None
-    paths = [Path(folder, _FILES) for folder in folders or ()]
+    if found is None:
+        raise InputError("The demo needs nilearn for its brain: install it with pip install 'sittranslate[demo]'.")
+    files = [Path(folder, _FILE.format(kind)) for folder in found.submodule_search_locations or ()]
+    image: Any
+    if files and files[0].is_file():
+        image = nibabel.load(files[0])
+    else:
+        try:
+            from nilearn import datasets
 
-    def read(kind: str) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        path = next((p for p in (path.with_name(path.name.format(kind)) for path in paths) if p.is_file()), None)
-        if path is None:
-            raise InputError("The demo needs nilearn for its brain: install it with pip install 'sittranslate[demo]'.")
-        image: Any = nibabel.load(path)
-        array = np.ascontiguousarray(np.asanyarray(image.dataobj).astype(np.float32).T)
-        return array / array.max(), np.asarray(image.affine)
-
-    scan, affine = read("t1")
-    brain = Volume(SCALE * scan, affine, "ICBM152 T1")
-    labels = tissue_labels(read("gm")[0], read("wm")[0], scan > _BRAIN)
-    labels[lateral_ventricles(labels == CSF, brain.grid)] = VENTRICLES
-    return brain, brain.with_array(labels, "ICBM152 tissues")
+            image = getattr(datasets, _LOADERS[kind])(resolution=1)
+        except (ImportError, AttributeError) as error:
+            raise InputError(
+                "This nilearn has no average brain for the demo: install version 0.11 or later."
+            ) from error
+    array = np.ascontiguousarray(np.asanyarray(image.dataobj).astype(np.float32).T)
+    return array / array.max(), np.asarray(image.affine)
 
 
 def tissue_labels(grey: NDArray[np.float32], white: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:

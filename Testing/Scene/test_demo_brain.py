@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("nilearn", reason="nilearn is not installed: pip install '.[demo]'")
 
 from SITTranslateLib.app import demo_brain
+from SITTranslateLib.errors import InputError
 
 
 def test_ventricles_of_the_average_brain_are_two_and_of_a_plausible_size() -> None:
@@ -23,3 +24,17 @@ def test_ventricles_of_the_average_brain_are_two_and_of_a_plausible_size() -> No
     assert np.abs(right).min() > 1
     darkness = brain.array[labels.array == demo_brain.VENTRICLES].mean()
     assert darkness < 0.6 * brain.array[labels.array == demo_brain.WHITE].mean()
+
+
+def test_where_nilearn_keeps_its_files_elsewhere_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    values, affine = demo_brain.template("gm")
+    monkeypatch.setattr(demo_brain, "_FILE", "elsewhere/{}.nii.gz")
+    again, same = demo_brain.template("gm")
+    np.testing.assert_allclose(again, values, atol=1e-6)
+    np.testing.assert_array_equal(same, affine)
+    monkeypatch.setattr(demo_brain, "_LOADERS", {"gm": "load_nothing"})
+    with pytest.raises(InputError, match=r"install version 0\.11 or later"):
+        demo_brain.template("gm")
+    monkeypatch.setattr(demo_brain, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="needs nilearn"):
+        demo_brain.template("gm")
