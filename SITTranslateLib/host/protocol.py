@@ -137,17 +137,12 @@ def put_array(folder: Path, array: NDArray[np.generic], name: str | None = None)
     return file
 
 
-def take_array(folder: Path, file: str, *, remove: bool = False) -> NDArray[Any]:
-    """Read an array of the private folder.
+def taking_array(folder: Path, file: str, *, remove: bool = False) -> Generator[None, None, NDArray[Any]]:
+    """Read an array of the private folder in steps of some megabytes.
 
     Raises:
         ProtocolError: a name that leaves the folder, no such file, or not a plain array.
     """
-    return finish(taking_array(folder, file, remove=remove))
-
-
-def taking_array(folder: Path, file: str, *, remove: bool = False) -> Generator[None, None, NDArray[Any]]:
-    """:func:`take_array` in steps of some megabytes."""
     if not _FILE_NAME.fullmatch(file):
         raise ProtocolError(f"{file[:80]!r} is not a file of the protocol")
     path = folder / file

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from SITTranslateLib.scene.display import faded
 from SITTranslateLib.scene.volumes import array_to_matrix, matrix_to_array
 from SITTranslateLib.steps import finish
-from SITTranslateLib.volume import Grid, VectorField
+from SITTranslateLib.volume import VectorField
 
 BORDER = 2
 #: Spacing (mm) of the motion as it is drawn, and of the map of how far it goes.
@@ -158,12 +158,3 @@ def moved_points(node: Any, points: NDArray[np.floating]) -> NDArray[np.float64]
     transform = vtk.vtkGeneralTransform()
     node.GetTransformToWorld(transform)
     return np.array([transform.TransformPoint(*point) for point in np.asarray(points, dtype=np.float64)])
-
-
-def grid_covers(node: Any, grid: Grid) -> bool:
-    """Whether the field of a node reaches every voxel of a grid."""
-    field = field_of_node(node).grid
-    k, j, i = grid.shape
-    corners = np.array([[a, b, c] for a in (0, i - 1) for b in (0, j - 1) for c in (0, k - 1)], dtype=np.float64)
-    indices = field.to_indices(grid.to_world(corners))
-    return bool(np.all(indices >= -1e-3) and np.all(indices <= np.array(field.shape[::-1]) - 1 + 1e-3))

@@ -70,12 +70,6 @@ class SimulatedPair:
         return fields.jacobian(self.motion)
 
     @cached_property
-    def target_labels(self) -> LabelMap:
-        """The labels moved by the motion: read, nearest, at ``y + u(y)``."""
-        moved = fields.warp(self.labels.as_volume(), self.sampling, mode="nearest")
-        return LabelMap(np.rint(moved.array).astype(np.int16), self.labels.affine, self.labels.name)
-
-    @cached_property
     def brain_mask(self) -> NDArray[np.bool_]:
         """Brain with its ventricles and a thin rim of CSF, on the source grid."""
         return brain_mask(self.labels)

@@ -14,7 +14,6 @@ from SITTranslateLib.scene.transforms import (
     add_motion_node,
     add_sampling_node,
     field_of_node,
-    grid_covers,
     moved_points,
     thinned,
 )
@@ -132,7 +131,12 @@ def test_thinning_keeps_picked_vectors_and_covers_the_grid(
     assert picked == pytest.approx(0.0, abs=1e-9)
     assert np.array_equal(thin.array[0, 0, 0], translation.motion.array[0, 0, 0])
     node = add_motion_node(app.scene, thin, "motion")
-    assert grid_covers(node, translation.motion.grid)
+    grid = translation.motion.grid
+    k, j, i = grid.shape
+    corners = np.array([[a, b, c] for a in (0, i - 1) for b in (0, j - 1) for c in (0, k - 1)], dtype=np.float64)
+    field = field_of_node(node).grid
+    indices = field.to_indices(grid.to_world(corners))
+    assert np.all(indices >= -1e-3) and np.all(indices <= np.array(field.shape[::-1]) - 1 + 1e-3)
 
 
 def test_the_motion_node_is_accurate_enough_to_look_at(app: Application, translation: Translation) -> None:

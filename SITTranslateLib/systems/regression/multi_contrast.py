@@ -36,8 +36,6 @@ OUTSIDE = (-LEVEL / SPREAD, 0.0)
 SLICES_AT_ONCE = 4
 MARGIN = 8
 """Air around the tissue of a slice that the network sees, voxels."""
-AXES = (2, 3, 4)
-"""Axes of ``(1, 1, K, J, I)`` along which the network's slices lie."""
 
 
 def middle_values(array: NDArray[np.float32], spacing_mm: float = 1.0) -> NDArray[np.float32]:

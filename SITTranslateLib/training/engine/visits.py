@@ -32,7 +32,6 @@ class Visit:
         affines: contrast to an ITK transform (points of FLAIR to points of that scan) to start the registration from.
         lesions: mask of lesions or tumour, in the space of FLAIR, or empty.
         brain: mask of the brain in the space of FLAIR, or empty: found by the segmentation.
-        change_only: the lesion mask shows only what changed between visits, so that no contrast is measured by it.
         stripped: the skull was taken off.
         weight: how often it is drawn in training, relative to the others; 0 for evaluation only.
         licence, credit: of the data.
@@ -45,7 +44,6 @@ class Visit:
     affines: dict[str, str] = field(default_factory=dict)
     lesions: str = ""
     brain: str = ""
-    change_only: bool = False
     stripped: bool = False
     weight: float = 1.0
     licence: str = "CC BY 4.0"
@@ -140,19 +138,6 @@ FOLDS: dict[str, tuple[str, ...]] = {
     "all": (),
 }
 """Name of a fold to the subjects that it leaves out; ``first-seven`` trained the package 0.1.0."""
-
-
-def visits_of(names: Sequence[str] = ()) -> tuple[Visit, ...]:
-    """The visits of these subjects, all of them without names.
-
-    Raises:
-        InputError: there is no such subject.
-    """
-    known = {visit.subject for visit in VISITS}
-    unknown = sorted(set(names) - known)
-    if unknown:
-        raise InputError(f"There is no subject '{unknown[0]}'; there are {', '.join(sorted(known))}.")
-    return tuple(visit for visit in VISITS if not names or visit.subject in names)
 
 
 def training_visits(fold: str) -> tuple[Visit, ...]:

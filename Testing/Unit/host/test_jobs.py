@@ -147,7 +147,7 @@ def test_lines_hold_no_numbers_that_json_lacks() -> None:
 @pytest.mark.parametrize("name", ["../a.npy", "/etc/passwd", "a.npz", ".hidden.npy", "a/b.npy", ""])
 def test_names_that_leave_the_folder_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(protocol.ProtocolError):
-        protocol.take_array(tmp_path, name)
+        protocol.finish(protocol.taking_array(tmp_path, name))
 
 
 def test_pickles_are_refused(tmp_path: Path) -> None:
@@ -155,4 +155,4 @@ def test_pickles_are_refused(tmp_path: Path) -> None:
 
     np.save(tmp_path / "bad.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(protocol.ProtocolError):
-        protocol.take_array(tmp_path, "bad.npy")
+        protocol.finish(protocol.taking_array(tmp_path, "bad.npy"))

@@ -72,7 +72,9 @@ def test_ventricles_enlarge_with_age_and_shrink_without(subject: Subject) -> Non
     grid = network_grid(subject.centre, 2.0)
     for years in (20.0, -20.0):
         aged = simulate_pair(subject, 8, grid=grid, age_change=years, deform=False)
-        before, after = aged.labels.millilitres(*VENTRICLES), aged.target_labels.millilitres(*VENTRICLES)
+        moved = fields.warp(aged.labels.as_volume(), aged.sampling, mode="nearest").array
+        after = float(np.isin(moved, VENTRICLES).sum()) * grid.voxel_volume / 1000
+        before = aged.labels.millilitres(*VENTRICLES)
         by_jacobian = float(aged.jacobian.array[aged.labels.mask(*VENTRICLES)].sum()) * grid.voxel_volume / 1000
         assert (by_jacobian / before - 1) * years > 2
         assert (after - before) * years > 0
