@@ -130,6 +130,8 @@ class WorkerProcess:
             # The rest could not be received: the worker is ended, and the client gets the usual end event.
             self._process.kill()
         self._process.wait()
+        # Its last words are there when its end is heard of, unless a child of its own still holds the stream.
+        self._threads[1].join(timeout=5.0)
         self._lines.put(None)
 
     def _read_words(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import threading
@@ -38,9 +39,7 @@ def _until_one_dies(waiting: Iterator[Job], work: Work, workers: int, report: Re
     in_work: dict[str, Job] = {}
     futures: set[Future[Record]] = set()
     context = multiprocessing.get_context("spawn")
-    # A process that is started would first look for modules in the working folder, which may be the scans' own.
-    os.environ["PYTHONSAFEPATH"] = "1"
-    with ProcessPoolExecutor(workers, context, initializer=_end_with_parent) as pool:
+    with _safe_path(), ProcessPoolExecutor(workers, context, initializer=_end_with_parent) as pool:
         try:
             while True:
                 for job in islice(waiting, workers - len(futures)):
@@ -56,6 +55,20 @@ def _until_one_dies(waiting: Iterator[Job], work: Work, workers: int, report: Re
                     report(record)
         except BrokenProcessPool:
             return list(in_work.values())
+
+
+@contextlib.contextmanager
+def _safe_path() -> Iterator[None]:
+    """Processes that are started look for no modules in the working folder, which may be the scans' own."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
 
 
 def _end_with_parent() -> None:
