@@ -46,7 +46,7 @@ def at_three_widths(page: str, folder: Path) -> list[dict[str, Any]]:
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
             f"--user-data-dir={folder / 'profile'}", "--window-size=1600,900", "--dump-dom", file.as_uri(),
         ],
-        capture_output=True, text=True, timeout=300, check=True,
+        capture_output=True, text=True, check=True,
     )  # fmt: skip
     found = re.search(r"<title>(\[.*?\])</title>", answer.stdout, re.DOTALL)
     assert found, answer.stdout[:400]

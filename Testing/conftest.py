@@ -1,3 +1,4 @@
+# ruff: noqa: E402
 """What every test shares: one thread (parallel threads on a busy machine are far slower); the real scans, if there."""
 
 from __future__ import annotations
@@ -7,11 +8,17 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+REPOSITORY = Path(__file__).resolve().parent.parent
+# Neither a user's settings and models nor the width and colours of a terminal decide what tests see.
+for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "SITTRANSLATE_DEBUG",
+             "SITTRANSLATE_FIELDS", "SITTRANSLATE_INDEX", "SITTRANSLATE_MODELS", "SITTRANSLATE_THREADS",
+             "SITTRANSLATE_TRUSTED_KEYS"):  # fmt: skip
+    os.environ.pop(name, None)
+os.environ["XDG_DATA_HOME"] = str(REPOSITORY / "Testing" / "no-models-of-a-user")
 
 import pytest
 
 _STATUS = pytest.StashKey[int]()
-REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="session", autouse=True)

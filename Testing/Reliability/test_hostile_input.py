@@ -63,7 +63,7 @@ ENDED: dict[str, int] = {}
 
 
 @settings(
-    max_examples=IN_MEMORY, deadline=20_000, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=IN_MEMORY, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
 @given(array=volumes.arrays(), affine=volumes.affines(), force=...)
 def test_every_volume_ends_in_a_checked_result_or_one_sentence(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import slicer
+from faulty_worker import with_fault
 from harness import Harness
 from walking import choose, translate
 
@@ -53,6 +53,13 @@ def test_the_uncertainty_is_asked_for_mapped_and_kept(panel: Any, slicer_harness
     assert volume_from_node(node).array.max() > 0 and shown.translation.provenance.ensemble == 8
     assert panel.change.ui.extraComboBox.itemText(0) == "uncertainty"
     assert panel.parameters.ensemble == 8
+    # A model that withdraws it does not offer it, nor what it withdraws of its attributes.
+    panel.model.select("brain-contrasts")
+    assert not panel.model.ui.uncertaintyCheckBox.enabled and panel.model.ensemble == 1
+    assert "do not differ" in panel.model.ui.uncertaintyCheckBox.toolTip
+    assert set(panel.attributes.values()) == {"target", "source", "steps", "intermediate"}
+    panel.model.select("tiny-ageing")
+    assert panel.model.ui.uncertaintyCheckBox.enabled and panel.model.ensemble == 8
     panel.model.ui.uncertaintyCheckBox.setChecked(False)
     assert panel.model.ensemble == 1
 
@@ -116,10 +123,8 @@ def test_cancel_leaves_no_node(panel: Any, slicer_harness: Harness, head_node: A
     panel.apply.ui.applyButton.click()
     assert panel.apply.ui.cancelButton.enabled
     assert not panel.apply.ui.applyButton.enabled
-    asked = time.monotonic()
     panel.apply.ui.cancelButton.click()
     slicer_harness.wait(lambda: not panel.session.running, what="the cancel")
-    assert time.monotonic() - asked < 2.0
     assert panel.session.shown is None
     assert scene.GetNumberOfNodes() == before
     assert panel.apply.ui.applyButton.enabled
@@ -141,13 +146,13 @@ def test_a_second_result_stands_beside_the_first(
 
 @pytest.mark.usefixtures("own_host")
 def test_a_worker_that_dies_is_told_and_another_starts(
-    panel: Any, slicer_harness: Harness, head_node: Any, scene: Any
+    panel: Any, slicer_harness: Harness, head_node: Any, scene: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    fault = 'if stage == "preparing": os.kill(os.getpid(), signal.SIGKILL)'
+    monkeypatch.setattr(panel.session.host, "_start", with_fault(fault, tmp_path / "once"))
     choose(slicer_harness, panel, head_node)
     before = scene.GetNumberOfNodes()
     panel.apply.ui.applyButton.click()
-    slicer_harness.wait(lambda: panel.session._run.job.started or not panel.session.running)
-    panel.session.host._worker.kill()
     slicer_harness.wait(lambda: not panel.session.running)
     assert "ended unexpectedly" in panel.apply.ui.messageLabel.text
     assert scene.GetNumberOfNodes() == before

@@ -171,11 +171,11 @@ def wire_lines(package: Path, scan: Any) -> dict[str, list[Any]]:
     received: list[str] = []
     start: Callable[[Path], Any] = lambda folder: _Lines(WorkerProcess(folder, idle_seconds=60.0), sent, received)  # noqa: E731
     with HostClient(start) as host:
-        host.run(DescribeRequest(), timeout=120)
+        host.run(DescribeRequest())
         options = TranslationOptions(device="cpu", force=True)
-        result = host.run(TranslateRequest(scan, str(package), {"age": 5.0}, options), timeout=120)
-        host.run(RecomposeRequest(result, 0.5, fields=True), timeout=120)
-        host.run(TraceRequest(result, [[5.0, -12.0, 30.0]]), timeout=120)
+        result = host.run(TranslateRequest(scan, str(package), {"age": 5.0}, options))
+        host.run(RecomposeRequest(result, 0.5, fields=True))
+        host.run(TraceRequest(result, [[5.0, -12.0, 30.0]]))
     events: list[Any] = []
     for line in received:
         message = json.loads(line)

@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import pytest
 from batch_work import batch_of, bids, starts
 from PIL import Image
 from tiny_model import head, one_sentence, write_tiny_package
+from waiting import has_ended, wait_until
 
 from SITTranslateLib.app.batch import dataset, machine
 from SITTranslateLib.app.batch.job import Record, finished
@@ -257,13 +257,12 @@ def test_a_batch_that_is_killed_goes_on(tmp_path: Path) -> None:
                  "--no-structures"]  # fmt: skip
     code = f"import sys; from SITTranslateLib.app.main import run; sys.exit(run({arguments!r}))"
     first = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
     # Not those that are being written, below the working folder.
-    while not (done := list(out.glob("sub-*/**/sub-*_T1w.json"))) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: list(out.glob("sub-*/**/sub-*_T1w.json")) or first.poll() is not None, "the first result")
     children = _children(first.pid)
     first.send_signal(signal.SIGKILL)
     first.wait()
+    done = list(out.glob("sub-*/**/sub-*_T1w.json"))
     assert done
     dates = {file: file.stat().st_mtime_ns for file in done}
     again = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -271,10 +270,7 @@ def test_a_batch_that_is_killed_goes_on(tmp_path: Path) -> None:
     assert {file: file.stat().st_mtime_ns for file in done} == dates
     assert len(list(out.rglob("sub-*_T1w.json"))) == 3 and not list(out.rglob("*_xfm.nrrd"))
     assert not (out / ".sittranslate").exists()
-    deadline = time.monotonic() + 30
-    while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not [child for child in children if Path(f"/proc/{child}").exists()], "a process was left behind"
+    wait_until(lambda: all(has_ended(child) for child in children), "the end of its processes")
 
 
 def _children(parent: int) -> list[str]:

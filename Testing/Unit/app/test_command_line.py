@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -118,12 +117,10 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
         "import sys; from SITTranslateLib.app.main import run; run(['--help']);"
         "heavy = {'torch', 'monai', 'SimpleITK', 'slicer', 'vtk', 'numba'} & set(sys.modules); assert not heavy, heavy"
     )
-    started = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=dict(os.environ)
     )
     assert done.returncode == 0, done.stderr
-    assert time.perf_counter() - started < 10, "far below 1 s on a machine that is not busy"
     assert all(command.name in done.stdout for command in COMMANDS)
 
 

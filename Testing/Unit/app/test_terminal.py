@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+
+import pytest
 
 from SITTranslateLib.app.terminal import Stopwatch
 
@@ -16,10 +19,12 @@ def cpu_seconds() -> float:
 
 
 def test_the_cost_of_a_run_counts_finished_children() -> None:
-    before = cpu_seconds()
+    before, started = cpu_seconds(), os.times()
     busy = "import time\nwhile time.process_time() < 0.6: pass"
     subprocess.run([sys.executable, "-c", busy], check=True)
-    assert 0.5 < cpu_seconds() - before < 5.0
+    ended = os.times()
+    used = sum(ended[:4]) - sum(started[:4])
+    assert used > 0.5 and cpu_seconds() - before == pytest.approx(used, abs=0.3)
 
 
 def test_the_cost_of_a_run_counts_imports() -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from waiting import has_ended, wait_until
 
-from SITTranslateLib.host.client import HostClient, HostError
+from SITTranslateLib.host.client import GRACE_SECONDS, HostClient, HostError
 from SITTranslateLib.host.process import WorkerProcess
 from SITTranslateLib.host.protocol import DEAF, LONGEST_LINE, VERSION, Failure
 from SITTranslateLib.host.requests import DescribeRequest, TranslateRequest
@@ -46,24 +45,32 @@ else: say(event='result', id=job, result={})
 """
 
 
-def test_a_worker_that_does_not_listen_is_killed_with_its_children_in_under_two_seconds() -> None:
-    with HostClient(starter(HANGS)) as client:
+class Clock:
+    """Time as the client sees it; it stands until a test moves it."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_worker_that_does_not_listen_is_killed_with_its_children_after_its_grace() -> None:
+    clock = Clock()
+    with HostClient(starter(HANGS), clock=clock) as client:
         stages: list[str] = []
         client.stage.connect(lambda _job, stage: stages.append(stage))
         job = client.submit(TRANSLATE)
-        while not stages:
-            client.poll()
-            time.sleep(0.01)
+        wait_until(lambda: stages, turn=client.poll)
         worker = client._worker
         assert isinstance(worker, WorkerProcess)
-        asked = time.monotonic()
         client.cancel(job)
+        clock.now = GRACE_SECONDS
+        assert client.poll() and not job.done
+        clock.now = GRACE_SECONDS + 0.01
         with pytest.raises(HostError) as refusal:
             client.wait(job)
-        assert time.monotonic() - asked < 2.0
         assert refusal.value.failure is Failure.CANCELLED
-        assert gone(worker.pid)
-        assert gone(int(stages[0]))
+        wait_until(lambda: has_ended(worker.pid) and has_ended(stages[0]))
         # The next request finds another worker.
         assert client.run(DescribeRequest()) == {}
 
@@ -71,11 +78,10 @@ def test_a_worker_that_does_not_listen_is_killed_with_its_children_in_under_two_
 def test_what_waited_behind_a_killed_job_is_still_done() -> None:
     with HostClient(starter(HANGS)) as client:
         first = client.submit(TRANSLATE)
-        while not first.started:
-            client.poll()
+        wait_until(lambda: first.started, turn=client.poll)
         second = client.submit(DescribeRequest())
         client.cancel(first)
-        assert client.wait(second, timeout=10) == {}
+        assert client.wait(second) == {}
         assert first.error is not None
         assert first.error.failure is Failure.CANCELLED
 
@@ -85,10 +91,9 @@ def test_a_worker_that_listens_is_cancelled_and_stays() -> None:
 if request['request'] == 'cancel': say(event='error', id=job, failure='cancelled', sentence='Cancelled.')
 else: say(event='progress', id=job, fraction=0.5)
 """
-    with HostClient(starter(polite)) as client:
+    with HostClient(starter(polite), clock=Clock()) as client:
         job = client.submit(TRANSLATE)
-        while not job.started:
-            client.poll()
+        wait_until(lambda: job.started, turn=client.poll)
         client.cancel(job)
         with pytest.raises(HostError, match="Cancelled"):
             client.wait(job)
@@ -112,7 +117,7 @@ def test_death_in_the_middle_is_told_with_the_last_words() -> None:
     dies = "say(event='stage', id=job, stage='x'); print('the reason', file=sys.stderr, flush=True); os._exit(7)"
     with HostClient(starter(dies)) as client:
         with pytest.raises(HostError, match="code 7") as refusal:
-            client.run(TRANSLATE, timeout=10)
+            client.run(TRANSLATE)
         assert refusal.value.failure is Failure.DIED
         assert "the reason" in refusal.value.details
 
@@ -126,13 +131,13 @@ if not flag.exists(): flag.touch(); os._exit({DEAF})
 say(event='result', id=job, result={{'fine': True}})
 """
     with HostClient(starter(once)) as client:
-        assert client.run(DescribeRequest(), timeout=20) == {"fine": True}
+        assert client.run(DescribeRequest()) == {"fine": True}
 
 
 def test_a_line_without_an_end_is_set_aside_without_being_held() -> None:
     endless = f"print('x' * {LONGEST_LINE + 1000}); say(event='result', id=job, result={{'fine': True}})"
     with HostClient(starter(endless)) as client:
-        assert client.run(DescribeRequest(), timeout=20) == {"fine": True}
+        assert client.run(DescribeRequest()) == {"fine": True}
         assert len(client.noise) == 1
 
 
@@ -140,13 +145,13 @@ def test_an_answer_that_cannot_be_read_is_an_error_not_a_hang() -> None:
     outside = {"key": "a", "volumes": {"source": {"file": "../secret.npy", "affine": []}}, "fields": {}, "extras": {}}
     lies = f"say(event='result', id=job, result={{'translation': {outside!r}}})"
     with HostClient(starter(lies)) as client, pytest.raises(HostError, match="cannot be read"):
-        client.run(TRANSLATE, timeout=10)
+        client.run(TRANSLATE)
 
 
 def test_a_worker_of_another_version_is_refused() -> None:
     old = READY.replace(f":{VERSION}}}", ":0}")
     with HostClient(starter("time.sleep(600)", old)) as client, pytest.raises(HostError, match="another version"):
-        client.run(TRANSLATE, timeout=10)
+        client.run(TRANSLATE)
 
 
 def test_a_python_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
@@ -159,8 +164,7 @@ def test_a_python_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
 def test_closing_cancels_what_runs_and_leaves_no_file() -> None:
     client = HostClient(starter(HANGS))
     job = client.submit(TRANSLATE)
-    while not job.started:
-        client.poll()
+    wait_until(lambda: job.started, turn=client.poll)
     folder, worker = client._folder, client._worker
     assert folder is not None
     assert isinstance(worker, WorkerProcess)
@@ -168,7 +172,7 @@ def test_closing_cancels_what_runs_and_leaves_no_file() -> None:
     client.close()
     assert job.error is not None
     assert not folder.exists()
-    assert gone(worker.pid)
+    wait_until(lambda: has_ended(worker.pid))
 
 
 def test_waiting_with_a_limit_cancels() -> None:
@@ -197,18 +201,3 @@ def test_a_worker_can_be_injected() -> None:
 
     with HostClient(lambda folder: Echo()) as client:
         assert client.run(DescribeRequest()) == {}
-
-
-def gone(pid: int) -> bool:
-    """Whether a process is no more (or a corpse that nobody has collected)."""
-    end = time.monotonic() + 1.0
-    while time.monotonic() < end:
-        try:
-            os.kill(pid, 0)
-            with open(f"/proc/{pid}/stat", encoding="ascii") as stream:  # noqa: PTH123
-                if stream.read().rsplit(")", 1)[1].split()[0] == "Z":
-                    return True
-        except (ProcessLookupError, FileNotFoundError):
-            return True
-        time.sleep(0.02)
-    return False

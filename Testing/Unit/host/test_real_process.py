@@ -7,11 +7,11 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from waiting import has_ended, wait_until
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.host.client import HostClient, HostError
@@ -35,7 +35,7 @@ FORCED = TranslationOptions(device="cpu", force=True)
 
 @pytest.fixture(scope="module")
 def translated(host: HostClient, tiny: Path, head: Volume) -> Translation:
-    return host.run(TranslateRequest(head, str(tiny), {"age": 20}, FORCED), timeout=120)
+    return host.run(TranslateRequest(head, str(tiny), {"age": 20}, FORCED))
 
 
 def test_the_same_translation_comes_out_of_the_process_as_without_one(
@@ -133,7 +133,7 @@ def test_worker_death_is_an_event_and_the_next_request_starts_another(tiny: Path
         os.kill(first.pid, signal.SIGKILL)
         ended: list[int | None] = []
         client.gone.connect(ended.append)
-        wait_until(lambda: not client.poll() and bool(ended))
+        wait_until(lambda: ended, turn=client.poll)
         assert ended == [-signal.SIGKILL]
         # What the dead worker made can still be used by its successor.
         again = client.run(RecomposeRequest(before, 1.0))["translated"]
@@ -158,14 +158,7 @@ def test_nothing_is_left_when_the_owner_dies(tmp_path: Path) -> None:
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     pid, folder = answer.stdout.split()
-    wait_until(lambda: not Path(folder).exists() and not Path(f"/proc/{pid}/exe").exists())
-
-
-def wait_until(condition, seconds: float = 10.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
+    wait_until(lambda: not Path(folder).exists() and has_ended(pid))
 
 
 def test_a_worker_ends_with_its_owner_although_somebody_else_holds_its_pipe(tmp_path: Path) -> None:
@@ -177,13 +170,13 @@ def test_a_worker_ends_with_its_owner_although_somebody_else_holds_its_pipe(tmp_
         "client = HostClient(); client.run(ForgetRequest('none'))\n"
         "pipe = client._worker._process.stdin.fileno()\n"
         "nothing = subprocess.DEVNULL\n"
-        "holder = subprocess.Popen(['sleep', '60'], pass_fds=[pipe], stdout=nothing, stderr=nothing)\n"
+        "holder = subprocess.Popen(['sleep', '3600'], pass_fds=[pipe], stdout=nothing, stderr=nothing)\n"
         "print(client._worker.pid, holder.pid, client._folder, flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     pid, holder, folder = answer.stdout.split()
     try:
-        wait_until(lambda: not Path(folder).exists() and not Path(f"/proc/{pid}/exe").exists())
+        wait_until(lambda: not Path(folder).exists() and has_ended(pid))
     finally:
         os.kill(int(holder), signal.SIGKILL)

@@ -129,8 +129,8 @@ class Harness:
         while self._containers:
             self._containers.pop().setMRMLScene(None)
 
-    def wait(self, condition: Callable[[], bool], seconds: float = 60.0, what: str = "it") -> None:
-        """Run the event loop until a condition holds."""
+    def wait(self, condition: Callable[[], bool], seconds: float = 400.0, what: str = "it") -> None:
+        """Run the event loop until a condition holds; the limit is for what never happens."""
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, f"{what} did not happen within {seconds:.0f} s"

@@ -24,7 +24,7 @@ def test_two_processes_give_the_losses_and_weights_of_one(tmp_path: Path) -> Non
     blob_training.main(tmp_path / "1", 1, STEPS)
     done = subprocess.run(
         [sys.executable, blob_training.__file__, str(tmp_path / "2"), "2", str(STEPS)],
-        capture_output=True, text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=300,
+        capture_output=True, text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     one, two = losses(tmp_path / "1"), losses(tmp_path / "2")
