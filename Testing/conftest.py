@@ -28,6 +28,13 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _tissues_once() -> None:
+    import tissues_once
+
+    tissues_once.remember()
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real scans; tests that ask for it are skipped where it is absent."""

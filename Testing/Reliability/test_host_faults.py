@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tissues_once
 from faulty_worker import with_fault
 from tiny_model import head, write_tiny_package
 from waiting import wait_until
@@ -191,7 +192,7 @@ def resident_bytes(pid: int) -> int:
 
 
 def test_memory_does_not_grow_and_no_file_stays(scan: Volume, model: str, record_property: Callable) -> None:
-    with HostClient() as client:
+    with HostClient(None if ENDURANCE else tissues_once.start) as client:
         used: dict[str, list[int]] = {"worker": [], "client": []}
         for number in range(TRANSLATIONS):
             result = translated(client, scan, model, age=number % 20)

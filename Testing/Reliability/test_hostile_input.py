@@ -21,7 +21,7 @@ from SITTranslateLib.volume import Volume
 
 TESTING = Path(__file__).resolve().parents[1]
 #: Files in the tests, in parts of so many; ``make endurance`` runs twenty thousand.
-FILES, PART = (20_000, 1000) if os.environ.get("SITTRANSLATE_ENDURANCE") else (1050, 350)
+FILES, PART = (20_000, 1000) if os.environ.get("SITTRANSLATE_ENDURANCE") else (1050, 1050)
 IN_MEMORY = 1000
 
 

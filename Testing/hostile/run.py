@@ -29,9 +29,12 @@ def main(first: int, last: int, results: Path) -> None:
     import torch
 
     torch.set_num_threads(1)
+    import tissues_once
     from tiny_model import head
 
     from hostile import corpus, outcome, seeds
+
+    tissues_once.remember()
 
     def ring(*_: object) -> None:
         raise TooLong

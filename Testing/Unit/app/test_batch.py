@@ -21,7 +21,7 @@ from PIL import Image
 from tiny_model import head, one_sentence, write_tiny_package
 from waiting import has_ended, wait_until
 
-from SITTranslateLib.app.batch import dataset, machine
+from SITTranslateLib.app.batch import dataset, machine, running
 from SITTranslateLib.app.batch.job import Record, finished
 from SITTranslateLib.app.batch.names import ResultNames, ScanName, description_of
 from SITTranslateLib.app.batch.running import run
@@ -128,6 +128,8 @@ def test_the_command_translates_skips_repairs_and_gathers_frames(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SITTRANSLATE_MODELS", str(tmp_path / "models"))
+    # In this process; the tests above and below start others.
+    monkeypatch.setattr(running, "run_on_this_machine", lambda jobs, work, _, report: [report(work(j)) for j in jobs])
     write_tiny_package(tmp_path / "models" / "tiny")
     place, out = tmp_path / "scans", tmp_path / "out"
     place.mkdir()
