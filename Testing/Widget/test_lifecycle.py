@@ -207,10 +207,3 @@ def test_quitting_the_application_leaves_no_process_and_no_file(
     assert worker.exit_code() is not None
     with pytest.raises(ProcessLookupError):
         os.kill(worker.pid, 0)
-
-
-@pytest.mark.usefixtures("own_host")
-def test_the_module_opens_without_a_worker(slicer_harness: Harness, module: Any, scene: Any) -> None:
-    opened = slicer_harness.open(module, "SITTranslate")
-    assert not opened.panel.session.host.alive
-    opened.cleanup()

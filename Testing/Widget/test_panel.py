@@ -52,7 +52,7 @@ def test_a_synthetic_scan_is_recognised_and_not_chosen_by_itself(panel: Any, wid
 def test_sliders_say_what_they_ask_and_that_nothing_is_asked(panel: Any) -> None:
     age = Attribute("age", "Age", "years", -20, 30, 10, "Years to add.")
     section = panel.attributes
-    section.set_card(SimpleNamespace(attributes=(age,)), {})
+    section.set_card(SimpleNamespace(offered=(age,)), {})
     slider = section._sliders["age"]
     assert (slider.prefix, slider.suffix) == ("+", " years older")
     slider.value = -5.0

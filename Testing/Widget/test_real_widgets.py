@@ -239,7 +239,7 @@ def test_sliders_of_a_sweep_have_decimals_for_a_small_range(panel: Any) -> None:
     from SITTranslateLib.packages import Attribute
 
     severity = Attribute("severity", "Severity", "", 0, 1, 0, "Of the disease.")
-    panel.sweep.set_card(SimpleNamespace(name="fine", attributes=(severity,)))
+    panel.sweep.set_card(SimpleNamespace(name="fine", offered=(severity,)))
     panel.sweep.ui.fromSlider.value = 0.35
     assert panel.sweep.ui.fromSlider.value == pytest.approx(0.35)
 

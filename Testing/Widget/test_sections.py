@@ -176,14 +176,14 @@ def test_an_attribute_with_choices_is_a_list_and_cannot_be_swept(panel: Any) -> 
     target = Attribute("target", "Target", "", 0, 2, 0, "What to make.", ("T2w", "FLAIR", "T1w"))
     steps = Attribute("steps", "Steps", "", 0, 20, 3, "Of the diffusion.")
     section, seen = panel.attributes, []
-    section.set_card(SimpleNamespace(attributes=(target, steps)), {"target": 1.0})
+    section.set_card(SimpleNamespace(offered=(target, steps)), {"target": 1.0})
     assert section.values() == {"target": 1.0, "steps": 3.0}
     section.changed.connect(seen.append)
     section.set_values({"target": 2.0})
     assert seen[-1] == {"target": 2.0, "steps": 3.0} == section.values()
-    section.set_card(SimpleNamespace(attributes=(target,)), {"target": 40.0})
+    section.set_card(SimpleNamespace(offered=(target,)), {"target": 40.0})
     assert section.values() == {"target": 2.0}
-    panel.sweep.set_card(SimpleNamespace(name="several", attributes=(target, steps)))
+    panel.sweep.set_card(SimpleNamespace(name="several", offered=(target, steps)))
     assert panel.sweep.ui.sweepAttributeSelector.count == 1
 
 

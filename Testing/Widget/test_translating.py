@@ -149,6 +149,8 @@ def test_a_worker_that_dies_is_told_and_another_starts(
     panel: Any, slicer_harness: Harness, head_node: Any, scene: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fault = 'if stage == "preparing": os.kill(os.getpid(), signal.SIGKILL)'
+    # The panel has asked one for the devices.
+    panel.session.host.close()
     monkeypatch.setattr(panel.session.host, "_start", with_fault(fault, tmp_path / "once"))
     choose(slicer_harness, panel, head_node)
     before = scene.GetNumberOfNodes()
