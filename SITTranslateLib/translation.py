@@ -243,7 +243,7 @@ class Translation:
 
     @property
     def structures(self) -> StructureVolumes:
-        """Volumes of the structures before and after: those that came with it, or found at first use (2.5 CPU-s)."""
+        """Volumes of the structures before and after: those that came with it, or found at first use (1.2 CPU-s)."""
         known = self.known_structures
         if known is None:
             from SITTranslateLib import structure_volumes

@@ -38,7 +38,7 @@ def trace(
         ),
     ] = None,
     structures: Annotated[
-        bool, typer.Option("--structures/--no-structures", help="Find volumes of structures (2.5 CPU-seconds).")
+        bool, typer.Option("--structures/--no-structures", help="Find volumes of structures (1.2 CPU-seconds).")
     ] = True,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for fields, tables and report.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",

@@ -67,7 +67,7 @@ def translate_scan(
     dicom: Annotated[bool, typer.Option("--dicom", help="A derived series with motion, segments, volumes.")] = False,
     fields: Annotated[bool, typer.Option("--fields/--no-fields", help="Motion, sampling, velocity.")] = True,
     structures: Annotated[
-        bool, typer.Option("--structures/--no-structures", help="Volumes of structures (2.5 CPU-s).")
+        bool, typer.Option("--structures/--no-structures", help="Volumes of structures (1.2 CPU-s).")
     ] = True,
     frame: Annotated[int | None, typer.Option(help="Which image of a 4D file, from 0.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Translate a scan that does not suit the model.")] = False,

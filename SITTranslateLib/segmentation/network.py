@@ -6,11 +6,13 @@ retraining", Medical Image Analysis 2023. The network is a plain U-Net (Cicek et
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from SITTranslateLib.segmentation.tissues import CLASSES
 
@@ -60,3 +62,18 @@ def _level(inputs: int, outputs: int) -> nn.Sequential:
             nn.LeakyReLU(0.1, inplace=True),
         ]
     return nn.Sequential(*parts)
+
+
+def for_inference(network: TissueNetwork) -> TissueNetwork:
+    """A copy in bfloat16 with its normalisations folded into the convolutions: less than half the time.
+
+    It takes images in bfloat16, fastest with channels last.
+    """
+    folded = copy.deepcopy(network).eval()
+    for level in (*folded.down, *folded.up):
+        parts = list(level)  # type: ignore[call-overload]
+        for index in range(0, len(parts), 3):
+            level[index] = fuse_conv_bn_eval(*parts[index : index + 2])  # type: ignore[operator]
+            level[index + 1] = nn.Identity()  # type: ignore[operator]
+    # Stubs of torch do not know the format of 3D networks.
+    return folded.to(torch.bfloat16).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload,no-any-return]

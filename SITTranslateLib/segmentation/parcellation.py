@@ -11,12 +11,13 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
-from SITTranslateLib.segmentation.network import TissueNetwork
-from SITTranslateLib.segmentation.refinement import refined
+from SITTranslateLib.segmentation.network import TissueNetwork, for_inference
+from SITTranslateLib.segmentation.refinement import AIR, posterior
 from SITTranslateLib.segmentation.structures import (
     BONE,
     BONE_CLASS,
     CLASS_COUNT,
+    OUTSIDE_CLASS,
     SOFT_CLASS,
     SOFT_TISSUE,
     STRUCTURES,
@@ -53,6 +54,8 @@ _NOT_ENLARGED = tuple(_INDEX[k] for k in ("hippocampus", "amygdala", "caudate", 
 #: These are neither grey nor white: brightness takes voxels from them for fluid, and to other tissue it only adds.
 _SHADED = tuple(_INDEX[k] for k in ("thalamus", "putamen", "pallidum", "ventral diencephalon", "brain stem"))
 _FLUID = 1
+#: One voxel in so many decides how bright the tissues are: tens of thousands are left.
+FITTED_EVERY = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,42 +102,60 @@ def parcellation_network(weights: Path = WEIGHTS) -> TissueNetwork:
     return network.eval()
 
 
+@cache
+def _folded(weights: Path) -> TissueNetwork:
+    return for_inference(parcellation_network(weights))
+
+
 @torch.no_grad()
 def parcellated(image: NDArray[np.float32], *, weights: Path = WEIGHTS, refine: bool = True) -> Parcellation:
     """The structures of a scan of 2 mm with axes along R, A, S, in any units ``(K, J, I)``.
 
     Probabilities of the image and of its mirror image are averaged. Where the network is unsure, the scan's own
-    brightness decides (:func:`SITTranslateLib.segmentation.refinement.refined`).
+    brightness decides (:func:`SITTranslateLib.segmentation.refinement.posterior`).
     """
-    network = parcellation_network(weights)
-    scan = torch.from_numpy(normalised(image))[None, None]
-    classes = torch.zeros(0)
-    right = torch.zeros(0)
-    for mirrored in (False, True):
-        given = scan.flip(-1) if mirrored else scan
-        with torch.autocast("cpu", torch.bfloat16):
-            output = network(given.contiguous(memory_format=torch.channels_last_3d)).float()
-        if mirrored:
-            output = output.flip(-1)
-        found, side = output[:, :-1].softmax(dim=1), output[:, -1].sigmoid()
-        classes = found if not mirrored else 0.5 * (classes + found)
-        right = side if not mirrored else 0.5 * (right + 1.0 - side)
-    if refine:
-        classes = _refined(classes, scan)
-    return Parcellation(classes[0].numpy(), right[0].numpy())
+    network, scan = _folded(weights), torch.from_numpy(normalised(image))
+    # Classes last, as the network gives them: what follows reads them voxel by voxel.
+    classes, right = torch.zeros(*scan.shape, CLASS_COUNT), torch.zeros(scan.shape)
+    # Also where the caller computes in half precision.
+    with torch.autocast("cpu", enabled=False):
+        for mirrored in (False, True):
+            given = (scan.flip(-1) if mirrored else scan)[None, None].bfloat16()
+            output = network(given.contiguous(memory_format=torch.channels_last_3d))[0].permute(1, 2, 3, 0)
+            # Layer by layer, which fits into the processor's cache.
+            for layer, shares, side in zip(output, classes, right, strict=True):
+                logits = (layer.flip(1) if mirrored else layer).float()
+                seen = logits[..., -1].sigmoid()
+                shares.add_(logits[..., :-1].softmax(dim=-1), alpha=0.5)
+                side.add_(1.0 - seen if mirrored else seen, alpha=0.5)
+        if refine:
+            _refine(classes, scan)
+    first = torch.empty(CLASS_COUNT, *scan.shape)
+    for target, values in zip(first.unbind(dim=1), classes, strict=True):
+        target.copy_(values.permute(2, 0, 1))
+    return Parcellation(first.numpy(), right.numpy())
 
 
-def _refined(classes: torch.Tensor, scan: torch.Tensor) -> torch.Tensor:
-    """Probabilities scaled within each tissue to what the fitted mixture makes of that tissue."""
-    tissues = torch.stack([classes[:, list(group)].sum(dim=1) for group in _GROUPS], dim=1)
-    sharper = refined(tissues, scan)
-    scaled = classes.clone()
-    tissue = (1.0 - sharper[:, _FLUID]) / (1.0 - tissues[:, _FLUID]).clamp(min=1e-4)
-    for index, group in enumerate(_GROUPS):
-        ratio = sharper[:, index] / tissues[:, index].clamp(min=1e-4)
-        for member in group:
-            if member in _SHADED:
-                scaled[:, member] *= tissue.clamp(max=1.0)
-            else:
-                scaled[:, member] *= ratio.clamp(max=1.0) if member in _NOT_ENLARGED else ratio
-    return scaled / scaled.sum(dim=1, keepdim=True).clamp(min=1e-6)
+def _refine(classes: torch.Tensor, scan: torch.Tensor) -> None:
+    """Scale the probabilities within each tissue to what the fitted mixture makes of that tissue.
+
+    Args:
+        classes: ``(K, J, I, CLASS_COUNT)``; changed in place.
+        scan: ``(K, J, I)``, network units.
+    """
+    seen = (classes[..., OUTSIDE_CLASS] < AIR) & (scan > 0)
+    if int(seen.sum()) < 2:
+        return
+    found = classes[seen]
+    group = torch.empty(CLASS_COUNT, dtype=torch.long)
+    for index, members in enumerate(_GROUPS):
+        group[list(members)] = index
+    tissues = (found @ torch.eye(len(_GROUPS))[group]).T.contiguous()
+    sharper = posterior(tissues, scan[seen], every=FITTED_EVERY)
+    ratio = sharper / tissues.clamp(min=1e-4)
+    factors = ratio[group]
+    factors[list(_NOT_ENLARGED)] = factors[list(_NOT_ENLARGED)].clamp(max=1.0)
+    factors[list(_SHADED)] = ((1.0 - sharper[_FLUID]) / (1.0 - tissues[_FLUID]).clamp(min=1e-4)).clamp(max=1.0)
+    found *= factors.T
+    found /= found.sum(dim=1, keepdim=True).clamp(min=1e-6)
+    classes[seen] = found

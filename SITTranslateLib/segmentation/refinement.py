@@ -47,24 +47,40 @@ def refined(probabilities: Tensor, image: Tensor, iterations: int = ITERATIONS) 
 def _one(probabilities: Tensor, image: Tensor, iterations: int) -> Tensor:
     seen = (probabilities[0] < AIR) & (image > 0)
     result = probabilities.clone()
-    if int(seen.sum()) < 2:
-        return result
-    bright, expected = image[seen], probabilities[:, seen].clamp(min=LEAST)
-    expected = expected / expected.sum(dim=0)
-    found, classes, share, mean, variance = expected, *_start(bright, expected)
-    for _ in range(iterations):
-        density = _density(bright, share, mean, variance)
-        of_class = torch.full_like(expected, ANYTHING).index_add_(0, classes, density)
-        found = expected * of_class
-        found = found / found.sum(dim=0)
-        belongs = density * (found / of_class)[classes]
-        weight = belongs.sum(dim=1) + 1e-3
-        mean = (belongs @ bright) / weight
-        spread = (bright - mean[:, None]).square()
-        variance = ((belongs * spread).sum(dim=1) / weight).clamp(min=NARROWEST**2)
-        share = weight / torch.zeros(len(expected), device=bright.device).index_add_(0, classes, weight)[classes]
-    result[:, seen] = found
+    if int(seen.sum()) >= 2:
+        result[:, seen] = posterior(probabilities[:, seen], image[seen], iterations)
     return result
+
+
+def posterior(probabilities: Tensor, bright: Tensor, iterations: int = ITERATIONS, every: int = 1) -> Tensor:
+    """Probabilities of the classes of single voxels given their place and brightness ``(classes, N)``.
+
+    Args:
+        probabilities: of the place ``(classes, N)``, float32.
+        bright: network units ``(N,)``.
+        iterations: of expectation and maximisation.
+        every: the Gaussians are fitted to each voxel of this number alone, for speed.
+    """
+    expected = probabilities.clamp(min=LEAST)
+    expected /= expected.sum(dim=0)
+    some, values = expected[:, ::every].contiguous(), bright[::every].contiguous()
+    classes, share, mean, variance = _start(values, some)
+    for _ in range(iterations - 1):
+        density = _density(values, share, mean, variance)
+        place = some / (some * _of_class(density, classes, len(some))).sum(dim=0)
+        belongs = density.mul_(place[classes])
+        weight = belongs.sum(dim=1) + 1e-3
+        mean = (belongs @ values) / weight
+        spread = (values - mean[:, None]).square_().mul_(belongs)
+        variance = (spread.sum(dim=1) / weight).clamp(min=NARROWEST**2)
+        share = weight / torch.zeros(len(some), device=bright.device).index_add_(0, classes, weight)[classes]
+    found = expected.mul_(_of_class(_density(bright, share, mean, variance), classes, len(expected)))
+    return found.div_(found.sum(dim=0))
+
+
+def _of_class(density: Tensor, classes: Tensor, count: int) -> Tensor:
+    """Density of each brightness in each class ``(classes, N)``: the sum over the class's Gaussians."""
+    return torch.full_like(density[:count], ANYTHING).index_add_(0, classes, density)
 
 
 def _start(bright: Tensor, expected: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -85,5 +101,5 @@ def _start(bright: Tensor, expected: Tensor) -> tuple[Tensor, Tensor, Tensor, Te
 
 def _density(bright: Tensor, share: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
     """Density of each brightness in each Gaussian, times the Gaussian's share: ``(Gaussians, voxels)``."""
-    off = (bright - mean[:, None]).square() / (2.0 * variance[:, None])
-    return (share / (2.0 * math.pi * variance).sqrt())[:, None] * (-off).exp()
+    off = (bright - mean[:, None]).square_().div_(-2.0 * variance[:, None])
+    return off.exp_().mul_((share / (2.0 * math.pi * variance).sqrt())[:, None])

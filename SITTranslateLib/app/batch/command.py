@@ -29,7 +29,7 @@ def run_batch(
     frames: Annotated[bool, typer.Option("--frames", help="Every frame of 4D files and sequences.")] = False,
     desc: Annotated[str, typer.Option(help="BIDS desc; else model and attributes.")] = "",
     fields: Annotated[bool, typer.Option(help="Motion, sampling, velocity.")] = True,
-    structures: Annotated[bool, typer.Option(help="Volumes of structures (2.5 CPU-s a scan).")] = True,
+    structures: Annotated[bool, typer.Option(help="Volumes of structures (1.2 CPU-s a scan).")] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[str, typer.Option(help="Of the network: float32 or bfloat16.")] = "float32",
     ensemble: Annotated[int, typer.Option(help="Answers for a map of uncertainty.")] = 1,

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from SITTranslateLib.segmentation import parcellation
+from SITTranslateLib.segmentation.network import TissueNetwork, for_inference
 from SITTranslateLib.segmentation.neuromorphometrics import in_freesurfer_numbers
 from SITTranslateLib.segmentation.parcellation import Parcellation
 from SITTranslateLib.segmentation.structures import (
@@ -64,6 +65,21 @@ def test_probabilities_become_labels_with_sides() -> None:
     assert not found.has_skull()
     with pytest.raises(KeyError):
         found.of_label(999)
+
+
+def test_the_folded_network_gives_what_the_network_gives() -> None:
+    torch.manual_seed(0)
+    network = TissueNetwork((4, 8), 3).eval()
+    for part in network.modules():
+        if isinstance(part, torch.nn.BatchNorm3d):
+            part.running_mean.normal_()  # type: ignore[union-attr]
+            part.running_var.uniform_(0.5, 2.0)  # type: ignore[union-attr]
+    image = torch.rand(1, 1, 9, 10, 8)
+    with torch.no_grad():
+        expected, folded = network(image), for_inference(network)(image.bfloat16()).float()
+    # Two digits, which is what bfloat16 has.
+    torch.testing.assert_close(folded, expected, atol=0.03 * float(expected.std()), rtol=0.03)
+    assert isinstance(network.down[0][1], torch.nn.BatchNorm3d)
 
 
 def test_shares_of_a_deformed_head(deformed: data.DeformedLabels) -> None:
@@ -134,9 +150,15 @@ def test_brightness_takes_the_thalamus_for_fluid_rather_than_for_white_matter(mo
         classes[:, own, at : at + 2], classes[:, index(other), at : at + 2] = 0.7, 0.3
     scan += 0.02 * torch.randn(scan.shape, generator=torch.Generator().manual_seed(0))
     classes, scan = classes / classes.sum(dim=1, keepdim=True), scan.clamp(0.01, 1.0)
-    found = parcellation._refined(classes, scan)[0, own]
+
+    def refined() -> torch.Tensor:
+        last = classes[0].permute(1, 2, 3, 0).contiguous()
+        parcellation._refine(last, scan[0, 0])
+        return last[..., own]
+
+    found = refined()
     white, fluid = float(found[6:8].mean()), float(found[8:10].mean())
     assert white > 0.35 and fluid < 0.1
     assert float(found[4:6].mean()) > 0.95
     monkeypatch.setattr(parcellation, "_SHADED", ())
-    assert float(parcellation._refined(classes, scan)[0, own, 6:8].mean()) < 0.5 * white
+    assert float(refined()[6:8].mean()) < 0.5 * white

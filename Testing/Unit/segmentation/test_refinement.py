@@ -8,7 +8,7 @@ import torch
 from scipy import ndimage
 
 from SITTranslateLib.segmentation import CLASSES
-from SITTranslateLib.segmentation.refinement import refined
+from SITTranslateLib.segmentation.refinement import posterior, refined
 
 #: Brightness of outside, fluid, cortex, deep grey matter, white matter, soft tissue, bone.
 T1W = (0.0, 0.15, 0.5, 0.6, 0.8, 0.4, 0.1)
@@ -54,6 +54,14 @@ def test_borders_are_found_where_the_scan_shows_them_in_any_contrast(levels: tup
     # In T1w fluid meets bone, and both are dark: only the place tells them apart.
     for tissue, least in ((1, fluid), (2, 0.95), (3, 0.9), (4, 0.95)):
         assert dice(after, classes, tissue) > least > dice(before, classes, tissue)
+
+
+def test_gaussians_fitted_to_some_voxels_are_those_of_all() -> None:
+    classes, image = phantom(T1W)
+    seen = image[0, 0] > 0
+    place, bright = coarse(classes)[0][:, seen], image[0, 0][seen]
+    all_of_them, some = posterior(place, bright), posterior(place, bright, every=4)
+    assert float((some - all_of_them).abs().mean()) < 0.01 < float((place - all_of_them).abs().mean())
 
 
 def test_two_contrasts_of_one_head_give_one_map() -> None:
