@@ -93,13 +93,14 @@ def find(name: str | os.PathLike[str]) -> Package:
     text = os.fspath(name)
     if os.sep in text or (os.altsep and os.altsep in text):
         return open_package(Path(text))
-    packages, problems = _survey()
-    for package in packages:
+    # Validating every card takes longer than looking for a name in them.
+    for package in _survey(text)[0]:
         if package.name == text:
             return package
     # After the installed ones: a folder that happens to lie where a command is started must not hide a model.
     if os.path.isfile(os.path.join(text, CARD_FILE)):  # noqa: PTH113, PTH118
         return open_package(Path(text))
+    packages, problems = _survey()
     about = next((p for p in problems if f"'{text}'" in p), None)
     if about is not None:
         raise PackageError(about)
@@ -119,7 +120,16 @@ def open_package(folder: Path) -> Package:
     return Package(folder, read_card(folder))
 
 
-def _survey() -> tuple[list[Package], list[str]]:
+def _holds(card: Path, text: str) -> bool:
+    try:
+        return text in card.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        # Whoever opens it says what is wrong with it.
+        return True
+
+
+def _survey(only: str = "") -> tuple[list[Package], list[str]]:
+    """The packages that are in order, and what is wrong with others; of those alone whose card holds a text."""
     found: dict[str, list[Package]] = {}
     problems: list[str] = []
     for location in locations():
@@ -128,6 +138,8 @@ def _survey() -> tuple[list[Package], list[str]]:
         except OSError:
             continue
         for folder in folders:
+            if only and not _holds(folder / CARD_FILE, only):
+                continue
             try:
                 package = open_package(folder)
             except PackageError as error:

@@ -25,7 +25,6 @@ from SITTranslateLib.packages import Package
 from SITTranslateLib.systems import NetworkOutput
 from SITTranslateLib.translate.decomposition import ContrastChange, decompose
 from SITTranslateLib.translate.head import locate_head
-from SITTranslateLib.translate.lesion_contrast import faded_lesions
 from SITTranslateLib.translate.model import LoadedModel, load_model
 from SITTranslateLib.translate.preparation import Prepared, prepare
 from SITTranslateLib.translate.provenance import hash_of, software_versions
@@ -105,6 +104,9 @@ def translate(
     error = decomposition.recomposition_error(output, prepared, loaded.card)
     faded: tuple[str, ...] = ()
     if isinstance(decomposition, ContrastChange):
+        # Brings SciPy, which changes within a contrast do without.
+        from SITTranslateLib.translate.lesion_contrast import faded_lesions
+
         contrast = loaded.card.source_of(request) or likeliest_source(anatomy, loaded.card)
         faded = faded_lesions(decomposition.source, decomposition.target, (contrast, loaded.card.target_of(request)))
     report("restoring the scan's own grid", 0.75)

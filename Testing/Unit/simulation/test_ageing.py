@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from SITTranslateLib import fields
-from SITTranslateLib.simulation import RATES, LabelMap, Subject, ageing
-from SITTranslateLib.simulation.ageing import _OuterFluid, _Poisson, cavity_mask
+from SITTranslateLib.simulation import RATES, LabelMap, Subject
+from SITTranslateLib.simulation.ageing import _OuterFluid, _Poisson, ageing, cavity_mask
 from SITTranslateLib.volume import Grid, VectorField
 
 

@@ -36,6 +36,7 @@ def test_loading_a_model_imports_neither_monai_nor_the_compiler_of_torch() -> No
     code = (
         "import sys, SITTranslateLib as sit\n"
         f"for name in {names}: sit.load_model(name, 'cpu')\n"
+        "import SITTranslateLib.translate.pipeline, SITTranslateLib.translate.structures\n"
         "print([m for m in ('monai', 'torch._dynamo', 'sympy', 'scipy', 'pandas') if m in sys.modules])"
     )
     answer = subprocess.run(

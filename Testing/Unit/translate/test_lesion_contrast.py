@@ -81,7 +81,9 @@ def test_noise_has_no_brain() -> None:
 
 def test_the_record_and_the_report_carry_the_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    monkeypatch.setattr(pipeline, "faded_lesions", lambda *given: seen.append(given) or ("Lesions may be lost.",))
+    monkeypatch.setattr(
+        lesion_contrast, "faded_lesions", lambda *given: seen.append(given) or ("Lesions may be lost.",)
+    )
     parameters = {"contrasts": ["T1w", "T2w"], "targets": ["T2w"], "sources": ["T1w"], "widths": [2, 4]}
     card = tiny_card(
         system=System("multi_contrast", parameters), attributes=(), targets=("T2w",), target_scale=ARBITRARY,
