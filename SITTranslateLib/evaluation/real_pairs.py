@@ -16,9 +16,9 @@ from SITTranslateLib.errors import InputError
 from SITTranslateLib.evaluation.cases import Case
 from SITTranslateLib.files import read_volume
 from SITTranslateLib.packages import NetworkGrid, Normalisation
-from SITTranslateLib.translate.head import background_of, locate_head, resample_itk
+from SITTranslateLib.translate.head import locate_head
 from SITTranslateLib.translate.normalisation import percentile_range
-from SITTranslateLib.translate.preparation import antialiased, around, intensity_range, network_grid
+from SITTranslateLib.translate.preparation import intensity_range, network_grid, reduced
 
 #: How the names of a contrast's files end, before ``.nii.gz``; the first that fits from the longest on.
 ENDINGS = {
@@ -70,8 +70,7 @@ def case_of(name: str, source_file: Path, target_file: Path, target: str, reques
     grid = network_grid(requested, anatomy.centre)
     arrays = []
     for volume in (source, truth):
-        smooth = antialiased(around(volume, grid, requested.spacing_mm), requested.spacing_mm)
-        array = resample_itk(smooth, grid, background_of(volume.array)).array
+        array = reduced(volume, grid).array
         if volume is source or target != "CT":
             scale = intensity_range(array, NORMALISATION) if volume is source else percentile_range(array)
             array = scale.normalise(array)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import weakref
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import SimpleITK as sitk
@@ -41,6 +46,32 @@ class Anatomy:
     extent_mm: tuple[float, float, float]
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def kept_for_last_volume(work: Callable[Concatenate[Volume, P], R]) -> Callable[Concatenate[Volume, P], R]:
+    """Keep what a function of a volume gave for the last one: several steps of a translation ask for the same.
+
+    It is given again for this very volume with the same voxels and the same other arguments (numbers and grids).
+    """
+    kept: list[tuple[weakref.ref[Volume], Any, R]] = []
+
+    @functools.wraps(work)
+    def known(volume: Volume, *args: P.args, **kwargs: P.kwargs) -> R:
+        more = [(a.shape, a.affine.tobytes()) if isinstance(a, Grid) else a for a in (*args, *kwargs.items())]
+        key = zlib.crc32(np.ascontiguousarray(volume.array).data), more
+        for last, its_key, result in kept:
+            if last() is volume and its_key == key:
+                return result
+        result = work(volume, *args, **kwargs)
+        kept[:] = [(weakref.ref(volume), key, result)]
+        return result
+
+    return known
+
+
+@kept_for_last_volume
 def locate_head(volume: Volume) -> Anatomy:
     """Find the head or brain of a scan."""
     background = background_of(volume.array)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from SITTranslateLib.fields import tensors
 from SITTranslateLib.packages import ModelCard, NetworkGrid, Normalisation
-from SITTranslateLib.translate.head import Anatomy, background_of, corners_of, resample_itk
+from SITTranslateLib.translate.head import Anatomy, background_of, corners_of, kept_for_last_volume, resample_itk
 from SITTranslateLib.translate.normalisation import IntensityRange, percentile_range
 from SITTranslateLib.volume import Grid, Volume
 
@@ -38,9 +38,7 @@ class Prepared:
 def prepare(volume: Volume, anatomy: Anatomy, card: ModelCard) -> Prepared:
     """Bring a scan to the card's grid, centred on the brain, and to its intensities."""
     grid = network_grid(card.grid, anatomy.centre)
-    smooth = antialiased(around(volume, grid, card.grid.spacing_mm), card.grid.spacing_mm)
-    # Not the minimum: interpolation rings below zero in stripped scans, and would pass for air where the scan ends.
-    resampled = resample_itk(smooth, grid, background_of(volume.array))
+    resampled = reduced(volume, grid)
     scale = intensity_range(resampled.array, card.normalisation)
     array = scale.normalise(resampled.array)
     if card.normalisation.fluid and not anatomy.skull:
@@ -51,6 +49,14 @@ def prepare(volume: Volume, anatomy: Anatomy, card: ModelCard) -> Prepared:
 def network_grid(wanted: NetworkGrid, centre: NDArray[np.float64]) -> Grid:
     """The card's grid about a point in RAS mm."""
     return Grid.centred(centre, wanted.shape, wanted.spacing_mm)
+
+
+@kept_for_last_volume
+def reduced(volume: Volume, grid: Grid) -> Volume:
+    """The volume smoothed to the resolution of a coarser, isotropic grid, and read on it."""
+    smooth = antialiased(around(volume, grid, grid.spacing[0]), grid.spacing[0])
+    # Not the minimum: interpolation rings below zero in stripped scans, and would pass for air where the scan ends.
+    return resample_itk(smooth, grid, background_of(volume.array))
 
 
 def around(volume: Volume, grid: Grid, margin_mm: float) -> Volume:

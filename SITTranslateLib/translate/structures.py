@@ -15,8 +15,8 @@ from SITTranslateLib.systems.prescribed.presets import cited_range
 from SITTranslateLib.systems.prescribed.regions import PARTS, REGIONS, Shares, shares_of_parcellation
 from SITTranslateLib.traceability.geometry import Geometry
 from SITTranslateLib.traceability.table import SegmentRow
-from SITTranslateLib.translate.head import background_of, locate_head, resample_itk
-from SITTranslateLib.translate.preparation import antialiased, around
+from SITTranslateLib.translate.head import locate_head
+from SITTranslateLib.translate.preparation import reduced
 from SITTranslateLib.translate.restoration import on_grid
 from SITTranslateLib.translation import Provenance, Translation
 from SITTranslateLib.volume import Grid, Volume
@@ -36,7 +36,7 @@ NOT_DRAWN = frozenset({WHOLE_BRAIN, "cortex", "white matter", "cerebellum"})
 
 
 def structure_volumes(translation: Translation) -> StructureVolumes:
-    """Volumes of the structures of a translation, without a segmentation: about 2.5 CPU-seconds.
+    """Volumes of the structures of a translation, without a segmentation: about 1.2 CPU-seconds.
 
     The parcellation network finds the structures of the source in any contrast. Each soft share is carried through the
     Jacobian of the motion, so that the volume after is the integral of the Jacobian over the structure.
@@ -73,9 +73,7 @@ def find_structures(scan: Volume) -> Shares:
     """
     anatomy = locate_head(scan)
     grid = Grid.centred(anatomy.centre, SHAPE, SPACING_MM)
-    smooth = antialiased(around(scan, grid, SPACING_MM), SPACING_MM)
-    image = resample_itk(smooth, grid, background_of(scan.array))
-    return shares_of_parcellation(parcellated(image.array), grid)
+    return shares_of_parcellation(parcellated(reduced(scan, grid).array), grid)
 
 
 def structure_segments(translation: Translation) -> tuple[Volume, dict[int, str], list[SegmentRow]]:

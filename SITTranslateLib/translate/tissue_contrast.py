@@ -15,8 +15,8 @@ import torch
 
 from SITTranslateLib.segmentation.maps import shows_a_brain, tissue_probabilities
 from SITTranslateLib.segmentation.tissues import CLASSES, SPACING_MM
-from SITTranslateLib.translate.head import Anatomy, background_of, resample_itk
-from SITTranslateLib.translate.preparation import antialiased
+from SITTranslateLib.translate.head import Anatomy, background_of
+from SITTranslateLib.translate.preparation import reduced
 from SITTranslateLib.volume import Grid, Volume
 
 SHAPE = (88, 104, 88)
@@ -47,7 +47,7 @@ def contrasts_by_tissue(volume: Volume, anatomy: Anatomy) -> TissueContrast | No
         anatomy: of the scan.
     """
     grid = Grid.centred(anatomy.centre, SHAPE, SPACING_MM)
-    image = resample_itk(antialiased(volume, SPACING_MM), grid, background_of(volume.array)).array
+    image = reduced(volume, grid).array
     found = tissue_probabilities(torch.from_numpy(image)[None, None])
     if not shows_a_brain(found, SPACING_MM):
         return None
