@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import resource
+import os
 import subprocess
 import sys
 import tempfile
@@ -37,11 +37,17 @@ class Run(NamedTuple):
 
 def run_command(words: list[str]) -> Run:
     """``sittranslate`` in a process of its own, imports included."""
-    before, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run([sys.executable, "-c", _COMMAND, *words], check=True, capture_output=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    user, system = after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime
-    return Run(user + system, time.perf_counter() - wall, system, after.ru_maxrss / 1024)
+    started = time.perf_counter()
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen([sys.executable, "-c", _COMMAND, *words], stdout=output, stderr=output)
+        # Of this process and its own alone: the memory of all children so far would be that of the largest command.
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            output.seek(0)
+            raise subprocess.CalledProcessError(process.returncode, words, output.read())
+    wall = time.perf_counter() - started
+    return Run(used.ru_utime + used.ru_stime, wall, used.ru_stime, used.ru_maxrss / 1024)
 
 
 def command(inputs: Inputs, threads: int, repeats: int) -> list[Record]:
