@@ -136,17 +136,19 @@ class MultiContrastNetwork(nn.Module):
             convolution(2, widths[0], widths[0]), nn.LeakyReLU(0.1), convolution(2, widths[0], count, 1)
         )
 
-    def forward(self, stack: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, stack: Tensor, code: Tensor, scales: bool = True) -> tuple[Tensor, ...]:
         """Means and logarithms of scales ``(B, contrasts, J, I)``, standardised, of the middle slices.
 
         Args:
             stack: neighbouring slices ``(B, slices, J, I)``, standardised and clipped to :data:`CLIP`.
             code: the scan's contrast, one-hot ``(B, contrasts)``; zeros where it is not known.
+            scales: False leaves them out.
         """
         planes = code[:, :, None, None].expand(-1, -1, *stack.shape[2:])
         features = self.fine(self.unet(torch.cat((LEVEL + SPREAD * stack, planes), dim=1)))
+        means: Tensor = self.mean(features).float()
         # The scales learn from the features and do not shape them.
-        return self.mean(features).float(), self.scale(features.detach()).float()
+        return (means, self.scale(features.detach()).float()) if scales else (means,)
 
     @torch.no_grad()
     def standardised(self, image: Tensor, spacing_mm: float = 1.0) -> Tensor:
@@ -156,16 +158,25 @@ class MultiContrastNetwork(nn.Module):
 
     @torch.no_grad()
     def everything(
-        self, image: Tensor, source: str = "", spacing_mm: float = 1.0, progress: Progress | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """All contrasts and their scales ``(contrasts, K, J, I)``, standardised, averaged over three axes."""
+        self,
+        image: Tensor,
+        source: str = "",
+        spacing_mm: float = 1.0,
+        progress: Progress | None = None,
+        scales: bool = True,
+    ) -> tuple[Tensor, ...]:
+        """All contrasts and their scales ``(contrasts, K, J, I)``, standardised, averaged over three axes.
+
+        Args:
+            scales: False gives the contrasts alone.
+        """
         standard = self.standardised(image, spacing_mm)
         code = torch.zeros(1, len(self.contrasts), device=image.device)
         if source in self.contrasts:
             code[0, self.contrasts.index(source)] = 1.0
         box = _tissue_box(image[0, 0])
         inner, there = standard[0, 0][box], (image[0, 0] > AIR)[box]
-        total = torch.zeros(2, len(self.contrasts), *inner.shape, device=image.device)
+        total = torch.zeros(1 + scales, len(self.contrasts), *inner.shape, device=image.device)
         done, whole = 0, sum(inner.shape)
         for axis in range(3):
             turned, tissue = inner.movedim(axis, 0), there.movedim(axis, 0)
@@ -177,9 +188,9 @@ class MultiContrastNetwork(nn.Module):
                 many = min(SLICES_AT_ONCE, count - first)
                 window = self._window(tissue[max(0, first - 1) : first + many + 1].any(dim=0), padded.shape[1:])
                 stack = neighbours(padded[(slice(None), *window)], first, many, self.slices)
-                answers = self(stack.contiguous(memory_format=torch.channels_last), code.expand(many, -1))
+                answers = self(stack.contiguous(memory_format=torch.channels_last), code.expand(many, -1), scales)
                 j, i = (slice(w.start, min(w.stop, n)) for w, n in zip(window, (rows, columns), strict=True))
-                for into, answer, outside in zip(total, answers, OUTSIDE, strict=True):
+                for into, answer, outside in zip(total, answers, OUTSIDE, strict=False):
                     slices = into.movedim(axis + 1, 1)[:, first : first + many]
                     slices += outside
                     here = answer[..., : j.stop - j.start, : i.stop - i.start].movedim(1, 0)
@@ -190,11 +201,11 @@ class MultiContrastNetwork(nn.Module):
         total /= 3.0
         self._mix_with_curve(total[0], image[0, 0], standard[0, 0], box, source, spacing_mm)
         found = []
-        for part, outside in zip(total, OUTSIDE, strict=True):
+        for part, outside in zip(total, OUTSIDE, strict=False):
             filled = torch.full((len(self.contrasts), *standard.shape[2:]), outside, device=image.device)
             filled[(slice(None), *box)] = part
             found.append(filled)
-        return found[0], found[1]
+        return tuple(found)
 
     def _mix_with_curve(
         self,
@@ -244,13 +255,14 @@ class MultiContrastNetwork(nn.Module):
         chosen = self.targets[int(request.get("target", 0))]
         named = int(request.get("source", 0))
         source = self.sources[named - 1] if named else ""
-        means, scales = self.everything(image, source, spacing, progress)
+        # Scales are the map of uncertainty alone.
+        means, *scales = self.everything(image, source, spacing, progress, scales=bool(self.coverage))
         index = self.contrasts.index(chosen)
         tissue = torch.from_numpy(tissue_mask(image[0, 0].float().cpu().numpy())).to(image.device)
         translated = ((LEVEL + SPREAD * means[index]).clamp(0.0, 4.0) * tissue)[None, None]
         extras = {}
         if self.coverage:
-            spread = SPREAD * self.coverage[index] * scales[index].exp()
+            spread = SPREAD * self.coverage[index] * scales[0][index].exp()
             extras["uncertainty"] = (spread * tissue)[None, None]
         return NetworkOutput(translated=translated, keeps_geometry=True, extras=extras)
 
