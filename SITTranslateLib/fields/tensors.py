@@ -9,6 +9,7 @@ Everything is computed in float32 or better, also under autocast (half precision
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -32,15 +33,23 @@ def identity_indices(shape: tuple[int, int, int], device: torch.device) -> Tenso
     return torch.stack((i, j, k), dim=-1)
 
 
+@lru_cache(maxsize=32)
+def _unit_scale(sizes: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """From indices (i, j, k) to -1..1, kept on the device: made anew, it would be copied from the host each time."""
+    with torch.inference_mode(False):
+        count = torch.tensor(sizes, dtype=torch.float32)
+        # An axis of one voxel has no extent: every index reads that voxel.
+        scale = torch.where(count > 1, 2.0 / (count - 1).clamp(min=1), torch.zeros_like(count))
+        return scale.to(device), (count > 1).float().to(device)
+
+
 def sample(image: Tensor, indices: Tensor, mode: str = "bilinear") -> Tensor:
     """Values of ``image`` ``(B, C, K, J, I)`` at voxel indices ``(B, k, j, i, 3)``; ``mode`` bilinear or nearest.
 
     The border value is repeated outside.
     """
-    sizes = torch.tensor(image.shape[:1:-1], dtype=torch.float32, device=image.device)
-    # An axis of one voxel has no extent: every index reads that voxel.
-    scale = torch.where(sizes > 1, 2.0 / (sizes - 1).clamp(min=1), torch.zeros_like(sizes))
-    normalised = indices.float() * scale - (sizes > 1).float()
+    scale, offset = _unit_scale(tuple(image.shape[:1:-1]), image.device)
+    normalised = indices.float() * scale - offset
     with torch.autocast(image.device.type, enabled=False):
         return functional.grid_sample(image.float(), normalised, mode=mode, padding_mode="border", align_corners=True)
 
@@ -68,10 +77,16 @@ def exponential(velocity: Tensor, axes: Axes, time: float = 1.0, steps: int = 7)
 
     Arsigny et al., "A log-Euclidean framework for statistics on diffeomorphisms", MICCAI 2006.
     """
-    displacement = velocity.float() * (time / 2**steps)
-    for _ in range(steps):
-        displacement = compose(displacement, displacement, axes)
-    return displacement
+    # In index steps throughout: the identity is made once, and nothing comes from the host between squarings.
+    directions = torch.as_tensor(np.asarray(axes, dtype=np.float64) if not isinstance(axes, Tensor) else axes)
+    directions = directions.to(dtype=torch.float32, device=velocity.device)
+    identity = identity_indices(velocity.shape[2:], velocity.device)  # type: ignore[arg-type]
+    with torch.autocast(velocity.device.type, enabled=False):
+        scaled = velocity.float() * (time / 2**steps)
+        displacement = torch.einsum("bckji,dc->bdkji", scaled, index_steps(axes, velocity))
+        for _ in range(steps):
+            displacement = displacement + sample(displacement, identity + displacement.permute(0, 2, 3, 4, 1))
+        return torch.einsum("bdkji,cd->bckji", displacement, directions)
 
 
 def gradient(field: Tensor, axes: Axes) -> Tensor:
