@@ -53,9 +53,9 @@ class Result:
     cpu_seconds: float
 
 
-def own(pair: KnownPair) -> Field:
-    """This project's estimate."""
-    return estimate(pair.source, pair.translated).motion.array
+def own(pair: KnownPair, finer: bool = False) -> Field:
+    """This project's estimate, with a last level of 2 or 1 mm."""
+    return estimate(pair.source, pair.translated, finer=finer).motion.array
 
 
 def nothing(pair: KnownPair) -> Field:
@@ -98,8 +98,8 @@ def b_splines(pair: KnownPair) -> Field:
     return _array(to_field.Execute(found))
 
 
-def syn(pair: KnownPair) -> Field:
-    """ANTs' symmetric normalisation, 40, 20 and 10 steps at 8, 4 and 2 mm, Mattes mutual information."""
+def syn(pair: KnownPair, steps: tuple[int, ...] = (40, 20, 10)) -> Field:
+    """ANTs' symmetric normalisation, so many steps at 4, 2 and 1 voxels, Mattes mutual information."""
     import ants
 
     images = [
@@ -118,21 +118,25 @@ def syn(pair: KnownPair) -> Field:
         initial_transform="identity",
         syn_metric="mattes",
         syn_sampling=32,
-        reg_iterations=(40, 20, 10),
+        reg_iterations=steps,
         random_seed=1,
     )
     warp = next(path for path in found["fwdtransforms"] if path.endswith("Warp.nii.gz"))
     return _array(SimpleITK.ReadImage(warp))
 
 
-def greedy(pair: KnownPair) -> Field:
-    """Greedy, 100, 50 and 20 steps at 8, 4 and 2 mm, local cross-correlation with a radius of 2 voxels."""
+def greedy(pair: KnownPair, steps: str = "100x50x20") -> Field:
+    """Greedy, so many steps at 4, 2 and 1 voxels, by local cross-correlation with a radius of 2 voxels.
+
+    Across contrasts by mutual information: its cross-correlation takes contrasts of opposite sign for a motion.
+    """
+    metric = "NCC 2x2x2" if pair.contrasts[0] == pair.contrasts[1] else "NMI"
     from picsl_greedy import Greedy3D
 
     with tempfile.TemporaryDirectory() as folder:
         program, warp = Greedy3D(), Path(folder, "warp.nii")
         program.execute(
-            f"-threads 1 -V 0 -m NCC 2x2x2 -i fixed moving -n 100x50x20 -o {warp}",
+            f"-threads 1 -V 0 -m {metric} -i fixed moving -n {steps} -o {warp}",
             fixed=_image(pair.source),
             moving=_image(pair.translated),
         )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from SITTranslateLib import fields
 from SITTranslateLib.simulation.deformation import DeformationRange
-from SITTranslateLib.simulation.pair import network_grid
+from SITTranslateLib.simulation.pair import NETWORK_SPACING_MM, network_grid
 from SITTranslateLib.simulation.rendering import PlacedHead, clean_images, place
 from SITTranslateLib.simulation.scanner import draw_scanner
 from SITTranslateLib.simulation.subject import Subject, brain_mask
@@ -53,8 +53,9 @@ def known_pair(
     kind: str = "smooth",
     skull_strip: bool = False,
     lesion_load_ml: float = 5.0,
+    spacing: float = NETWORK_SPACING_MM,
 ) -> KnownPair:
-    """Simulate one pair at 2 mm; the same arguments give the same bytes.
+    """Simulate one pair; the same arguments give the same bytes.
 
     Args:
         subject: a prepared head; who it is varies with the seed.
@@ -64,9 +65,11 @@ def known_pair(
         kind: ``smooth`` for a random field (smooth to 9 to 18 mm) or ``ageing`` for that of an older brain.
         skull_strip: both scans without skull.
         lesion_load_ml: white-matter lesions in both.
+        spacing: of both scans, mm.
     """
     rng = np.random.default_rng(seed)
-    head = place(subject, network_grid(subject.centre), rng, DeformationRange(rotation_degrees=8.0, shift_mm=4.0))
+    placing = DeformationRange(rotation_degrees=8.0, shift_mm=4.0)
+    head = place(subject, network_grid(subject.centre, spacing), rng, placing)
     brain = brain_mask(head.labels)
     velocity = _velocity(head, brain, peak_mm, kind, rng)
     motion, sampling = (fields.resample_field(fields.exponential(velocity, time), head.grid) for time in (1, -1))

@@ -25,12 +25,15 @@ def run_bench(
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Runs of each side; medians are shown.")] = 5,
     device: Annotated[str, typer.Option("--device", help="Absolute times there as well: cuda.")] = "",
     large: Annotated[bool, typer.Option("--large", help="Growth up to 512^3: 2 GB of memory.")] = False,
+    heads: Annotated[
+        Path | None, typer.Option("--heads", help="Label maps of heads for estimated-fields; else a drawn head.")
+    ] = None,
     docs: Annotated[Path | None, typer.Option("--docs", help="Page to write the tables into.")] = None,
 ) -> None:
     """Measure the field engine and the whole path against peers: CPU-seconds, wall, errors, memory."""
     find_benchmarks()
     try:
-        from benchmarks.speed import pages, report, running
+        from benchmarks.speed import inputs, on_device, pages, report, running
     except ImportError as error:
         raise InputError(f"The benchmark compares with {error.name}, which is not installed; install it.") from error
     # "--threads 1 2" and "--threads '1 2'" are the same.
@@ -40,15 +43,17 @@ def run_bench(
     )
     if len(size) != 3:
         raise InputError("--shape takes three numbers, such as '160 192 160'.")
-    with progress_bar("Benchmark") as progress:
-        records = running.run_benchmark(only or (), counts, (size[0], size[1], size[2]), repeats, large, progress)
+    cube = size[0], size[1], size[2]
     if device:
-        from benchmarks.speed import inputs, on_device
-
-        records += on_device.measure_on_device(inputs.make_inputs((size[0], size[1], size[2])), device, repeats)
+        on_device.device_of(device)
+    with progress_bar("Benchmark") as progress:
+        records = running.run_benchmark(only or (), counts, cube, repeats, large, progress, heads)
+    if device:
+        records += on_device.measure_on_device(inputs.make_inputs(cube), device, repeats)
     say(report.to_markdown(records))
     if docs is not None:
         options = f"--shape '{shape}' --threads {' '.join(map(str, counts))} --repeats {repeats}{' --large' * large}"
+        options += " --heads FOLDER" if heads else ""
         say(f"Written anew in {docs}: {', '.join(pages.rewrite(docs, records, options)) or 'nothing'}.")
     if json_file is not None:
         json_file.write_text(report.to_json(records), encoding="utf-8")

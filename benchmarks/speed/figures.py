@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks.speed import engines, front, growth, waiting, whole_path
+from benchmarks.speed import engines, estimated, front, growth, waiting, whole_path
 from benchmarks.speed.inputs import Inputs
 from benchmarks.speed.measuring import Record, figure_of, peak_apart, run_apart, seconds_of, use_threads
 from SITTranslateLib import fields
@@ -83,6 +83,7 @@ FIGURES: dict[str, Callable[[Inputs, int, int], list[Record]]] = {
     "demo-command": waiting.demo_command,
     "steps": waiting.steps,
     "exp-front": front.exp_front,
+    "estimated-fields": estimated.measured_on(None),
     "engines": engines.engines,
     **growth.GROWTH,
 }

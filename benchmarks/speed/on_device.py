@@ -32,7 +32,7 @@ def measure_on_device(inputs: Inputs, device: str, repeats: int) -> list[Record]
         InputError: no such device on this machine.
         AssertionError: an answer differs from the CPU's by more than the stated tolerance.
     """
-    place = _device(device)
+    place = device_of(device)
     axes = inputs.grid.axes
     coarse_field = fields.resample_field(inputs.velocity, inputs.grid.coarsened(2))
     velocity, coarse = _channels(inputs.velocity.array, place), _channels(coarse_field.array, place)
@@ -83,7 +83,12 @@ def measure_on_device(inputs: Inputs, device: str, repeats: int) -> list[Record]
     return records
 
 
-def _device(name: str) -> torch.device:
+def device_of(name: str) -> torch.device:
+    """A device of this machine.
+
+    Raises:
+        InputError: there is none of this name.
+    """
     try:
         place = torch.device(name)
         torch.zeros(1, device=place)

@@ -20,7 +20,7 @@ from benchmarks.speed.measuring import Record
 from SITTranslateLib.errors import InputError
 
 #: What decides about times, beside Python.
-_SOFTWARE = ("numpy", "torch", "numba", "isal", "SimpleITK", "monai", "hf-deepali", "picsl-greedy")
+_SOFTWARE = ("numpy", "torch", "numba", "isal", "SimpleITK", "monai", "hf-deepali", "picsl-greedy", "antspyx")
 
 
 class Page(NamedTuple):
@@ -56,6 +56,15 @@ def front(records: Sequence[Record]) -> str:
         for r in records
     ]
     return _table("library | squarings | CPU-s (system) | error, mean (mm) | p99 (mm)", rows)
+
+
+def estimated(records: Sequence[Record]) -> str:
+    rows = []
+    for r in records:
+        d = r.details
+        errors = (f"{d[f'error_{n}_mm']:.3f}" for n in ("mean", "p95"))
+        rows.append([f"{d['pair']}, {d['motion_mean_mm']:.2f} mm", r.peer, d["last_level"], _seconds(r), *errors])
+    return _table("pair, mean motion | method | last level | CPU-s | error, mean (mm) | 95 % (mm)", rows)
 
 
 def steps(records: Sequence[Record]) -> str:
@@ -104,6 +113,7 @@ def engines(records: Sequence[Record]) -> str:
 PAGES: dict[str, Page] = {
     "compared": Page(("sit-layer", "exp-full", "jacobian", "inverse", "segment-table"), compared),
     "front": Page(("exp-front",), front, pictures.draw_front, "speed-front.png"),
+    "estimated-fields": Page(("estimated-fields",), estimated, pictures.draw_estimated, "speed-estimated.png"),
     "steps": Page(("steps", "segment-table-whole", "translate-command", "batch-command", "demo-command"), steps),
     "precision": Page(("network",), precision),
     **{name: Page((name,), growth) for name in GROWTH},

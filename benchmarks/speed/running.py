@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from benchmarks.speed import growth
+from benchmarks.speed import estimated, growth
 from benchmarks.speed.figures import FIGURES
 from benchmarks.speed.inputs import make_inputs
 from benchmarks.speed.measuring import Record, run_race, use_threads
@@ -28,6 +29,7 @@ def run_benchmark(
     repeats: int = 5,
     large: bool = False,
     progress: Callable[[str, float], None] | None = None,
+    heads: Path | None = None,
 ) -> list[Record]:
     """Measure what is asked for (all by default).
 
@@ -56,6 +58,8 @@ def run_benchmark(
                 measure = FIGURES[name]
                 if large and name == "growth-voxels":
                     measure = growth.voxels(growth.SIZES + growth.LARGE_SIZES)
+                elif name == "estimated-fields":
+                    measure = estimated.measured_on(heads)
                 made = measure(inputs, count, repeats)
             for record in made:
                 record.case = name

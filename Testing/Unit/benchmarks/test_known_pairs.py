@@ -13,11 +13,10 @@ import SimpleITK
 from synthetic_translation import CENTRE, points_of, synthetic_translation
 from tiny_model import one_sentence
 
-from benchmarks import calibration, estimated_fields, hallucinations, known_pairs
+from benchmarks import calibration, estimated_fields, hallucinations
 from benchmarks.known_pairs import KnownPair, known_pair
 from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.simulation import pair as simulated
 from SITTranslateLib.simulation import prepare_subject, procedural_head
 from SITTranslateLib.simulation.subject import Subject
 from SITTranslateLib.volume import VectorField
@@ -162,10 +161,11 @@ def subject() -> Subject:
     ("peak", "kind", "stripped"), [(5.0, "smooth", True), (4.0, "ageing", False), (0.0, "smooth", False)]
 )
 def test_a_simulated_pair_is_moved_by_the_field_that_it_tells(
-    subject: Subject, peak: float, kind: str, stripped: bool, monkeypatch: pytest.MonkeyPatch
+    subject: Subject, peak: float, kind: str, stripped: bool
 ) -> None:
-    monkeypatch.setattr(known_pairs, "network_grid", lambda centre: simulated.network_grid(centre, 4.0))
-    made, again = (known_pair(subject, ("T1w", "T1w"), peak, 11, kind=kind, skull_strip=stripped) for _ in range(2))
+    made, again = (
+        known_pair(subject, ("T1w", "T1w"), peak, 11, kind=kind, skull_strip=stripped, spacing=4.0) for _ in range(2)
+    )
     assert np.array_equal(made.translated.array, again.translated.array), "the same seed, the same bytes"
     assert made.kind == ("still" if peak == 0 else kind)
     length = made.motion.magnitude()[made.brain]

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.speed import pages, report
+from benchmarks.known_pairs import KnownPair
+from benchmarks.speed import estimated, pages, report
 from benchmarks.speed.inputs import LONGEST_MM, make_inputs
 from benchmarks.speed.measuring import figure_of, run_race
 from benchmarks.speed.on_device import measure_on_device
@@ -83,6 +84,36 @@ def test_a_page_is_written_anew_where_all_of_a_table_was_measured(tmp_path) -> N
         pages.rewrite(page, records)
 
 
+def test_estimated_fields_are_held_against_the_true_motion(tmp_path, monkeypatch) -> None:
+    """Both pairs, every method with its own last level; errors, table and picture."""
+    pytest.importorskip("matplotlib")
+    asked = []
+
+    def drawn(_head: object, contrasts: tuple[str, str], peak: float, seed: int, *, spacing: float) -> KnownPair:
+        asked.append((contrasts, peak, seed, spacing))
+        scan = make_inputs(SHAPE).image
+        motion = fields.exponential(make_inputs(SHAPE).velocity)
+        return KnownPair(scan, scan, motion, motion, np.ones(SHAPE, bool), contrasts, peak, "smooth")
+
+    monkeypatch.setattr(estimated, "known_pair", drawn)
+    monkeypatch.setattr(estimated, "subjects_in", lambda *given: ["a head"])
+    for method in ("own", "greedy", "syn", "demons"):
+        monkeypatch.setattr(estimated.methods, method, lambda pair, **_setting: np.zeros_like(pair.motion.array))
+    records = run_benchmark(["estimated-fields"], [1], SHAPE, heads=tmp_path)
+    assert asked == [(("T1w", "T1w"), 6.0, 500, 1.0), (("T1w", "T2w"), 6.0, 501, 1.0)]
+    ours = [r for r in records if r.peer == "this project"]
+    assert [(r.details["pair"], r.details["last_level"]) for r in ours] == [
+        ("T1w to T1w", "2 mm"), ("T1w to T1w", "1 mm"), ("T1w to T2w", "2 mm"), ("T1w to T2w", "1 mm")
+    ]  # fmt: skip
+    assert [r.details["pair"] for r in records if r.peer == "SimpleITK demons"] == ["T1w to T1w"]
+    assert all(r.details["error_mean_mm"] == pytest.approx(r.details["motion_mean_mm"]) for r in records)
+    page = tmp_path / "speed.md"
+    page.write_text("<!-- bench estimated-fields -->\nOld.\n<!-- end -->\n")
+    assert pages.rewrite(page, records) == ["estimated-fields"]
+    assert page.read_text().count("| this project |") == 4
+    assert (tmp_path / "pictures" / "speed-estimated.png").stat().st_size > 5000
+
+
 def test_a_wrong_answer_is_no_result() -> None:
     inputs = make_inputs((32, 32, 32))
     race = RACES["exp-full"](inputs)[0]
@@ -131,6 +162,9 @@ def test_a_device_is_measured_and_held_against_the_cpu(device: str) -> None:
 def test_a_device_that_is_not_there() -> None:
     with pytest.raises(InputError, match="no device"):
         measure_on_device(make_inputs((32, 32, 32)), "cuda:7", repeats=1)
+    # Before anything else is measured.
+    with pytest.raises(InputError, match="no device 'cuda:7' here"):
+        run_bench(only=["demo-command"], threads="1", device="cuda:7")
 
 
 def test_an_installation_without_benchmarks_says_where_they_are(tmp_path) -> None:
