@@ -37,6 +37,9 @@ def trace(
             "repeatable, in the order of antsApplyTransforms.",
         ),
     ] = None,
+    finer: Annotated[
+        bool, typer.Option("--finer", help="Estimate the motion at 1 mm instead of 2: for scans of that resolution.")
+    ] = False,
     structures: Annotated[
         bool, typer.Option("--structures/--no-structures", help="Find volumes of structures (1.2 CPU-seconds).")
     ] = True,
@@ -80,6 +83,7 @@ def trace(
             landmarks=None if points is None else read_landmarks(points),
             contrasts=pair_of_contrasts,
             sampling=given,
+            finer=finer,
             device=device,
             progress=report,
         )

@@ -173,7 +173,7 @@ class Jobs:
             if request.source is None or request.translated is None:
                 raise InputError("A motion is estimated between two scans, and one is missing.")
             pair = translation_of_pair(request.source, request.translated)
-        return self._described(estimated_translation(pair, progress=tell.progress), tell)
+        return self._described(estimated_translation(pair, finer=request.finer, progress=tell.progress), tell)
 
     def _restore(self, request: RestoreRequest, tell: Teller) -> dict[str, Any]:
         from SITTranslateLib.translate.reassembly import reassembled

@@ -97,6 +97,7 @@ class EstimateRequest(HostRequest):
     translation: Translation | None = None
     source: Volume | None = None
     translated: Volume | None = None
+    finer: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Registration across contrasts: a stiff first step, and after large motion a second one within one contrast."""
+"""Registration across contrasts: a stiff first one, which goes on softer where much moved."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from torch import Tensor
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.fields import tensors
 from SITTranslateLib.traceability.explanation import contrast_between, tissue_mask
-from SITTranslateLib.traceability.registration import VELOCITY_COARSENING, Settings, register, resized
+from SITTranslateLib.traceability.registration import SQUARINGS, Settings, register, resized
 from SITTranslateLib.volume import Volume
 
 MUCH_MM = 1.2
 """A first look shows this much on average only where something moved: without motion it shows half of it."""
-SOFTEST = 100.0
+SOFTEST = 60.0
 """mm^2; bends less priced than this are misfit of the contrasts."""
 LEAST_SAMPLES = 1000
 """Voxels of tissue that the brightness of the classes is fitted to."""
@@ -38,41 +38,49 @@ def register_across(
 
     The price of bending that holds back misfit where nothing moves is too high where much did. So a first registration
     at that price says how much moves; if it is more than :data:`MUCH_MM`, the source is given the target's contrast by
-    what now lies on it, and registered again at a price that falls with the square of the motion: the variance of a
-    motion is the reciprocal of its price.
+    what now lies on it, and the registration goes on from there on the finest level, at a price that falls with the
+    square of the motion: the variance of a motion is the reciprocal of its price.
 
     Args:
         source, target, spacing, settings, progress: as there.
-        tissues: probabilities of the source's tissues ``(1, classes, K, J, I)``, if they are known: the source then has
-            the target's contrast from the start as well (:func:`mapped_to_contrast`).
+        tissues: probabilities of the source's tissues ``(1, classes, K, J, I)``, if they are known; from them, the
+            source is brought to the target's contrast (:func:`mapped_to_contrast`), and counts in both contrasts.
     """
 
-    def half(start: float) -> Callable[[float], None] | None:
-        return None if progress is None else lambda fraction: progress(start + fraction / 2)
+    def part(start: float, share: float) -> Callable[[float], None] | None:
+        return None if progress is None else lambda fraction: progress(start + share * fraction)
 
-    mapped = None if tissues is None else mapped_to_contrast(source, tissues, target)
-    looks = source if mapped is None else torch.cat((source, mapped), dim=1)
-    first = register(looks, target, spacing, settings, half(0.0))
-    axes = np.eye(3) * spacing
-    coarse = axes * VELOCITY_COARSENING
-    sampling = tensors.exponential(first, coarse, -1.0, max(2, tensors.squarings(first, coarse)))
-    sampling = resized(sampling, source.shape[2:])
-    still, wanted = _volume(source, spacing), _volume(target, spacing)
-    tissue = torch.from_numpy(tissue_mask(still.array) | tissue_mask(wanted.array)).to(source.device)
-    moved_mm = float(sampling[0].norm(dim=0)[tissue].mean()) if bool(tissue.any()) else 0.0
+    def looks(sampling: Tensor | None = None) -> Tensor:
+        alike = _alike(source, tissues, target, spacing, sampling)
+        return source if alike is None else torch.cat((source, alike), dim=1)
+
+    first = register(looks(), target, spacing, settings, part(0.0, 0.6))
+    coarse = np.eye(3) * spacing * settings.coarsening
+    sampling = resized(tensors.exponential(first, coarse, -1.0, SQUARINGS), source.shape[2:])
+    tissue = tissue_mask(source[0, 0].cpu().numpy()) | tissue_mask(target[0, 0].cpu().numpy())
+    moved = sampling[0].norm(dim=0)[torch.from_numpy(tissue).to(source.device)]
+    moved_mm = float(moved.mean()) if moved.numel() else 0.0
     if moved_mm <= MUCH_MM:
         return first
-    softer = replace(settings, smoothness=min(settings.smoothness, max(SOFTEST, settings.smoothness / moved_mm**2)))
-    if tissues is not None and mapped is not None:
-        again = mapped_to_contrast(source, tissues, target, sampling, axes)
-        return register(mapped if again is None else again, target, spacing, softer, half(0.5))
-    moved = _volume(tensors.warp(source, sampling, axes), spacing)
+    price = min(settings.smoothness, max(SOFTEST, settings.smoothness / moved_mm**2))
+    softer = replace(settings, smoothness=price, levels=settings.levels[-1:])
+    return register(looks(sampling), target, spacing, softer, part(0.6, 0.4), first)
+
+
+def _alike(
+    source: Tensor, tissues: Tensor | None, target: Tensor, spacing: float, sampling: Tensor | None
+) -> Tensor | None:
+    """The source in the target's contrast: by its tissues where they are known, else by brightness and surroundings."""
+    axes = np.eye(3) * spacing
+    mapped = None if tissues is None else mapped_to_contrast(source, tissues, target, sampling, axes)
+    if mapped is not None:
+        return mapped
+    moved = source if sampling is None else tensors.warp(source, sampling, axes)
     try:
-        arrays = contrast_between(still, moved, wanted)
+        alike, _ = contrast_between(*(_volume(image, spacing) for image in (source, moved, target)))
     except InputError:
-        return first
-    alike, even = (torch.from_numpy(array)[None, None].to(source.device) for array in arrays)
-    return register(alike, even, spacing, softer, half(0.5))
+        return None
+    return torch.from_numpy(alike)[None, None].to(source.device)
 
 
 def mapped_to_contrast(

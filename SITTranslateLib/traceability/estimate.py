@@ -24,16 +24,20 @@ from SITTranslateLib.files.checks import is_ct
 from SITTranslateLib.traceability.across_contrasts import register_across
 from SITTranslateLib.traceability.explanation import tissue_mask
 from SITTranslateLib.traceability.geometry import inside
-from SITTranslateLib.traceability.registration import VELOCITY_COARSENING, Settings, register
+from SITTranslateLib.traceability.registration import Settings, register
 from SITTranslateLib.traceability.residual import tissue_images
 from SITTranslateLib.translation import FieldOrigin, NoiseFloor, Provenance, Translation
 from SITTranslateLib.volume import Grid, VectorField, Volume
 
 WORKING_SPACING_MM = 2.0
+FINER_SPACING_MM = 1.0
+VELOCITY_SPACING_MM = 4.0
 MARGIN_MM = 10.0
 SAME, CROSS, WITH_CT = "same contrast", "across contrasts", "with CT"
 SMOOTHNESS = {SAME: 30.0, CROSS: 500.0, WITH_CT: 3000.0}
 """mm^2; the less two contrasts have in common, the more the price of bending must hold back what is only misfit."""
+WINDOW = {SAME: 3, CROSS: 2, WITH_CT: 2}
+"""Voxels; in a smaller window a straight line fits two contrasts better, in a larger one noise matters less."""
 FLOORS = Path(__file__).with_name("floors.json")
 
 Progress = Callable[[str, float], None]
@@ -57,15 +61,17 @@ def estimate(
     *,
     contrasts: tuple[str, str] | None = None,
     smoothness: float | None = None,
+    finer: bool = False,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> EstimatedField:
-    """The motion between a scan and its translation, by diffeomorphic registration at 2 mm.
+    """The motion between a scan and its translation, by diffeomorphic registration at 4 and 2 mm.
 
     Args:
         source, translated: on any grids that share space.
         contrasts: names of both contrasts, for the floor measured on just these; found out roughly by default.
         smoothness: price of bending; by default what the kind of pair needs.
+        finer: a last level of 1 mm, for scans of that resolution.
         device: ``cpu`` or ``cuda``.
         progress: called with the current work and the fraction done.
 
@@ -78,22 +84,31 @@ def estimate(
     kind = relation(source, translated, contrasts)
     floor = floor_of(contrasts, kind)
     if source.grid.matches(translated.grid) and np.array_equal(source.array, translated.array):
-        coarse = source.grid.coarsened(VELOCITY_COARSENING)
+        coarse = source.grid.coarsened(2)
         velocity = VectorField(np.zeros((*coarse.shape, 3), np.float32), coarse.affine)
     else:
-        grid = working_grid(source, translated)
+        spacing = FINER_SPACING_MM if finer else WORKING_SPACING_MM
+        grid = working_grid(source, translated, spacing)
         moving, fixed = (_on_working_grid(scan, grid).to(device) for scan in (source, translated))
-        settings = Settings(SMOOTHNESS[kind] if smoothness is None else smoothness)
+        settings = Settings(
+            SMOOTHNESS[kind] if smoothness is None else smoothness,
+            levels=(4, 2, 1) if finer else (2, 1),
+            window=WINDOW[kind],
+            coarsening=round(VELOCITY_SPACING_MM / spacing),
+        )
         tell = None if progress is None else lambda fraction: progress("estimating the motion", 0.9 * fraction)
         if kind == SAME:
-            found = register(moving, fixed, WORKING_SPACING_MM, settings, tell)
+            found = register(moving, fixed, spacing, settings, tell)
         else:
             tissues = _tissues(moving, grid)
-            found = register_across(moving, fixed, WORKING_SPACING_MM, settings, tell, tissues)
+            found = register_across(moving, fixed, spacing, settings, tell, tissues)
         velocity = _in_ras(found, grid)
     if progress is not None:
         progress("integrating the motion", 0.92)
-    motion, sampling = (fields.exponential(fields.resample_field(velocity, source.grid), sign) for sign in (1.0, -1.0))
+    # The velocity is one of 4 mm: below 1.5 mm, half the resolution holds its flow to hundredths of a millimetre.
+    grid = source.grid.coarsened(2) if max(source.spacing) < 1.5 and not finer else source.grid
+    flow = fields.resample_field(velocity, grid)
+    motion, sampling = (fields.resample_field(fields.exponential(flow, sign), source.grid) for sign in (1.0, -1.0))
     return EstimatedField(velocity, motion, sampling, fields.jacobian(motion), floor, time.perf_counter() - started)
 
 
@@ -101,6 +116,7 @@ def estimated_translation(
     translation: Translation,
     *,
     contrasts: tuple[str, str] | None = None,
+    finer: bool = False,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> Translation:
@@ -109,7 +125,8 @@ def estimated_translation(
     The noise floor travels in ``provenance.noise_floor``. Intensity change is left out: across contrasts it is the
     contrast; ``explanation.explain`` tells contrast from new content.
     """
-    found = estimate(translation.source, translation.translated, contrasts=contrasts, device=device, progress=progress)
+    scans = translation.source, translation.translated
+    found = estimate(*scans, contrasts=contrasts, finer=finer, device=device, progress=progress)
     return replace(
         translation,
         velocity=found.velocity,
@@ -229,7 +246,7 @@ def check_scan(scan: Volume) -> None:
             raise InputError(f"{scan.name} looks like a label map, not a scan; give it as the segmentation instead.")
 
 
-def working_grid(source: Volume, translated: Volume) -> Grid:
+def working_grid(source: Volume, translated: Volume, spacing: float = WORKING_SPACING_MM) -> Grid:
     """Isotropic grid along the source's axes around the tissue that both scans show.
 
     Raises:
@@ -245,10 +262,10 @@ def working_grid(source: Volume, translated: Volume) -> Grid:
     if np.any(high - low < 10.0) or not (inside(source.grid, middle) and inside(translated.grid, middle)):
         raise InputError(f"{source.name} and {translated.name} do not overlap in space; align them first.")
     low, high = low - MARGIN_MM, high + MARGIN_MM
-    size = np.ceil((high - low) / WORKING_SPACING_MM / 4.0).astype(int) * 4
+    size = np.ceil((high - low) / spacing / 4.0).astype(int) * 4
     affine = np.eye(4)
-    affine[:3, :3] = axes * WORKING_SPACING_MM
-    affine[:3, 3] = axes @ (0.5 * (low + high) - WORKING_SPACING_MM * (size - 1) / 2.0)
+    affine[:3, :3] = axes * spacing
+    affine[:3, 3] = axes @ (0.5 * (low + high) - spacing * (size - 1) / 2.0)
     return Grid(tuple(int(n) for n in size[::-1]), affine)  # type: ignore[arg-type]
 
 
@@ -265,7 +282,8 @@ def _tissue_corners(scan: Volume) -> np.ndarray:
 
 def _on_working_grid(scan: Volume, grid: Grid) -> torch.Tensor:
     """A scan averaged to about the working grid's resolution and read on it."""
-    sigma = tuple(0.4 * float(np.sqrt(max(0.0, WORKING_SPACING_MM**2 - s**2))) / s for s in reversed(scan.spacing))
+    spacing = grid.spacing[0]
+    sigma = tuple(0.4 * float(np.sqrt(max(0.0, spacing**2 - s**2))) / s for s in reversed(scan.spacing))
     image = torch.from_numpy(scan.array)[None, None]
     smooth = tensors.gaussian(image, sigma) if max(sigma) > 0.2 else image  # type: ignore[arg-type]
     on_grid = fields.resample_volume(scan.with_array(smooth[0, 0].numpy()), grid)
@@ -282,9 +300,10 @@ def _tissues(scan: torch.Tensor, grid: Grid) -> torch.Tensor | None:
 
 def _in_ras(velocity: torch.Tensor, grid: Grid) -> VectorField:
     """A velocity along the working grid's axes as a field in RAS on its coarse grid."""
-    directions = grid.axes / WORKING_SPACING_MM
+    coarsening = grid.shape[0] // velocity.shape[2]
+    directions = grid.axes / grid.spacing[0]
     array = velocity[0].permute(1, 2, 3, 0).cpu().numpy() @ directions.T.astype(np.float32)
     affine = grid.affine.copy()
-    affine[:3, :3] *= VELOCITY_COARSENING
-    affine[:3, 3] = grid.to_world(np.full(3, (VELOCITY_COARSENING - 1) / 2.0))
+    affine[:3, :3] *= coarsening
+    affine[:3, 3] = grid.to_world(np.full(3, (coarsening - 1) / 2.0))
     return VectorField(array, affine)

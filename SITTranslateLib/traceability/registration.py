@@ -20,7 +20,8 @@ from SITTranslateLib.files.checks import is_ct
 from SITTranslateLib.traceability.similarity import LocalContrast, mean_pull, noise_variance
 from SITTranslateLib.traceability.smoothness import Smoothness
 
-VELOCITY_COARSENING = 2
+SQUARINGS = 6
+"""The exponential's first step is a quarter of a voxel where a motion is 16 voxels of the velocity's grid long."""
 
 
 @dataclass(frozen=True)
@@ -30,23 +31,30 @@ class Settings:
     Attributes:
         smoothness: price of bending, mm^2.
         levels: voxels of the working grid that make one of each level, coarse to fine.
-        iterations: largest number of steps a level.
+        iterations: steps a level.
         window: radius of the similarity's window, voxels of the level.
-        settled_mm: a level ends when no vector changes by more.
+        coarsening: voxels of the working grid that make one of the velocity's.
     """
 
     smoothness: float
     levels: tuple[int, ...] = (2, 1)
-    iterations: int = 8
-    window: int = 2
-    settled_mm: float = 0.05
+    iterations: int = 5
+    window: int = 3
+    coarsening: int = 2
 
 
 @torch.no_grad()
 def register(
-    source: Tensor, target: Tensor, spacing: float, settings: Settings, progress: Callable[[float], None] | None = None
+    source: Tensor,
+    target: Tensor,
+    spacing: float,
+    settings: Settings,
+    progress: Callable[[float], None] | None = None,
+    start: Tensor | None = None,
 ) -> Tensor:
     """Velocity of the motion that brings the source onto the target.
+
+    The number of steps is fixed, and none of them reads a value back from the device.
 
     Args:
         source: ``(1, n, K, J, I)``, one image or several of the same anatomy that count alike.
@@ -54,43 +62,38 @@ def register(
         spacing: of that grid, mm.
         settings: how.
         progress: called with the fraction done.
+        start: velocity to go on from, as one that is returned; none at first.
 
     Returns:
-        Velocity in mm per unit time along (i, j, k), ``(1, 3, K / 2, J / 2, I / 2)``: ``exp(-v)`` is the sampling
-        field. Voxel centres of the coarse grid lie in the middle of 2 x 2 x 2 voxels.
+        Velocity in mm per unit time along (i, j, k), ``(1, 3, K / c, J / c, I / c)`` with the settings' coarsening c:
+        ``exp(-v)`` is the sampling field. Voxel centres of the coarse grid lie in the middle of c x c x c voxels.
     """
-    scans = [_standardised(scan) for scan in (*source.split(1, dim=1), target)]
-    *noises, fixed_noise = [noise_variance(scan) for scan in scans]
-    # Equal blur of all, or half-voxel shifts would be rewarded for the noise that interpolation takes away.
-    *looks, fixed_scan = [tensors.gaussian(scan, (0.7,) * 3) for scan in scans]
-    velocity: Tensor | None = None
-    done, total = 0, settings.iterations * len(settings.levels)
-    for index, level in enumerate(settings.levels):
-        moving, fixed = _pooled(torch.cat(looks, dim=1), level), _pooled(fixed_scan, level)
-        coarsening = max(1, VELOCITY_COARSENING // level)
-        axes, coarse_axes = np.eye(3) * spacing * level, np.eye(3) * spacing * level * coarsening
-        shape = tuple(n // coarsening for n in moving.shape[2:])
-        velocity = resized(velocity, shape) if velocity is not None else moving.new_zeros(1, 3, *shape)
-        similarity = LocalContrast(fixed, settings.window, _at_level(fixed_noise, level))
-        price = Smoothness(shape, spacing * level * coarsening, settings.smoothness, moving.device)  # type: ignore[arg-type]
+    looks, scan = [_standardised(look) for look in source.split(1, dim=1)], _standardised(target)
+    noises, target_noise = [noise_variance(look) for look in looks], noise_variance(scan)
+    velocity = start
+    # A step costs as much as its level has voxels.
+    done, total = 0.0, settings.iterations * sum(level**-3 for level in settings.levels)
+    for level in settings.levels:
+        moving, fixed = _pooled(torch.cat(looks, dim=1), level), _pooled(scan, level)
+        size, block = spacing * level, max(1, settings.coarsening // level)
+        axes, coarse_axes = np.eye(3) * size, np.eye(3) * size * block
+        shape = tuple(n // block for n in moving.shape[2:])
+        velocity = moving.new_zeros(1, 3, *shape) if velocity is None else resized(velocity, shape)
+        similarity = LocalContrast(fixed, settings.window, _at_level(target_noise, level), size, block)
+        price = Smoothness(shape, size * block, settings.smoothness, moving.device)  # type: ignore[arg-type]
         for _ in range(settings.iterations):
-            steps = max(2, tensors.squarings(velocity, coarse_axes))
-            sampling = tensors.exponential(velocity, coarse_axes, -1.0, steps)
+            sampling = tensors.exponential(velocity, coarse_axes, -1.0, SQUARINGS)
             moved = tensors.warp(moving, resized(sampling, moving.shape[2:]), axes)
             pulls = [
-                similarity.pull(look, _at_level(noise, level), axes).pooled(coarsening)
+                similarity.pull(look, _at_level(noise, level))
                 for look, noise in zip(moved.split(1, dim=1), noises, strict=True)
             ]
             change = price.step(mean_pull(pulls), velocity)
-            largest = float(change.norm(dim=1).max())
             # The linearisation holds over about a voxel.
-            velocity = velocity + change * min(1.0, spacing * level / max(largest, 1e-9))
-            done += 1
+            velocity = velocity + change * (size / change.norm(dim=1).max().clamp(min=1e-9)).clamp(max=1.0)
+            done += level**-3
             if progress is not None:
-                progress(done / total)
-            if largest < settings.settled_mm:
-                break
-        done = (index + 1) * settings.iterations
+                progress(min(1.0, done / total))
     assert velocity is not None
     return velocity
 
@@ -110,14 +113,12 @@ def _standardised(scan: Tensor) -> Tensor:
 
 
 def _at_level(noise: float, level: int) -> float:
-    """Variance of noise after blur and pooling."""
-    return 0.3 * noise / level**2 + 1e-4
+    """Variance of noise after interpolation and pooling."""
+    return 0.5 * noise / level**2 + 1e-4
 
 
 def _pooled(scan: Tensor, factor: int) -> Tensor:
-    if factor == 1:
-        return scan
-    return functional.avg_pool3d(tensors.gaussian(scan, (0.35 * factor,) * 3), factor)
+    return scan if factor == 1 else functional.avg_pool3d(scan, factor)
 
 
 def resized(field: Tensor, shape: tuple[int, ...] | torch.Size) -> Tensor:

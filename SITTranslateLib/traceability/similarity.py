@@ -1,9 +1,9 @@
-"""Similarity of two scans: the local mutual information of a polynomial contrast.
+"""Similarity of two scans: the local mutual information of a linear contrast.
 
-In a window around each voxel the fixed scan J is fitted by ``q0 + q1 I + q2 I^2`` of the moving scan I; half the
-logarithm of what is left over is minus the mutual information of the two under Gaussian noise. With ``q2 = 0`` this is
-local cross-correlation; the square lets three tissues of a window have any order of brightness (T1w against T2w).
-The derivative is exact by the envelope theorem: the fitted q are optimal, so only I itself counts.
+In a window around each voxel the fixed scan J is fitted by ``q0 + q1 I`` of the moving scan I; half the logarithm of
+what is left over is minus the mutual information of the two under Gaussian noise. This is local cross-correlation with
+the noise of both scans, of either sign. The derivative is exact by the envelope theorem: the fitted q are optimal, so
+only I itself counts. A parabola in place of the line had the same errors on T1w and T2w, at twice the time.
 """
 
 from __future__ import annotations
@@ -11,13 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as functional
-from numpy.typing import NDArray
 from torch import Tensor
-
-from SITTranslateLib.fields import tensors
 
 
 @dataclass(frozen=True)
@@ -29,12 +25,6 @@ class Pull:
 
     force: Tensor
     hessian: Tensor
-
-    def pooled(self, factor: int) -> Pull:
-        """Averaged over blocks of voxels."""
-        if factor == 1:
-            return self
-        return Pull(functional.avg_pool3d(self.force, factor), functional.avg_pool3d(self.hessian, factor))
 
 
 def mean_pull(pulls: Sequence[Pull]) -> Pull:
@@ -49,62 +39,58 @@ class LocalContrast:
         fixed: ``(1, 1, K, J, I)``, about unit variance.
         radius: of the window, voxels.
         noise: variance of the noise of the fixed scan.
+        spacing: of the isotropic grid, mm.
+        block: voxels along each axis that share one force and one matrix.
     """
 
-    def __init__(self, fixed: Tensor, radius: int, noise: float) -> None:
-        self._fixed, self._radius, self._noise = fixed, radius, noise
-        self._mean = box_mean(fixed, radius)
-        self._variance = (box_mean(fixed * fixed, radius) - self._mean**2).clamp(min=0)
+    def __init__(self, fixed: Tensor, radius: int, noise: float, spacing: float, block: int = 1) -> None:
+        self._fixed, self._noise, self._spacing, self._block = fixed, noise, spacing, block
+        self._window = Window(tuple(fixed.shape[2:]), radius, fixed.device)
+        self._mean, square = self._window.mean(torch.cat((fixed, fixed * fixed), dim=1)).split(1, dim=1)
+        self._variance = (square - self._mean**2).clamp(min=0)
 
-    def pull(self, moving: Tensor, noise: float, axes: NDArray[np.float64]) -> Pull:
-        """Force and Gauss-Newton matrix for moving scan ``(1, 1, K, J, I)`` whose noise has this variance."""
+    def pull(self, moving: Tensor, noise: float) -> Pull:
+        """Force and Gauss-Newton matrix of each block for a scan ``(1, 1, K, J, I)`` with noise of this variance."""
+        mean = self._window.mean
+        m1, m2, m12 = mean(torch.cat((moving, moving * moving, moving * self._fixed), dim=1)).split(1, dim=1)
+        # Noise of I is noise of the regressor: it belongs on the diagonal, as a ridge.
+        covariance = m12 - m1 * self._mean
+        q1 = covariance / ((m2 - m1 * m1).clamp(min=0) + noise)
+        weight = q1 / ((self._variance - q1 * covariance).clamp(min=0) + self._noise)
+        # Sums over all windows that hold a voxel: of q1 times the misfit, and of q1 squared.
+        w1, w0, slope = mean(torch.cat((weight, weight * (self._mean - q1 * m1), weight * q1), dim=1)).split(1, dim=1)
+        misfit = w1 * self._fixed - w0 - moving * slope
+        gradient = [torch.gradient(moving, spacing=self._spacing, dim=dim)[0] for dim in (4, 3, 2)]
+        force = torch.cat([self._pooled(-misfit * g) for g in gradient], dim=1)
+        steep = [slope * g for g in gradient]
+        pairs = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+        return Pull(force, torch.cat([self._pooled(steep[a] * gradient[b]) for a, b in pairs], dim=1))
 
-        def mean(x: Tensor) -> Tensor:
-            return box_mean(x, self._radius)
-
-        i, j, squared = moving, self._fixed, moving * moving
-        m1, m2 = mean(i), mean(squared)
-        c11 = (m2 - m1 * m1).clamp(min=0)
-        c12 = mean(squared * i) - m1 * m2
-        c22 = (mean(squared * squared) - m2 * m2).clamp(min=0)
-        b1, b2 = mean(i * j) - m1 * self._mean, mean(squared * j) - m2 * self._mean
-        # Noise of I is noise of both regressors (d(I^2) = 2 I dI): it belongs on the diagonal, as a ridge.
-        a11, a12 = c11 + noise, c12 + 2 * m1 * noise
-        a22 = 1.02 * (c22 + 4 * m2 * noise + 2 * noise * noise + 1e-6)
-        determinant = (a11 * a22 - a12 * a12).clamp(min=1e-12)
-        q1, q2 = (a22 * b1 - a12 * b2) / determinant, (a11 * b2 - a12 * b1) / determinant
-        weight = 1.0 / ((self._variance - q1 * b1 - q2 * b2).clamp(min=0) + self._noise)
-        q0 = self._mean - q1 * m1 - q2 * m2
-        # Sums over all windows that hold a voxel: of h'(I) times the misfit, and of h'(I) squared.
-        w1, w2 = weight * q1, weight * q2
-        w11, w12, w22 = mean(w1 * q1), mean(w1 * q2), mean(w2 * q2)
-        misfit = (
-            mean(w1) * j
-            + 2 * mean(w2) * i * j
-            - mean(w1 * q0)
-            - i * (w11 + 2 * mean(w2 * q0))
-            - 3 * squared * w12
-            - 2 * squared * i * w22
-        )
-        slope = (w11 + 4 * i * w12 + 4 * squared * w22).clamp(min=0)
-        gradient = tensors.gradient(i, axes)[:, 0]
-        x, y, z = gradient[:, 0:1], gradient[:, 1:2], gradient[:, 2:3]
-        products = torch.cat((x * x, x * y, x * z, y * y, y * z, z * z), dim=1)
-        return Pull(-misfit * gradient, slope * products)
+    def _pooled(self, image: Tensor) -> Tensor:
+        return image if self._block == 1 else functional.avg_pool3d(image, self._block)
 
 
-def box_mean(image: Tensor, radius: int) -> Tensor:
-    """Mean over a cube of ``2 radius + 1`` voxels, border repeated."""
-    for dim in (2, 3, 4):
-        padding = [0] * 6
-        padding[2 * (4 - dim)] = padding[2 * (4 - dim) + 1] = radius
-        padded = functional.pad(image, padding, mode="replicate")
-        size = image.shape[dim]
-        total = padded.narrow(dim, 0, size).clone()
-        for start in range(1, 2 * radius + 1):
-            total += padded.narrow(dim, start, size)
-        image = total / (2 * radius + 1)
-    return image
+class Window:
+    """Means over cubes of ``2 radius + 1`` voxels, border repeated: one banded matrix an axis.
+
+    A matrix product goes over the volume once; shifted sums do so for each voxel of the window.
+    """
+
+    def __init__(self, shape: tuple[int, ...], radius: int, device: torch.device) -> None:
+        self._axes = [_band(count, radius).to(device) for count in shape]
+
+    def mean(self, images: Tensor) -> Tensor:
+        """Of each channel ``(1, n, K, J, I)``."""
+        k, j, i = self._axes
+        return (k @ (j @ (images @ i.T)).flatten(3)).view(images.shape)
+
+
+def _band(count: int, radius: int) -> Tensor:
+    matrix, row = torch.zeros(count, count), torch.arange(count)
+    share = torch.full((count,), 1.0 / (2 * radius + 1))
+    for shift in range(-radius, radius + 1):
+        matrix.index_put_((row, (row + shift).clamp(0, count - 1)), share, accumulate=True)
+    return matrix
 
 
 def noise_variance(image: Tensor) -> float:

@@ -109,6 +109,7 @@ def trace_pair(
     landmarks: tuple[list[str], NDArray[np.float64]] | None = None,
     contrasts: tuple[str, str] | None = None,
     sampling: VectorField | None = None,
+    finer: bool = False,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> PairTrace:
@@ -121,7 +122,7 @@ def trace_pair(
         translated_labels: segmentation of the translated scan, for Dice and HD95.
         landmarks: names and RAS points ``(N, 3)`` in the source.
         sampling: where each point of the translated scan comes from, by another program; nothing is then estimated.
-        contrasts, device, progress: as in ``estimate``.
+        contrasts, finer, device, progress: as in ``estimate``.
 
     Raises:
         InputError: the scans do not overlap, are constant or label maps, or the segmentation lies elsewhere.
@@ -137,7 +138,7 @@ def trace_pair(
     both = translation_of_pair(source, translated)
     kind, floor = relation(both.source, both.translated, contrasts), None
     if sampling is None:
-        pair = estimated_translation(both, contrasts=contrasts, device=device, progress=part)
+        pair = estimated_translation(both, contrasts=contrasts, finer=finer, device=device, progress=part)
         floor = floor_of(contrasts, kind)
     else:
         for scan in (both.source, both.translated):

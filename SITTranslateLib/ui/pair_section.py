@@ -37,7 +37,7 @@ class PairSection(Section):
         Raises:
             InputError: something runs already, or the two cannot be compared.
         """
-        self.session.estimate_pair(source, translated)
+        self.session.estimate_pair(source, translated, bool(self.ui.pairFinerBox.checked))
         show_text(
             self.ui.pairLabel,
             _("Estimating; progress and Cancel are under Apply. The motion will be labelled as estimated."),

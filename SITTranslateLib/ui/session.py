@@ -159,8 +159,8 @@ class Session(Results):
             return
         self._start(EstimateRequest(self.shown.translation), self.shown.nodes.source)
 
-    def estimate_pair(self, source: Any, translated: Any) -> None:
-        """Estimate the motion between two volume nodes of the scene, made by whatever program.
+    def estimate_pair(self, source: Any, translated: Any, finer: bool = False) -> None:
+        """Estimate the motion between two volume nodes of the scene, made by whatever program; finer is 1 mm.
 
         Raises:
             InputError: something runs already, a node is no scan, or both are the same.
@@ -169,7 +169,7 @@ class Session(Results):
         if source is translated:
             raise InputError(_("Both are the same scan: choose two different ones."))
         scans = {"source": volume_from_node(source), "translated": volume_from_node(translated)}
-        self._start(EstimateRequest(**scans), source, translated)
+        self._start(EstimateRequest(**scans, finer=finer), source, translated)
 
     def _refuse_a_second_run(self) -> None:
         if self._run is not None:

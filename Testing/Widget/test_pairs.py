@@ -57,6 +57,17 @@ def test_a_pair_is_estimated_traced_and_measured(
     assert scene.GetNumberOfNodesByClass("vtkMRMLGridTransformNode") == 0
 
 
+def test_a_finer_estimate_is_asked_for(
+    panel: Any, slicer_harness: Harness, head_node: Any, second_node: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(panel.session, "estimate_pair", lambda *given: asked.append(given))
+    for finer in (False, True):
+        panel.pair.ui.pairFinerBox.checked = finer
+        press(slicer_harness, panel, head_node, second_node)
+    assert asked == [(head_node, second_node, False), (head_node, second_node, True)]
+
+
 def test_what_is_no_pair_is_refused_in_one_sentence(
     panel: Any, slicer_harness: Harness, head_node: Any, second_node: Any, scene: Any
 ) -> None:
