@@ -271,7 +271,7 @@ class _Builder:
         distance = Volume(thin.magnitude(), thin.affine)
         node = volumes.add_volume_node(self.scene, distance, name, levels=(0.0, high))
         display.show_map(self.scene, node, colours.HOW_FAR, 0.0, high)
-        most = f"\nat most {ranges.motion_most_mm:.2g}" if ranges.motion_most_mm > high else ""
+        most = f"\nat most {display.round_up(ranges.motion_most_mm):.2g}" if ranges.motion_most_mm > high else ""
         display.add_legend(node, f"moved (mm)\n{_origin_words(self.origin)}{most}", "%5.2f")
         return self.keep(node, "distance", "How far each point of the source moved (mm).")
 

@@ -140,8 +140,7 @@ class ChangeSection(Section):
                 parts.append(_("Where nothing moves it sees {floor:.2g} mm.").format(floor=floor.mean_mm))
         else:
             low, high = ranges.grey
-            percent = 100.0 * translation.recomposition_error / max(high - low, 1e-9)
-            parts.append(_("These parts give the model's own output to {percent:.2g} %.").format(percent=percent))
+            parts.append(recomposition_words(100.0 * translation.recomposition_error / max(high - low, 1e-9)))
         parts += [_("Warning: {reason}").format(reason=sentence) for sentence in translation.provenance.warnings]
         return " ".join(parts)
 
@@ -329,6 +328,14 @@ def motion_words(ranges: Ranges) -> str:
         return _("Nothing moved.")
     return _("99 % of the head moved less than {most_of_it:.2g} mm, the rest at most {most:.2g} mm.").format(
         most_of_it=ranges.motion_mm, most=display.round_up(ranges.motion_most_mm)
+    )
+
+
+def recomposition_words(percent: float) -> str:
+    """How closely motion and intensity change together give the model's output, in % of the scan's grey range."""
+    shown = _("less than 0.01 %") if percent < 0.01 else f"{percent:.2g} %"
+    return _("Motion and intensity change together give the model's own output; the difference is {size}.").format(
+        size=shown
     )
 
 

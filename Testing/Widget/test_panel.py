@@ -75,8 +75,10 @@ def test_what_is_known_of_the_scan_is_no_change(panel: Any) -> None:
 
 
 def test_numbers_are_true_of_every_voxel(shown: Any, panel: Any) -> None:
-    from SITTranslateLib.ui.change_section import motion_words, volume_words
+    from SITTranslateLib.ui.change_section import motion_words, recomposition_words, volume_words
 
+    assert recomposition_words(1.7e-5).endswith("the difference is less than 0.01 %.")
+    assert recomposition_words(0.034).endswith("the difference is 0.034 %.")
     assert motion_words(Ranges((0, 1), 2.4, 5.0, 1.0, False, 2.89)) == (
         "99 % of the head moved less than 2.4 mm, the rest at most 2.9 mm."
     )
