@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,12 @@ from SITTranslateLib.translate.head import locate_head
 from SITTranslateLib.translate.model import load_model
 from SITTranslateLib.translate.preparation import prepare
 
+#: A process counts the memory of the one that started it as its own, and RUSAGE_CHILDREN that of all children so far:
+#: a small process in between starts the command and waits for it alone.
+_LAUNCHER = (
+    "import os, sys; child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ); _, status, u = os.wait4(child, 0);"
+    "print(); print(u.ru_utime, u.ru_stime, u.ru_maxrss); sys.exit(os.waitstatus_to_exitcode(status))"
+)
 _COMMAND = "import sys; from SITTranslateLib.app.main import main; sys.exit(main())"
 
 
@@ -38,16 +43,11 @@ class Run(NamedTuple):
 def run_command(words: list[str]) -> Run:
     """``sittranslate`` in a process of its own, imports included."""
     started = time.perf_counter()
-    with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen([sys.executable, "-c", _COMMAND, *words], stdout=output, stderr=output)
-        # Of this process and its own alone: the memory of all children so far would be that of the largest command.
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            output.seek(0)
-            raise subprocess.CalledProcessError(process.returncode, words, output.read())
+    launched = [sys.executable, "-S", "-c", _LAUNCHER, sys.executable, "-c", _COMMAND, *words]
+    answer = subprocess.run(launched, check=True, capture_output=True, text=True)
     wall = time.perf_counter() - started
-    return Run(used.ru_utime + used.ru_stime, wall, used.ru_stime, used.ru_maxrss / 1024)
+    user, system, peak = map(float, answer.stdout.splitlines()[-1].split())
+    return Run(user + system, wall, system, peak / 1024)
 
 
 def command(inputs: Inputs, threads: int, repeats: int) -> list[Record]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +18,7 @@ from benchmarks.speed.measuring import figure_of, run_race
 from benchmarks.speed.on_device import measure_on_device
 from benchmarks.speed.races import RACES
 from benchmarks.speed.running import run_benchmark
+from benchmarks.speed.waiting import run_command
 from SITTranslateLib import fields
 from SITTranslateLib.app.bench import find_benchmarks, run_bench
 from SITTranslateLib.errors import InputError
@@ -112,6 +115,14 @@ def test_estimated_fields_are_held_against_the_true_motion(tmp_path, monkeypatch
     assert pages.rewrite(page, records) == ["estimated-fields"]
     assert page.read_text().count("| this project |") == 4
     assert (tmp_path / "pictures" / "speed-estimated.png").stat().st_size > 5000
+
+
+def test_the_memory_of_a_command_is_its_own() -> None:
+    subprocess.run([sys.executable, "-c", "bytearray(400 * 2**20)"], check=True)
+    run = run_command(["--version"])
+    assert 5.0 < run.peak < 300.0 and 0.0 <= run.system <= run.cpu
+    with pytest.raises(subprocess.CalledProcessError):
+        run_command(["no-such-command"])
 
 
 def test_a_wrong_answer_is_no_result() -> None:
