@@ -14,9 +14,7 @@ of earlier requests stay usable, because their arrays lie in the client's privat
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Generator
@@ -27,6 +25,7 @@ from weakref import WeakKeyDictionary
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.host import protocol
+from SITTranslateLib.host.folders import private_folder
 from SITTranslateLib.host.process import Worker, WorkerProcess
 from SITTranslateLib.host.protocol import Event, Failure, Request
 from SITTranslateLib.host.requests import HostRequest
@@ -36,9 +35,8 @@ from SITTranslateLib.translation import Translation
 
 #: A cancelled job has this long to stop by itself; then its process is killed (together under two seconds).
 GRACE_SECONDS = 1.0
-#: Reading the arrays of a result pauses after this.
+#: Writing the arrays of a request, and reading those of a result, pause after this.
 TURN_SECONDS = 0.03
-PREFIX = "sittranslate-host-"
 
 
 class HostError(InputError):
@@ -57,11 +55,11 @@ class HostError(InputError):
 
 @dataclass(eq=False)
 class Job:
-    """One request and what became of it."""
+    """One request and what became of it; its line is empty until its arrays are written."""
 
     id: int
     kind: Request
-    line: str
+    line: str = ""
     started: bool = False
     sent_again: bool = False
     cancel_asked: float | None = None
@@ -95,6 +93,7 @@ class HostClient:
         self._jobs: dict[int, Job] = {}
         self._last_id = 0
         self._arriving: Generator[None] | None = None
+        self._leaving: deque[tuple[Job, Generator[None, None, dict[str, Any]]]] = deque()
         # What the worker calls each translation and where its arrays lie, for as long as somebody holds it.
         self._known: WeakKeyDictionary[Translation, dict[str, Any]] = WeakKeyDictionary()
 
@@ -114,24 +113,26 @@ class HostClient:
         return bool(self._jobs)
 
     def submit(self, request: HostRequest) -> Job:
-        """Send a request.
+        """Send a request; large arrays of it are written by the next calls of :meth:`poll`.
 
         Raises:
             InputError: its translation is no longer held, or the folder of its arrays cannot be written.
         """
         folder = self._private_folder()
         self._last_id += 1
-        line = protocol.encode(request.line(self._last_id, folder, self._about))
-        job = Job(self._last_id, request.kind, line)
+        job = Job(self._last_id, request.kind)
         self._jobs[job.id] = job
-        self._send(job)
+        self._leaving.append((job, request.writing(job.id, folder, self._about)))
+        if len(self._leaving) == 1:
+            self._write_more(submitting=True)
         return job
 
     def poll(self) -> bool:
         """Emit everything the worker sent since the last call; whether anything is still running.
 
-        The arrays of a result are read in several calls, so that no call takes long.
+        The arrays of a request are written, and those of a result read, in several calls, so that none takes long.
         """
+        self._write_more()
         if self._arriving is not None and not self._take_more():
             return self.busy
         self._kill_what_does_not_stop()
@@ -193,6 +194,7 @@ class HostClient:
             worker.send(protocol.encode({"request": Request.QUIT, "id": 0}))
             worker.kill()
         self._arriving = None
+        self._leaving.clear()
         for job in list(self._jobs.values()):
             self._fail(job, HostError(Failure.CANCELLED, "Cancelled."))
         if self._folder is not None:
@@ -202,9 +204,7 @@ class HostClient:
 
     def _private_folder(self) -> Path:
         if self._folder is None or not self._folder.is_dir():
-            remove_abandoned_folders()
-            # mkdtemp makes it for this user alone (0700): scans lie in it.
-            self._folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+            self._folder = private_folder()
             self._known.clear()
         return self._folder
 
@@ -212,6 +212,35 @@ class HostClient:
         if translation not in self._known:
             raise InputError("This result is no longer held; translate the scan again.")
         return self._known[translation]
+
+    def _write_more(self, *, submitting: bool = False) -> None:
+        """Write more of the requests, in their order, and send those that are complete.
+
+        Raises:
+            InputError: the one that is just being submitted cannot be written; later it is a failure of its job.
+        """
+        end = self._clock() + TURN_SECONDS
+        while self._leaving:
+            job, steps = self._leaving[0]
+            if job.done:
+                self._leaving.popleft()
+                steps.close()
+                self._remove_strays()
+                continue
+            try:
+                next(steps)
+            except StopIteration as written:
+                self._leaving.popleft()
+                job.line = protocol.encode(written.value)
+                self._send(job)
+            except InputError as error:
+                self._leaving.popleft()
+                if submitting:
+                    del self._jobs[job.id]
+                    raise
+                self._fail(job, HostError(Failure.INPUT, str(error)))
+            if self._clock() >= end:
+                return
 
     def _send(self, job: Job) -> None:
         if self._worker is None or self._worker.exit_code() is not None:
@@ -334,6 +363,8 @@ class HostClient:
 
     def _again_or_fail(self, job: Job, code: int | None, words: str) -> None:
         """A job that had not begun is sent to a new worker, once; one that had begun has failed."""
+        if not job.line:
+            return  # Still being written; it is sent then.
         if not job.started and not job.sent_again and code in (0, -9, protocol.DEAF):
             job.sent_again = True
             self._send(job)
@@ -367,18 +398,3 @@ def _error_of(message: dict[str, Any]) -> HostError:
         str(message.get("details", "")),
         str(message.get("offer", "")),
     )
-
-
-def remove_abandoned_folders(prefix: str = PREFIX) -> None:
-    """Remove private folders whose owner is no longer running: scans must not stay behind after a crash."""
-    if os.name != "posix":
-        return
-    for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
-        with contextlib.suppress(OSError, ValueError):
-            owner = int(folder.name.removeprefix(prefix).split("-")[0])
-            if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-                continue
-            try:
-                os.kill(owner, 0)
-            except ProcessLookupError:
-                shutil.rmtree(folder, ignore_errors=True)

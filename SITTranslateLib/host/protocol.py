@@ -29,7 +29,7 @@ VERSION = 1
 #: A line longer than this is not ours.
 LONGEST_LINE = 8 << 20
 #: Bytes that one step of reading an array takes.
-READ_BYTES = 16 << 20
+PART_BYTES = 16 << 20
 #: Exit code of a worker that could no longer listen, for want of memory; what it had not begun can be sent again.
 DEAF = 70
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,80}\.npy")
@@ -117,20 +117,31 @@ def lines_of(stream: BinaryIO, longest: int = LONGEST_LINE) -> Iterator[str]:
         yield line.decode("utf-8", errors="replace")
 
 
-def put_array(folder: Path, array: NDArray[np.generic], name: str | None = None) -> str:
+def put_array(folder: Path, array: NDArray[np.generic]) -> str:
     """Write an array into the private folder; returns the file's name.
 
     Raises:
         InputError: no space on the disk, or the folder is gone; nothing is left of the file.
     """
-    file = f"{name or secrets.token_hex(8)}.npy"
+    return finish(putting_array(folder, array))
+
+
+def putting_array(folder: Path, array: NDArray[np.generic]) -> Generator[None, None, str]:
+    """:func:`put_array` in steps of some megabytes; nothing is left of the file if it is closed early."""
+    file = f"{secrets.token_hex(8)}.npy"
+    whole = np.ascontiguousarray(array)
+    data = whole.reshape(-1).view(np.uint8) if whole.nbytes else np.empty(0, np.uint8)
     try:
         with (folder / file).open("wb") as stream:
-            np.lib.format.write_array(stream, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
-    except OSError as error:
+            np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(whole))
+            for first in range(0, len(data), PART_BYTES):
+                stream.write(data[first : first + PART_BYTES].data)
+                yield
+    except BaseException as error:
         with contextlib.suppress(OSError):
             (folder / file).unlink()
-        # numpy tells a short write without a number.
+        if not isinstance(error, OSError):
+            raise
         full = error.errno in (None, errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
         reason = "the disk that holds it is full; free some space" if full else "it is gone or read-only; restart"
         raise InputError(f"The folder for temporary files cannot be written: {reason} and try again.") from error
@@ -168,8 +179,8 @@ def _read_array(stream: BinaryIO, size: int) -> Generator[None, None, NDArray[An
     array = np.empty(shape, dtype=kind)
     # A read-only memory map would be faster; but the file may be removed, or written again, while it is used.
     data = array.reshape(-1).view(np.uint8) if array.nbytes else np.empty(0, np.uint8)
-    for first in range(0, len(data), READ_BYTES):
-        part = data[first : first + READ_BYTES]
+    for first in range(0, len(data), PART_BYTES):
+        part = data[first : first + PART_BYTES]
         if stream.readinto(part.data) != len(part):  # type: ignore[attr-defined]
             raise ValueError("ends early")
         yield
@@ -178,7 +189,12 @@ def _read_array(stream: BinaryIO, size: int) -> Generator[None, None, NDArray[An
 
 def put(folder: Path, data: Volume | VectorField) -> dict[str, Any]:
     """A volume or field as part of a line; its array goes to the folder."""
-    about: dict[str, Any] = {"file": put_array(folder, data.array), "affine": data.affine.tolist()}
+    return finish(putting(folder, data))
+
+
+def putting(folder: Path, data: Volume | VectorField) -> Generator[None, None, dict[str, Any]]:
+    """:func:`put` in steps."""
+    about: dict[str, Any] = {"file": (yield from putting_array(folder, data.array)), "affine": data.affine.tolist()}
     if isinstance(data, Volume):
         about["name"] = data.name
     return about

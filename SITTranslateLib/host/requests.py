@@ -6,7 +6,7 @@ by what the worker said of it, options each under its own name, the rest as it i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
 from dataclasses import fields as fields_of
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from SITTranslateLib.host import protocol
 from SITTranslateLib.host.protocol import ProtocolError, Request
 from SITTranslateLib.options import TranslationOptions
+from SITTranslateLib.steps import finish
 from SITTranslateLib.translation import Translation
 from SITTranslateLib.volume import VectorField, Volume
 
@@ -35,13 +36,19 @@ class HostRequest:
         Raises:
             InputError: the folder cannot be written, or the translation is no longer held.
         """
+        return finish(self.writing(number, folder, about))
+
+    def writing(
+        self, number: int, folder: Path, about: Callable[[Translation], dict[str, Any]]
+    ) -> Generator[None, None, dict[str, Any]]:
+        """:meth:`line` in steps of some megabytes of its arrays."""
         message: dict[str, Any] = {"request": self.kind, "id": number}
         for f in fields_of(self):
             value = getattr(self, f.name)
             if isinstance(value, TranslationOptions):
                 message |= value.to_dict()
             elif isinstance(value, (Volume, VectorField)):
-                message[f.name] = protocol.put(folder, value)
+                message[f.name] = yield from protocol.putting(folder, value)
             elif isinstance(value, Translation):
                 message[f.name] = about(value)
             elif value is not None:

@@ -7,15 +7,13 @@ a home before default colours, and reading a bundle wants a cache folder.
 from __future__ import annotations
 
 import atexit
-import os
 import shutil
-import tempfile
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from SITTranslateLib.host.client import remove_abandoned_folders
+from SITTranslateLib.host.folders import private_folder
 from SITTranslateLib.scene.headless.opengl import choose_offscreen_window
 from SITTranslateLib.scene.layout import enter_layout
 
@@ -155,8 +153,6 @@ class Application:
 @cache
 def application() -> Application:
     """The application of this process, made at the first call; its temporary folder goes when the process ends."""
-    prefix = "sittranslate-scene-"
-    remove_abandoned_folders(prefix)
-    folder = Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-"))
+    folder = private_folder("sittranslate-scene-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Application(folder)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from waiting import has_ended, wait_until
 
-from SITTranslateLib.host.client import GRACE_SECONDS, HostClient, HostError
+from SITTranslateLib.errors import InputError
+from SITTranslateLib.host import protocol
+from SITTranslateLib.host.client import GRACE_SECONDS, TURN_SECONDS, HostClient, HostError
 from SITTranslateLib.host.process import WorkerProcess
 from SITTranslateLib.host.protocol import DEAF, LONGEST_LINE, VERSION, Failure
-from SITTranslateLib.host.requests import DescribeRequest, TranslateRequest
+from SITTranslateLib.host.requests import DescribeRequest, EstimateRequest, TranslateRequest
 from SITTranslateLib.volume import Volume
 
 TRANSLATE = TranslateRequest(Volume(np.zeros((2, 2, 2), np.float32), np.eye(4), "empty"), "any")
@@ -201,3 +204,57 @@ def test_a_worker_can_be_injected() -> None:
 
     with HostClient(lambda folder: Echo()) as client:
         assert client.run(DescribeRequest()) == {}
+
+
+#: Answers with the files that lie in the private folder.
+ECHO = "say(event='result', id=job, result={'kind': request['request'], 'files': os.listdir('.')})"
+
+
+def a_step_a_turn() -> Callable[[], float]:
+    """A clock by which every step takes longer than a turn."""
+    return itertools.count(0.0, TURN_SECONDS).__next__
+
+
+def test_a_large_request_is_written_in_turns_and_keeps_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "PART_BYTES", 16)
+    answers: list[str] = []
+    with HostClient(starter(ECHO), clock=a_step_a_turn()) as client:
+        client.finished.connect(lambda _job, answer: answers.append(answer["kind"]))
+        client.submit(EstimateRequest(source=TRANSLATE.volume, translated=TRANSLATE.volume))
+        last = client.submit(DescribeRequest())
+        # Two arrays of 32 bytes, one of two parts in the call itself: the first request is not sent yet.
+        assert not client.alive
+        client.wait(last)
+    # The first has no translation in its answer, which is an error of its own.
+    assert answers == ["describe"]
+    assert last.id == 2
+
+
+def test_a_request_that_is_cancelled_while_it_is_written_leaves_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "PART_BYTES", 16)
+    with HostClient(starter(ECHO), clock=a_step_a_turn()) as client:
+        job = client.submit(EstimateRequest(source=TRANSLATE.volume, translated=TRANSLATE.volume))
+        client.poll()
+        client.cancel(job)
+        assert job.error is not None
+        assert job.error.failure is Failure.CANCELLED
+        # The next request is answered by a worker that never heard of the first.
+        assert client.run(DescribeRequest())["files"] == []
+
+
+def test_a_disk_that_is_full_while_a_request_is_written_fails_its_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[Path] = []
+
+    def writing(folder: Path, _array: object) -> Generator[None, None, str]:
+        yield
+        written.append(folder)
+        raise InputError("The folder for temporary files cannot be written: the disk is full.")
+
+    monkeypatch.setattr(protocol, "putting_array", writing)
+    with HostClient(starter(ECHO), clock=a_step_a_turn()) as client:
+        job = client.submit(TRANSLATE)
+        with pytest.raises(HostError, match="disk is full") as refusal:
+            client.wait(job)
+        assert refusal.value.failure is Failure.INPUT
+        assert not client.busy
+        assert len(written) == 1
