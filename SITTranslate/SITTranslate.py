@@ -117,6 +117,8 @@ class SITTranslateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def cleanup(self):
         """The application ends, or the module is reloaded: no process and no file stays behind."""
         self.removeObservers()
+        # Or the application would hold every panel that was reloaded.
+        slicer.app.disconnect("aboutToQuit()", self.cleanup)
         if self.panel is not None:
             self.panel.close()
             self.panel = None

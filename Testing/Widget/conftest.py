@@ -18,6 +18,7 @@ pytest.importorskip("PySide6", reason="PySide6 is not installed: pip install '.[
 import tiny_package
 import tissues_once
 from harness import Harness, harness
+from PySide6 import QtCore
 
 from SITTranslateLib.host.client import HostClient
 from SITTranslateLib.scene.headless.messages import MessageCatcher
@@ -25,9 +26,45 @@ from SITTranslateLib.scene.headless.messages import MessageCatcher
 MODULE = HERE.parents[1] / "SITTranslate" / "SITTranslate.py"
 
 
-@pytest.fixture(scope="session")
-def slicer_harness() -> Harness:
-    return harness()
+@pytest.fixture(scope="module")
+def slicer_harness() -> Iterator[Harness]:
+    shared = harness()
+    yield shared
+    shared.leave()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left(slicer_harness: Harness) -> Iterator[None]:
+    """A test fails if it leaves observers of the scene, of the nodes that every scene has, or of the application."""
+    slicer_harness.app.clear()
+    scene = slicer_harness.app.scene
+    collection = scene.GetNodes()
+    lasting = [scene, *(collection.GetItemAsObject(index) for index in range(collection.GetNumberOfItems()))]
+    left: set[tuple[Any, int]] = set()
+    for followed in lasting:
+        _record(followed, left)
+    quitting = slicer_harness.slicer_app.receivers(QtCore.SIGNAL("aboutToQuit()"))
+    yield
+    for followed in lasting:
+        del followed.AddObserver, followed.RemoveObserver
+    assert not left, f"still observed: {[(followed.GetClassName(), tag) for followed, tag in left]}"
+    assert slicer_harness.slicer_app.receivers(QtCore.SIGNAL("aboutToQuit()")) == quitting
+
+
+def _record(followed: Any, left: set[tuple[Any, int]]) -> None:
+    """Note each observer that Python adds to an object, and strike it out when it is removed."""
+    add, remove = followed.AddObserver, followed.RemoveObserver
+
+    def adding(*arguments: Any) -> int:
+        tag = int(add(*arguments))
+        left.add((followed, tag))
+        return tag
+
+    def removing(tag: int) -> None:
+        left.discard((followed, tag))
+        remove(tag)
+
+    followed.AddObserver, followed.RemoveObserver = adding, removing
 
 
 @pytest.fixture(scope="session")

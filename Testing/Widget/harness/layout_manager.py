@@ -62,15 +62,21 @@ class LayoutManager:
         self.logic.SetMRMLScene(app.scene)
         app._layout_logic = self.logic
         self._views: dict[str, Any] = {}
+        self._making: set[str] = set()
+        self._observers: list[tuple[Any, int]] = []
+
+    def follow(self) -> None:
+        """Follow the scene, until :meth:`part`."""
+        scene, arrangement = self._app.scene, self.logic.GetLayoutNode()
         # As in Slicer, a view and the nodes that come with it exist as soon as its layout is shown.
-        self.logic.GetLayoutNode().AddObserver("ModifiedEvent", lambda *_: self._make_views())
+        tag = arrangement.AddObserver("ModifiedEvent", lambda *_: self._make_views())
+        self._observers.append((arrangement, tag))
 
         @vtk.calldata_type(vtk.VTK_OBJECT)
         def on_going(_caller: Any, _event: str, node: Any) -> None:
             self._choose_neighbours(node)
 
-        app.scene.AddObserver(app.scene.NodeAboutToBeRemovedEvent, on_going)
-        self._making: set[str] = set()
+        self._observers.append((scene, scene.AddObserver(scene.NodeAboutToBeRemovedEvent, on_going)))
 
         @vtk.calldata_type(vtk.VTK_OBJECT)
         def on_coming(_caller: Any, _event: str, node: Any) -> None:
@@ -78,9 +84,15 @@ class LayoutManager:
             if self._with_views and node.GetClassName() in (_SLICE, _SPACE):
                 self._made(node.GetLayoutName(), node.GetClassName())
 
-        app.scene.AddObserver(app.scene.NodeAddedEvent, on_coming)
+        self._observers.append((scene, scene.AddObserver(scene.NodeAddedEvent, on_coming)))
         # Those of the layout that the application starts with.
         self._make_views()
+
+    def part(self) -> None:
+        """Observe the scene no longer, as if there were no window."""
+        while self._observers:
+            node, tag = self._observers.pop()
+            node.RemoveObserver(tag)
 
     def _choose_neighbours(self, node: Any) -> None:
         """As Slicer's slice controllers: a volume that goes is replaced by its neighbour, in linked views in all."""

@@ -94,8 +94,21 @@ class Harness:
         QtCore.QSettings.setPath(QtCore.QSettings.IniFormat, QtCore.QSettings.UserScope, str(self.app.folder))
         pythonqt.use_properties_as_attributes()
         self.layout_manager = LayoutManager(self.app, views=True)
+        self.slicer_app = SlicerApp(self.app, self.layout_manager)
         self._install_qt()
-        self._install_slicer()
+        self._headless: Any = None
+
+    def enter(self) -> None:
+        """``slicer`` has widgets and a window, until :meth:`leave`."""
+        if self._headless is None:
+            self._headless = slicer.app
+            self._install_slicer()
+            self.layout_manager.follow()
+
+    def leave(self) -> None:
+        """No window follows the scene any more."""
+        self.layout_manager.part()
+        slicer.app, self._headless = self._headless, None
 
     def load(self, path: Path) -> tuple[Any, ModuleParent]:
         """Import a module file and make its module class, as Slicer's factory does."""
@@ -154,12 +167,18 @@ class Harness:
     def _install_slicer(self) -> None:
         for cls in mrml_widgets.WIDGETS:
             setattr(slicer, cls.__name__, cls)
-        slicer.app = SlicerApp(self.app, self.layout_manager)
+        slicer.app = self.slicer_app
         if str(OWN_MODULES) not in slicer.__path__:
             slicer.__path__.append(str(OWN_MODULES))
 
 
-@cache
 def harness() -> Harness:
-    """The harness of this process."""
+    """The harness of this process, entered."""
+    shared = _harness()
+    shared.enter()
+    return shared
+
+
+@cache
+def _harness() -> Harness:
     return Harness()
