@@ -31,12 +31,11 @@ from SITTranslateLib.host.protocol import Event, Failure, Request
 from SITTranslateLib.host.requests import HostRequest
 from SITTranslateLib.host.results import files_of, reading_answer
 from SITTranslateLib.host.signals import Signal
+from SITTranslateLib.steps import TURN_SECONDS, take_turn
 from SITTranslateLib.translation import Translation
 
 #: A cancelled job has this long to stop by itself; then its process is killed (together under two seconds).
 GRACE_SECONDS = 1.0
-#: Writing the arrays of a request, and reading those of a result, pause after this.
-TURN_SECONDS = 0.03
 
 
 class HostError(InputError):
@@ -293,8 +292,7 @@ class HostClient:
     def _take_more(self) -> bool:
         """Read more of a result; whether it is complete."""
         assert self._arriving is not None
-        end = self._clock() + TURN_SECONDS
-        return all(self._clock() < end for _step in self._arriving)
+        return take_turn(self._arriving, self._clock)
 
     def _arrive(self, job: Job, result: Any) -> Generator[None]:
         failure = None

@@ -9,23 +9,28 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from SITTranslateLib.scene import layout
 from SITTranslateLib.scene.colours import AFTER, BEFORE
 from SITTranslateLib.scene.presentation import put_with
 from SITTranslateLib.scene.result import SceneResult
 from SITTranslateLib.scene.runs import PREFIX
-from SITTranslateLib.scene.segmentation import add_segmentation_node
-from SITTranslateLib.volume import Volume
+from SITTranslateLib.scene.segmentation import adding_segmentation_node, copy_segmentation_node, cropping
+from SITTranslateLib.volume import Grid, Volume
 
 #: More contours than this hide the scan.
 MOST_CONTOURS = 6
+#: A structure with more faces of voxels (whole tissues) is drawn voxel by voxel: a smooth outline would take too long.
+MOST_FACES = 60_000
 ROLES = ("contours before", "contours after")
 
 
 def adding_contours(
     scene: Any, result: SceneResult, layers: Sequence[tuple[Volume, Mapping[int, str]]], chosen: Sequence[int]
 ) -> Generator[None, None, list[Any]]:
-    """Add the contours of some structures before and after, in place of those that a run has; in steps of a node.
+    """Add the contours of some structures before and after, in place of those that a run has; in steps of a structure.
 
     Args:
         scene: with the run.
@@ -37,23 +42,43 @@ def adding_contours(
         The segmentation nodes.
     """
     remove_contours(scene, result)
-    views = [layout.view_id(layout.SOURCE), layout.view_id(layout.TRANSLATED)]
     wanted = set(list(chosen)[:MOST_CONTOURS])
     added = []
     for labels, names in layers:
         drawn = {label: name for label, name in names.items() if label in wanted}
-        for role, colour in zip(ROLES, (BEFORE, AFTER), strict=True):
-            if not drawn or (role == ROLES[1] and result.motion is None):
-                continue
-            name = f"{result.source.GetName()} {role}"
-            node = add_segmentation_node(scene, labels, drawn, name, colour=colour, view_ids=views)
-            node.SetAttribute(f"{PREFIX}Role", role)
-            if role == ROLES[1]:
-                node.SetAndObserveTransformNodeID(result.motion.GetID())
-            put_with(scene, result, node)
-            added.append(node)
-            yield
+        masks = yield from cropping(labels, drawn)
+        for surfaces in (True, False):
+            part = {label: mask for label, mask in masks.items() if is_small(mask[0]) == surfaces}
+            if part:
+                added += yield from _adding_pair(scene, result, part, labels.grid, drawn, surfaces)
     return added
+
+
+def _adding_pair(
+    scene: Any, result: SceneResult, masks: Mapping[int, Any], grid: Grid, names: Mapping[int, str], surfaces: bool
+) -> Generator[None, None, list[Any]]:
+    """Some structures before, and after if anything moved."""
+    views = [layout.view_id(layout.SOURCE), layout.view_id(layout.TRANSLATED)]
+    before_name, after_name = (f"{result.source.GetName()} {role}" for role in ROLES)
+    before = yield from adding_segmentation_node(
+        scene, masks, grid, names, before_name, colour=BEFORE, view_ids=views, surfaces=surfaces
+    )
+    pair = [before]
+    if result.motion is not None:
+        yield
+        pair.append(copy_segmentation_node(scene, before, after_name, colour=AFTER, view_ids=views))
+        pair[1].SetAndObserveTransformNodeID(result.motion.GetID())
+    for role, node in zip(ROLES, pair, strict=False):
+        node.SetAttribute(f"{PREFIX}Role", role)
+        put_with(scene, result, node)
+    yield
+    return pair
+
+
+def is_small(mask: NDArray[np.bool_]) -> bool:
+    """Whether a smooth surface around a mask takes no longer than a step may."""
+    faces = sum(int(np.count_nonzero(np.diff(mask, axis=axis))) for axis in range(mask.ndim))
+    return faces <= MOST_FACES
 
 
 def has_contours(result: SceneResult) -> bool:

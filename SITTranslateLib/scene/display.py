@@ -22,6 +22,8 @@ SMALLEST_MOTION = 0.05
 AIR_HU = -1024.0
 #: Percentiles are taken of no more voxels than this.
 ENOUGH_VOXELS = 1_500_000
+#: Voxels of one step of work on a whole scan, a few milliseconds.
+STEP_VOXELS = 2_000_000
 
 
 def sampled(array: NDArray[Any]) -> NDArray[Any]:
@@ -57,36 +59,52 @@ def head_hull(array: NDArray[np.floating]) -> NDArray[np.bool_]:
 
 
 def head_hull_steps(array: NDArray[np.floating]) -> Generator[None, None, NDArray[np.bool_]]:
-    """:func:`head_hull` in steps."""
-    mask = head_mask(array)
-    hull = np.ones(mask.shape, dtype=bool)
-    for axis, count in enumerate(mask.shape):
+    """:func:`head_hull` in steps of some slices."""
+    level = head_level(array)
+    count = max(1, STEP_VOXELS // max(array[:1].size, 1))
+    parts = [slice(first, first + count) for first in range(0, len(array), count)]
+    mask, hull = np.empty(array.shape, dtype=bool), np.ones(array.shape, dtype=bool)
+    yield
+    for part in parts:
+        np.greater(array[part], level, out=mask[part])
+        for axis in (1, 2):
+            hull[part] &= _between(mask[part], axis)
         yield
-        first = np.expand_dims(mask.argmax(axis=axis).astype(np.int32), axis)
-        yield
-        last = np.expand_dims((count - 1 - np.flip(mask, axis).argmax(axis=axis)).astype(np.int32), axis)
-        # A line without any head voxel has no last one.
-        last[~np.expand_dims(mask.any(axis=axis), axis)] = -1
-        yield
-        at = np.arange(count, dtype=np.int32).reshape([-1 if a == axis else 1 for a in range(3)])
-        hull &= at >= first
-        hull &= at <= last
+    # Across the slices, from both ends.
+    for ordered in (range(len(array)), range(len(array))[::-1]):
+        passed = np.zeros(array.shape[1:], dtype=bool)
+        for done, k in enumerate(ordered, 1):
+            passed |= mask[k]
+            hull[k] &= passed
+            if done % (4 * count) == 0:
+                yield
     return hull
 
 
-def faded(mask: NDArray[np.bool_], width: int = 2) -> NDArray[np.float32]:
-    """1 in the mask and ``width`` voxels around it, falling to 0 over twice as many more."""
+def _between(mask: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
+    """Voxels from the first to the last of a mask along an axis."""
+    first = np.expand_dims(mask.argmax(axis=axis), axis)
+    last = np.expand_dims(mask.shape[axis] - 1 - np.flip(mask, axis).argmax(axis=axis), axis)
+    # A line without any has no last one.
+    last[~np.expand_dims(mask.any(axis=axis), axis)] = -1
+    at = np.arange(mask.shape[axis]).reshape([-1 if a == axis else 1 for a in range(mask.ndim)])
+    return np.asarray((at >= first) & (at <= last))
+
+
+def fading(mask: NDArray[np.bool_], width: int = 2) -> Generator[None, None, NDArray[np.float32]]:
+    """1 in the mask and ``width`` voxels around it, falling to 0 over twice as many more; in steps."""
     near = mask
     for _ in range(width):
-        near = _neighbours(near, np.maximum)
+        near = yield from _neighbours(near, np.maximum)
     weight = near.astype(np.float32)
+    yield
     for _ in range(width):
-        weight = _neighbours(weight, np.add)
+        weight = yield from _neighbours(weight, np.add)
         weight /= np.float32(3.0)
     return weight
 
 
-def _neighbours(values: NDArray[Any], join: Any) -> NDArray[Any]:
+def _neighbours(values: NDArray[Any], join: Any) -> Generator[None, None, NDArray[Any]]:
     """Each voxel joined with its two neighbours, along one axis after the other; sums are divided by 3 each time."""
     for axis in range(3):
         # Views that begin with the axis; the first and last plane have themselves as their outer neighbour.
@@ -99,6 +117,7 @@ def _neighbours(values: NDArray[Any], join: Any) -> NDArray[Any]:
         join(after[-1:], before[-1:], out=after[-1:])
         if join is np.add and axis < 2:
             values /= np.float32(3.0)
+        yield
     return values
 
 

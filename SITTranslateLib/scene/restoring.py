@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,22 +14,22 @@ from SITTranslateLib.scene.ranges import (
     Ranges,
     is_percent,
     mark_percent,
-    measure,
+    measuring,
     show_volume_map,
     volume_percent,
 )  # fmt: skip
 from SITTranslateLib.scene.result import RESULT_ROLES, SceneResult
 from SITTranslateLib.scene.runs import PREFIX
 from SITTranslateLib.scene.transforms import field_of_node
-from SITTranslateLib.scene.volumes import image_from_array, volume_from_node
+from SITTranslateLib.scene.volumes import filling, image_from_array, reading_volume, volume_from_node
 from SITTranslateLib.translation import Translation
 
 #: A node's attribute when the slider is at 100 % with both parts.
 _FULL = {"Strength": ("1", None), "Parts": ("anatomy+intensity", None)}
 
 
-def saved_parts(nodes: Mapping[str, Any]) -> dict[str, Any]:
-    """Parts of a translation, read from its nodes.
+def reading_parts(nodes: Mapping[str, Any]) -> Generator[None, None, dict[str, Any]]:
+    """Parts of a translation, read from its nodes in steps.
 
     Args:
         nodes: by role, as ``SITTranslateLib.ui.parameters`` keeps them; None where there is none.
@@ -45,17 +45,19 @@ def saved_parts(nodes: Mapping[str, Any]) -> dict[str, Any]:
     record = _record_node(nodes)
     if source is None or translated is None or record is None:
         raise InputError("The scene holds only a part of this result; translate the scan again.")
-    scan = volume_from_node(source)
+    scan = yield from reading_volume(source)
     parts: dict[str, Any] = {"source": scan}
     if sequences.browser_of(translated) is not None:
         raise InputError("The result of this scene became a sequence; translate the scan again to work with it.")
     if all(translated.GetAttribute(PREFIX + key) in values for key, values in _FULL.items()):
-        parts["translated"] = volume_from_node(translated)
+        parts["translated"] = yield from reading_volume(translated)
     if nodes.get("change") is not None:
-        change = volume_from_node(nodes["change"])
         # Outside the head the node has no values, whatever the model did there.
-        parts["change"] = change.with_array(np.nan_to_num(change.array))
-        parts["within"] = scan.with_array(display.head_hull(scan.array).astype(np.float32), "head")
+        parts["change"] = yield from reading_volume(nodes["change"], without_value=0.0)
+        hull = yield from display.head_hull_steps(scan.array)
+        within = np.empty(scan.shape, np.float32)
+        yield from filling(within, lambda part: hull[part])
+        parts["within"] = scan.with_array(within, "head")
     for role in ("velocity", "sampling"):
         if nodes.get(role) is not None:
             try:
@@ -74,9 +76,12 @@ def saved_parts(nodes: Mapping[str, Any]) -> dict[str, Any]:
     return parts | {"provenance": provenance, "field_origin": origin, "recomposition_error": misfit}
 
 
-def result_of_nodes(scene: Any, nodes: Mapping[str, Any], translation: Translation) -> SceneResult:
-    """The nodes of a result as :func:`~SITTranslateLib.scene.result.add_translation` would have returned them."""
-    ranges, focus, box = measure(translation)
+def gathering_result(
+    scene: Any, nodes: Mapping[str, Any], translation: Translation
+) -> Generator[None, None, SceneResult]:
+    """The nodes of a result as :func:`~SITTranslateLib.scene.result.adding` would have returned them; in steps."""
+    ranges, focus, box = yield from measuring(translation)
+    yield
     if nodes.get("jacobian") is not None:
         _in_percent(scene, nodes["jacobian"], ranges)
     record = _record_node(nodes)

@@ -169,7 +169,7 @@ def adding(
         yield from transaction.pause()
         table = made.table(rows)
         yield from transaction.pause()
-        outline = made.outline(ranges)
+        outline = yield from made.outline(ranges, transaction)
         yield from transaction.pause()
         extras = made.extras(ranges)
     return SceneResult(
@@ -326,8 +326,9 @@ class _Builder:
             add_table_node(self.scene, rows, f"{self.name} segments"), "segments", "What changed, by segment."
         )
 
-    def outline(self, ranges: Ranges) -> Any:
+    def outline(self, ranges: Ranges, transaction: Transaction) -> Generator[None, None, Any]:
         node = add_outline_node(self.scene, self.translation.source, f"{self.name} outline", [view_id(THREE_D)])
+        yield from transaction.pause()
         if self.translation.jacobian is not None:
             colour_outline(node, self.translation.jacobian, self.hull, max(ranges.expansion, SMALLEST_EXPANSION))
         return self.keep(node, "outline", "Outline of the source; its colour says how the volume under it changed (%).")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SITTranslateLib.scene.colours import VOLUME_OPAQUE, colour_table
-from SITTranslateLib.scene.display import head_mask, style_legend
+from SITTranslateLib.scene.display import head_level, style_legend
 from SITTranslateLib.scene.ranges import volume_percent
 from SITTranslateLib.scene.volumes import array_to_matrix, image_from_array
 from SITTranslateLib.volume import Grid, Volume
@@ -46,7 +46,7 @@ def outline(volume: Volume) -> Any:
     import vtk
 
     steps = [max(1, round(OUTLINE_MM / spacing)) for spacing in reversed(volume.spacing)]
-    mask = head_mask(volume.array)[:: steps[0], :: steps[1], :: steps[2]]
+    mask = volume.array[:: steps[0], :: steps[1], :: steps[2]] > head_level(volume.array)
     image = image_from_array(np.pad(mask, 1).astype(np.float32))
     smooth = vtk.vtkImageGaussianSmooth()
     smooth.SetInputData(image)

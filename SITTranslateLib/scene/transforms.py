@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from SITTranslateLib.scene.display import faded
-from SITTranslateLib.scene.volumes import array_to_matrix, matrix_to_array
+from SITTranslateLib.scene.display import fading
+from SITTranslateLib.scene.volumes import STEP_BYTES, array_to_matrix, matrix_to_array
 from SITTranslateLib.steps import finish
 from SITTranslateLib.volume import VectorField
 
@@ -34,17 +34,22 @@ def grid_transform(field: VectorField, border: int = BORDER) -> Any:
     """``vtkOrientedGridTransform`` of a displacement in mm RAS, on the field's own grid plus a border of zeros."""
     import slicer
     import vtk
-    from vtk.util.numpy_support import numpy_to_vtk
+    from vtk.util.numpy_support import vtk_to_numpy
 
-    vectors = np.pad(field.array, [(border, border)] * 3 + [(0, 0)])
     axes = field.grid.axes
     spacing = np.asarray(field.grid.spacing)
+    shape = np.array(field.grid.shape) + 2 * border
     image = vtk.vtkImageData()
-    image.SetDimensions(*vectors.shape[2::-1])
+    image.SetDimensions(*shape[::-1].tolist())
     image.SetOrigin(*(field.affine[:3, 3] - axes @ np.full(3, float(border))))
     image.SetSpacing(*spacing)
-    # SetScalars: a grid transform whose vectors are set by SetVectors is silently the identity.
-    image.GetPointData().SetScalars(numpy_to_vtk(vectors.reshape(-1, 3), deep=True))
+    # As scalars: a grid transform whose vectors are set by SetVectors is silently the identity.
+    image.AllocateScalars(vtk.VTK_FLOAT, 3)
+    vectors = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(*shape, 3)
+    inner = slice(border, -border or None)
+    if border:
+        vectors[:] = 0.0
+    vectors[inner, inner, inner] = field.array
     directions = np.eye(4)
     directions[:3, :3] = axes / spacing
     transform = slicer.vtkOrientedGridTransform()
@@ -104,27 +109,40 @@ def thinning(
     steps = np.maximum(1, np.rint(finest_mm / spacing)).astype(int)
     affine = field.affine.copy()
     affine[:3, :3] *= steps[::-1].astype(np.float64)
-    vectors = _picked(field.array, steps)
+    vectors = yield from _picking(field.array, steps)
     if inside is not None:
-        yield
-        weight = faded(_picked(inside, steps), max(1, round(2.0 / float(steps.mean()))))
-        yield
+        near = yield from _picking(inside, steps)
+        weight = yield from fading(near, max(1, round(2.0 / float(steps.mean()))))
         vectors *= weight[..., None]
     return VectorField(vectors, affine)
 
 
-def _picked(array: NDArray[Any], steps: NDArray[np.integer]) -> NDArray[Any]:
-    """Every n-th voxel; the last plane of an axis that is not among them follows, or what lies there would be lost."""
-    parts: list[list[tuple[slice, slice]]] = []
-    for count, step in zip(array.shape[:3], steps.tolist(), strict=True):
-        whole = (count - 1) // step + 1
-        parts.append([(slice(0, whole), slice(None, None, step))])
-        if (count - 1) % step:
-            parts[-1].append((slice(whole, whole + 1), slice(-1, None)))
-    picked = np.empty([*(part[-1][0].stop for part in parts), *array.shape[3:]], array.dtype)
-    for chosen in itertools.product(*parts):
-        picked[tuple(put for put, _taken in chosen)] = array[tuple(taken for _put, taken in chosen)]
+def _picking(array: NDArray[Any], steps: NDArray[np.integer]) -> Generator[None, None, NDArray[Any]]:
+    """Every n-th voxel; the last plane of an axis that is not among them follows, or what lies there would be lost.
+
+    In steps of some planes: the whole field is read, which takes longer than the little that is picked.
+    """
+    planes, *rest = (
+        [*range(0, count, step), *([count - 1] if (count - 1) % step else [])]
+        for count, step in zip(array.shape[:3], steps.tolist(), strict=True)
+    )
+    picked = np.empty([len(planes), *(len(indices) for indices in rest), *array.shape[3:]], array.dtype)
+    parts = [_parts(count, step) for count, step in zip(array.shape[1:3], steps[1:].tolist(), strict=True)]
+    count = max(1, STEP_BYTES // max(array[:1].nbytes, 1))
+    for number, plane in enumerate(planes, 1):
+        for (put_j, taken_j), (put_i, taken_i) in itertools.product(*parts):
+            picked[number - 1, put_j, put_i] = array[plane, taken_j, taken_i]
+        if number % count == 0:
+            yield
+    yield
     return picked
+
+
+def _parts(count: int, step: int) -> list[tuple[slice, slice]]:
+    """Where every n-th index goes and is taken from, and the last one if it is not among them."""
+    whole = (count - 1) // step + 1
+    last = [(slice(whole, whole + 1), slice(-1, None))] if (count - 1) % step else []
+    return [(slice(0, whole), slice(None, None, step)), *last]
 
 
 def field_of_node(node: Any) -> VectorField:

@@ -14,7 +14,7 @@ from SITTranslateLib.steps import finish
 from SITTranslateLib.volume import Grid, Volume
 
 #: Bytes of voxels that are written in one step, a few milliseconds.
-STEP_BYTES = 16 << 20
+STEP_BYTES = 8 << 20
 #: Classes that are scalar volumes by inheritance but not scans.
 _NOT_SCANS = {
     "vtkMRMLLabelMapVolumeNode": "a label map",
@@ -38,13 +38,37 @@ def volume_from_node(node: Any) -> Volume:
         InputError: a label map, a vector or colour volume, a frame of a running sequence, no voxels, or a parent
             transform that bends.
     """
+    return finish(reading_volume(node))
+
+
+def reading_volume(node: Any, *, without_value: float | None = None) -> Generator[None, None, Volume]:
+    """:func:`volume_from_node` in steps of some slices.
+
+    Args:
+        without_value: put where the node has no number; None leaves it.
+    """
     _refuse_what_is_no_scan(node)
     from vtk.util.numpy_support import vtk_to_numpy
 
     image = node.GetImageData()
     columns, rows, slices = image.GetDimensions()
     array = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(slices, rows, columns)
-    return Volume(array.astype(np.float32), world_affine(node), node.GetName() or "volume")
+
+    def values(part: slice) -> NDArray[np.generic]:
+        return array[part] if without_value is None else np.nan_to_num(array[part], nan=without_value)
+
+    affine, read = world_affine(node), np.empty(array.shape, np.float32)
+    yield from filling(read, values)
+    return Volume(read, affine, node.GetName() or "volume")
+
+
+def filling(array: NDArray[Any], values: Callable[[slice], NDArray[np.generic]]) -> Generator[None, None, None]:
+    """Fill an array in steps of some megabytes, with the values of a range of slices."""
+    count = max(1, STEP_BYTES // max(array[:1].nbytes, 1))
+    for first in range(0, len(array), count):
+        part = slice(first, first + count)
+        array[part] = values(part)
+        yield
 
 
 def _refuse_what_is_no_scan(node: Any) -> None:
@@ -138,11 +162,7 @@ def making_image(
         image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR if labels else vtk.VTK_FLOAT, 1)
     scalars = image.GetPointData().GetScalars()
     array = vtk_to_numpy(scalars).reshape(shape)
-    count = max(1, STEP_BYTES // max(array[:1].nbytes, 1))
-    for first in range(0, shape[0], count):
-        part = slice(first, first + count)
-        array[part] = values(part)
-        yield
+    yield from filling(array, values)
     scalars.Modified()
     image.Modified()
     return image

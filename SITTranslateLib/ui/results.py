@@ -6,7 +6,7 @@ No Qt. Nodes are looked up by the marks on them, so that every result of the sce
 from __future__ import annotations
 
 import contextlib
-import time
+from collections import deque
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,18 +20,16 @@ from SITTranslateLib.host.requests import RestoreRequest
 from SITTranslateLib.host.signals import Signal
 from SITTranslateLib.scene import hierarchy, layout, presentation
 from SITTranslateLib.scene.replacing import put_in_place
-from SITTranslateLib.scene.restoring import result_of_nodes, saved_parts
+from SITTranslateLib.scene.restoring import gathering_result, reading_parts
 from SITTranslateLib.scene.result import SceneResult, adding
 from SITTranslateLib.scene.runs import Run, runs_in, show_drawn
-from SITTranslateLib.steps import finish
+from SITTranslateLib.steps import finish, take_turn
 from SITTranslateLib.translation import Translation
 
 #: Spacing of the sampling field that is kept in the scene: Slicer saves fields uncompressed in double precision.
 SAVED_FIELD_MM = 2.0
 #: Slicer's four-up layout.
 USUAL_LAYOUT = 3
-#: Seconds of one turn of adding nodes or changing those that are shown; the window answers between two turns.
-TURN_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -62,11 +60,12 @@ class Results(HostPresenter):
         self._in_views: SceneResult | None = None
         self._users_layout = USUAL_LAYOUT
         self._refused: Any = None
-        self._changing: Generator[None, None, Any] | None = None
+        # What goes on in turns, in its order.
+        self._changing: deque[Generator[None, None, Any]] = deque()
 
     @property
     def busy(self) -> bool:
-        return super().busy or self._changing is not None
+        return super().busy or bool(self._changing)
 
     @property
     def running(self) -> bool:
@@ -115,21 +114,21 @@ class Results(HostPresenter):
 
     def poll(self) -> None:
         """Called by the panel's timer."""
-        if self._changing is None:
+        if not self._changing:
             super().poll()
-        elif take_turn(self._changing):
-            self._changing = None
+            return
+        steps = self._changing.popleft()
+        if not take_turn(steps):
+            self._changing.appendleft(steps)
 
     def in_turns(self, steps: Generator[None, None, Any]) -> None:
         """Have the next polls take these steps, a few each, so that the window answers meanwhile."""
-        self._finish_changing()
-        self._changing = steps
+        self._changing.append(steps)
 
     def _finish_changing(self) -> None:
         """Finish what goes on in turns, before another result is taken up or this one let go of."""
-        steps, self._changing = self._changing, None
-        if steps is not None:
-            finish(steps)
+        while self._changing:
+            finish(self._changing.popleft())
 
     def _take(self, shown: Shown, *, views: bool) -> None:
         self._finish_changing()
@@ -148,32 +147,45 @@ class Results(HostPresenter):
             nodes: by role, as the scene's parameter node has them.
             views: show it in our layout when it is there.
         """
-        translated = nodes.get("translated")
+        self.in_turns(self._restoring(nodes, views))
+
+    def _restoring(self, nodes: Mapping[str, Any], views: bool) -> Generator[None, None, None]:
+        translated, number = nodes.get("translated"), self._scene_number
         if self.shown is not None or self.running or translated is None or translated is self._refused:
             return
         # Asked once: what cannot be taken up now cannot be later either.
         self._refused = translated
-        number = self._scene_number
-        try:
-            parts = saved_parts(nodes)
-        except InputError as error:
-            self.warned.emit(str(error))
-            return
+
+        def obsolete() -> bool:
+            kept = all(slicer.mrmlScene.IsNodePresent(node) for node in nodes.values() if node is not None)
+            return number != self._scene_number or self.shown is not None or not kept
 
         def answered(translation: Translation) -> None:
-            kept = all(slicer.mrmlScene.IsNodePresent(node) for node in nodes.values() if node is not None)
-            if number != self._scene_number or self.shown is not None or not kept:
+            self.in_turns(showing(translation))
+
+        def showing(translation: Translation) -> Generator[None, None, None]:
+            result = None
+            if not obsolete():
+                result = yield from gathering_result(slicer.mrmlScene, nodes, translation)
+            if result is None or obsolete():
                 self.host.forget(translation)
                 return
             self._refused = None
             if views and self.active:
                 self._enter_layout()
-            self._take(Shown(translation, result_of_nodes(slicer.mrmlScene, nodes, translation)), views=views)
+                yield
+            self._take(Shown(translation, result), views=views)
 
         def refused(error: HostError) -> None:
             self.warned.emit(str(error))
 
-        self.ask(RestoreRequest(**parts), answered, refused)
+        try:
+            parts = yield from reading_parts(nodes)
+        except InputError as error:
+            self.warned.emit(str(error))
+            return
+        if not obsolete():
+            self.ask(RestoreRequest(**parts), answered, refused)
 
     def choose(self, folder: int) -> None:
         """Show another result of the scene.
@@ -184,12 +196,14 @@ class Results(HostPresenter):
         if self.shown is not None and self.shown.nodes.folder == folder:
             return
         run = next((run for run in self.runs() if run.folder == folder), None)
-        if run is None:
-            return
-        if self.shown is not None:
-            self.forget()
+        if run is not None:
+            if self.shown is not None:
+                self.forget()
+            self.in_turns(self._choosing(run))
+
+    def _choosing(self, run: Run) -> Generator[None, None, None]:
         self._refused = None
-        self.restore({**run.nodes, "source": run.source})
+        yield from self._restoring({**run.nodes, "source": run.source}, True)
 
     def forget(self) -> None:
         """Let go of the shown result; its nodes stay in the scene, our views are emptied."""
@@ -221,7 +235,7 @@ class Results(HostPresenter):
         yield from hierarchy.removing_folder(slicer.mrmlScene, folder)
         others = self.runs() if self.shown is None else []
         if others:
-            self.choose(others[-1].folder)
+            yield from self._choosing(others[-1])
 
     def show_views(self) -> None:
         """Our layout with the shown result in it; without a main window there is none, and nothing to show."""
@@ -245,15 +259,3 @@ class Results(HostPresenter):
         if previous != layout.LAYOUT_ID:
             self._users_layout = previous
         return True
-
-
-def take_turn(steps: Generator[None, None, Any]) -> bool:
-    """Take steps for one turn, one at least; True when there is none left."""
-    end = time.monotonic() + TURN_SECONDS
-    while True:
-        try:
-            next(steps)
-        except StopIteration:
-            return True
-        if time.monotonic() >= end:
-            return False

@@ -30,8 +30,9 @@ from SITTranslateLib.scene.result import SceneResult
 from SITTranslateLib.scene.sequences import browser_of
 from SITTranslateLib.scene.strength import showing_strength
 from SITTranslateLib.scene.volumes import volume_from_node
+from SITTranslateLib.steps import take_turn
 from SITTranslateLib.translation import Translation
-from SITTranslateLib.ui.results import Results, Shown, take_turn
+from SITTranslateLib.ui.results import Results, Shown
 
 __all__ = ["Session", "Shown", "image_time"]
 
@@ -214,7 +215,8 @@ class Session(Results):
     def on_scene_closing(self) -> None:
         """Nothing that began in the old scene may reach the new one."""
         self._scene_number += 1
-        self._refused = self._changing = None
+        self._refused = None
+        self._changing.clear()
         self.cancel()
         self.forget()
 

@@ -10,7 +10,9 @@ import slicer
 from slicer.i18n import tr as _
 
 from SITTranslateLib.errors import InputError
+from SITTranslateLib.scene.segmentation import cropping
 from SITTranslateLib.scene.volumes import grid_of_node
+from SITTranslateLib.steps import finish
 from SITTranslateLib.volume import Volume
 
 #: Verdicts of parts of a table, the worst last.
@@ -87,9 +89,8 @@ def _labels_of_label_map(node: Any) -> tuple[Volume, dict[int, str]]:
 def centres(labels: Volume, values: Sequence[int]) -> dict[int, np.ndarray]:
     """For each label the voxel of it that lies nearest to its middle, as RAS mm: inside the segment, always."""
     found = {}
-    for value in values:
-        voxels = np.argwhere(labels.array == value)
-        if len(voxels):
-            nearest = voxels[np.argmin(((voxels - voxels.mean(axis=0)) ** 2).sum(axis=1))]
-            found[value] = labels.grid.to_world(nearest[::-1].astype(np.float64))
+    for value, (mask, grid) in finish(cropping(labels, values)).items():
+        voxels = np.argwhere(mask)
+        nearest = voxels[np.argmin(((voxels - voxels.mean(axis=0)) ** 2).sum(axis=1))]
+        found[value] = grid.to_world(nearest[::-1].astype(np.float64))
     return found

@@ -14,9 +14,10 @@ from vtk.util.numpy_support import vtk_to_numpy
 from SITTranslateLib.scene import extras, hierarchy, sequences, volumes
 from SITTranslateLib.scene.headless.application import Application
 from SITTranslateLib.scene.headless.bundle import compress
-from SITTranslateLib.scene.restoring import result_of_nodes
+from SITTranslateLib.scene.restoring import gathering_result
 from SITTranslateLib.scene.result import SceneResult, add_translation
 from SITTranslateLib.scene.volumes import volume_from_node
+from SITTranslateLib.steps import finish
 from SITTranslateLib.translation import Translation
 
 #: Of the translated scan, step by step.
@@ -85,7 +86,7 @@ def saved_and_read(app: Application, made: SceneResult, folder: Path) -> dict[st
 def test_they_come_back_with_a_saved_scene(app: Application, said_more: Translation, tmp_path: Path) -> None:
     made = add_translation(said_more)
     back = saved_and_read(app, made, tmp_path)
-    again = result_of_nodes(app.scene, back, said_more)
+    again = finish(gathering_result(app.scene, back, said_more))
     assert set(again.extras) == set(said_more.extras)
     assert again.extras["segmentation"].IsA("vtkMRMLLabelMapVolumeNode")
 
@@ -173,7 +174,7 @@ def test_steps_come_back_with_a_saved_scene(app: Application, with_steps: Transl
     made = add_translation(with_steps)
     sequences.browser_of(made.extras[extras.STEPS]).SetSelectedItemNumber(1)
     back = saved_and_read(app, made, tmp_path)
-    again = result_of_nodes(app.scene, back, replace(with_steps, extras={}, steps=()))
+    again = finish(gathering_result(app.scene, back, replace(with_steps, extras={}, steps=())))
     node = again.extras[extras.STEPS]
     assert shares_of(node, with_steps) == pytest.approx(SHARES[1], abs=1e-3)
     browser = sequences.browser_of(node)

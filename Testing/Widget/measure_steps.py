@@ -44,11 +44,15 @@ class Clock:
 
     @contextmanager
     def turn(self, phase: str) -> Iterator[None]:
-        cpu, wall = time.thread_time(), time.perf_counter()
+        began = time.thread_time(), time.perf_counter()
         try:
             yield
         finally:
-            self.turns[phase].append((time.thread_time() - cpu, time.perf_counter() - wall))
+            self.note(phase, *began)
+
+    def note(self, phase: str, cpu: float, wall: float) -> None:
+        """A turn that began at these times has ended."""
+        self.turns[phase].append((time.thread_time() - cpu, time.perf_counter() - wall))
 
     def wait(self, condition: Callable[[], bool], phase: str, seconds: float = 600.0) -> None:
         """Run the event loop, one turn after the other, until the condition holds."""
@@ -87,7 +91,9 @@ def measure(box: Harness, widget: Any, scan: Volume, model: str) -> Clock:
 
     clock, panel = Clock(box), widget.panel
     _time_steps(clock)
-    panel.input.set_node(add_volume_node(slicer.mrmlScene, scan, "brain"))
+    node = add_volume_node(slicer.mrmlScene, scan, "brain")
+    with clock.turn("choose the scan"):
+        panel.input.set_node(node)
     panel.model.select(model)
     clock.wait(lambda: panel.input.ui.fitLabel.text != "", "look at the scan")
     with clock.turn("press Apply"):
@@ -96,6 +102,7 @@ def measure(box: Harness, widget: Any, scan: Volume, model: str) -> Clock:
     if panel.session.shown is None:
         raise SystemExit(panel.apply.ui.messageLabel.text)
     nodes = panel.session.shown.nodes
+    clock.wait(lambda: panel.structures.found is not None and not panel.session.busy, "draw the structures")
     for percent in (60.0, 80.0, 40.0):
         with clock.turn("strength: move the slider"):
             panel.change.set_strength(percent)
@@ -111,6 +118,12 @@ def measure(box: Harness, widget: Any, scan: Volume, model: str) -> Clock:
         with clock.turn("overlay: switch"):
             getattr(panel.change.ui, button).click()
             box.qt_app.processEvents()
+    with clock.turn("take up a result: let go of it"):
+        panel.session.forget()
+    panel.session.choose(nodes.folder)
+    clock.wait(lambda: panel.session.shown is not None, "take up a result")
+    clock.wait(lambda: not panel.session.busy, "take up a result: structures")
+    nodes = panel.session.shown.nodes
     for name in (layout.SOURCE, layout.TRANSLATED, layout.MOTION, layout.CHANGE, layout.THREE_D):
         view = box.layout_manager.view(name)
         if view is not None:
@@ -131,22 +144,33 @@ def _recomposes(panel: Any) -> bool:
 
 
 def _time_steps(clock: Clock) -> None:
-    """Give every step of adding a result its own line."""
+    """Give the steps of adding a result a line for each function of ours that they end in."""
     adding = getattr(_time_steps, "adding", results.adding)
     _time_steps.adding = adding  # type: ignore[attr-defined]
 
     def timed(*arguments: Any, **options: Any) -> Any:
-        steps, number = adding(*arguments, **options), 0
+        steps = adding(*arguments, **options)
         while True:
-            number += 1
+            began = time.thread_time(), time.perf_counter()
             try:
-                with clock.turn(f"  add, step {number:2}"):
-                    next(steps)
+                next(steps)
+                name = _where(steps)
             except StopIteration as end:
                 return end.value
+            finally:
+                clock.note(f"  add: {name if steps.gi_frame else 'end'}", *began)
             yield
 
     results.adding = timed
+
+
+def _where(steps: Any) -> str:
+    """The innermost function of a generator that is no pause."""
+    names = []
+    while getattr(steps, "gi_frame", None) is not None:
+        names.append(steps.gi_code.co_name)
+        steps = steps.gi_yieldfrom
+    return next(name for name in reversed(names) if name not in ("pause", "paused"))
 
 
 def main() -> None:
