@@ -6,8 +6,6 @@ The panel, its sweep and the module's logic are walked in ``Testing/Widget/test_
 from __future__ import annotations
 
 import json
-import queue
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,16 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 from tiny_model import head, one_sentence, write_tiny_package
+from worker_here import WorkerHere
 
 import SITTranslateLib as sit
 from SITTranslateLib.app.main import run as run_command
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.host import protocol
 from SITTranslateLib.host.client import HostClient
-from SITTranslateLib.host.jobs import Jobs
-from SITTranslateLib.host.protocol import Request
 from SITTranslateLib.host.requests import TranslateRequest
-from SITTranslateLib.host.worker import Teller
 from SITTranslateLib.options import TranslationOptions
 from SITTranslateLib.packages import Package
 from SITTranslateLib.translate.reproduction import make_again
@@ -49,30 +44,6 @@ def scan() -> Volume:
 @pytest.fixture(scope="module")
 def file(scan: Volume, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return sit.write_volume(scan, tmp_path_factory.mktemp("scans") / "head.nii.gz")
-
-
-class WorkerHere:
-    """Runs each request at once, in this process, with the lines of the protocol."""
-
-    def __init__(self, folder: Path) -> None:
-        self.lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._jobs = Jobs(folder)
-
-    def send(self, line: str) -> bool:
-        request = protocol.decode(line, "request")
-        number = request["id"]
-        if request["request"] not in (Request.QUIT, Request.FORGET):
-            result = self._jobs.run(request, Teller(lambda message: None, number, threading.Event()))
-            self.lines.put(protocol.encode({"event": "result", "id": number, "result": result}))
-        return True
-
-    def words(self) -> str:
-        return ""
-
-    def exit_code(self) -> int | None:
-        return None
-
-    def kill(self) -> None: ...
 
 
 @pytest.fixture
