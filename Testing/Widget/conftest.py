@@ -23,6 +23,10 @@ from PySide6 import QtCore
 from SITTranslateLib.host.client import HostClient
 from SITTranslateLib.scene.headless.messages import MessageCatcher
 
+LASTING = (
+    "vtkMRMLLayoutNode", "vtkMRMLSliceNode", "vtkMRMLViewNode", "vtkMRMLCrosshairNode", "vtkMRMLSelectionNode",
+    "vtkMRMLInteractionNode",
+)  # fmt: skip
 MODULE = HERE.parents[1] / "SITTranslate" / "SITTranslate.py"
 
 
@@ -39,7 +43,10 @@ def _nothing_left(slicer_harness: Harness) -> Iterator[None]:
     slicer_harness.app.clear()
     scene = slicer_harness.app.scene
     collection = scene.GetNodes()
-    lasting = [scene, *(collection.GetItemAsObject(index) for index in range(collection.GetNumberOfItems()))]
+    nodes = [collection.GetItemAsObject(index) for index in range(collection.GetNumberOfItems())]
+    # Those that stay when a scene is closed; to hold any other node would keep it from its end.
+    lasting = [scene, *(node for node in nodes if node.GetClassName() in LASTING)]
+    del nodes
     left: set[tuple[Any, int]] = set()
     for followed in lasting:
         _record(followed, left)
