@@ -5,9 +5,9 @@
     python Testing/Widget/take_screenshots.py --data ../shared/data --set age=40 --set years=20
 
 The first takes the tutorial's pictures: the brain is the ICBM152 average that nilearn brings along, so they may be
-published. The second takes the whole window on a patient's scan (open_ms_data, patient 26, CC BY, which allows pictures
-that name their source). Qt widgets are drawn by PySide6 in Qt's plain style, not by Slicer: the buttons look a little
-different there.
+published. The second takes the whole window on a patient's scan, and a forecast from two visits of another
+(open_ms_data, patients 26 and 1, CC BY, which allows pictures that name their source). Qt widgets are drawn by PySide6
+in Qt's plain style, not by Slicer: the buttons look a little different there.
 """
 
 from __future__ import annotations
@@ -44,9 +44,11 @@ SCREENSHOTS, TUTORIAL = REPOSITORY / "Resources" / "Screenshots", REPOSITORY / "
 #: What is set unless the command line says so.
 ASKED = ("age=60", "years=20")
 #: Attributes of the panel.
-SECTIONS = ("input", "model", "attributes", "apply", "change", "structures", "trace", "sweep", "prescribe", "pair")
+SECTIONS = (
+    "input", "model", "attributes", "apply", "change", "structures", "trace", "sweep", "prescribe", "forecast", "pair",
+)  # fmt: skip
 #: What the pictures of the whole window fold away.
-FOLDED = ("input", "model", "trace", "sweep", "prescribe", "pair")
+FOLDED = ("input", "model", "trace", "sweep", "prescribe", "forecast", "pair")
 _TABLE_COLUMNS = {
     "name": "Segment", "volume_before_mm3": "mL before", "volume_after_mm3": "after", "change_percent": "%",
     "motion_mean_mm": "mm", "verdict": "Verdict",
@@ -126,10 +128,15 @@ class Photographer:
         bar = self.panel.apply.ui.progressBar
         self.harness.wait(lambda: bar.value >= 30 or not self.panel.session.running, 300, "the progress")
         running = self.sections("attributes", "apply")
+        self.wait_for_result()
+        return running
+
+    def wait_for_result(self) -> None:
+        """Wait for the run, the volumes of structures and their contours."""
         self.harness.wait(lambda: not self.panel.session.running, 300, "the translation")
         assert self.panel.session.shown is not None, self.panel.apply.ui.messageLabel.text
         self.harness.wait(lambda: self.panel.structures.found is not None, 120, "the volumes of structures")
-        return running
+        self.harness.wait(lambda: not self.panel.session.busy, 120, "the contours")
 
     def sections(self, *names: str) -> np.ndarray:
         """Sections of the panel, one below the other."""
@@ -241,21 +248,46 @@ def photograph_patient(options: argparse.Namespace) -> None:
     camera.widget.cleanup()
 
 
+def photograph_forecast(options: argparse.Namespace) -> None:
+    """A forecast from two visits of a patient, ten years on."""
+    visits = [read_volume(options.data / "ms_long" / f"patient01_study{visit}_T1W.nii.gz") for visit in (1, 2)]
+    no_labels = visits[1].with_array(np.zeros(visits[1].shape, np.float32))
+    camera = Photographer(visits[1], no_labels, {}, "Second visit T1w")
+    first = add_volume_node(slicer.mrmlScene, visits[0], "First visit T1w")
+    section = camera.panel.forecast
+    section.ui.firstVisitSelector.setCurrentNode(first)
+    section.ui.secondVisitSelector.setCurrentNode(camera.volume)
+    section.ui.daysSpinBox.value, section.ui.forecastYearsSpinBox.value = 203.0, 10.0
+    section.ui.visitAgeSpinBox.value = 40.0
+    section.ui.normComboBox.setCurrentText("ms")
+    section.ui.forecastButton.click()
+    camera.wait_for_result()
+    camera.point = camera.panel.session.shown.nodes.focus
+    camera.fold("input", "model", "attributes", "change", "trace", "sweep", "prescribe", "pair")
+    save(camera.window(section.widget), (options.out or TUTORIAL) / "forecast.png")
+    camera.widget.cleanup()
+
+
+def photograph_comparison(options: argparse.Namespace) -> None:
+    """Two results of one scan side by side: ten and thirty years on."""
+    brain, labels = load_brain()
+    camera = Photographer(brain, labels, NAMES, "ICBM152 T1")
+    camera.choose(options.model)
+    for years in (30.0, 10.0):
+        camera.translate(**attributes(options) | {"years": years})
+    camera.panel.change.ui.compareComboBox.setCurrentIndex(1)
+    camera.fold("input", "model", "structures", "trace", "sweep", "prescribe", "forecast", "pair")
+    save(camera.window(camera.panel.change.ui.compareComboBox), (options.out or TUTORIAL) / "compare.png")
+    camera.widget.cleanup()
+
+
 def attributes(options: argparse.Namespace) -> dict[str, float]:
     """What the model is asked for."""
     return {name: float(value) for name, _, value in (text.partition("=") for text in options.set or ASKED)}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="prescribed-change")
-    parser.add_argument("--set", action="append", metavar="NAME=VALUE", help="attribute; by default age=60, years=20")
-    parser.add_argument("--out", type=Path, default=None, help="put everything here instead")
-    parser.add_argument("--data", type=Path, default=None, help="folder with ms_cross: the window on a patient's scan")
-    options = parser.parse_args()
-    if options.data is not None:
-        photograph_patient(options)
-        return
+def photograph_tutorial(options: argparse.Namespace) -> None:
+    """Every step of the tutorial."""
     brain, labels = load_brain()
     camera = Photographer(brain, labels, NAMES, "ICBM152 T1")
     pictures, panel = options.out or TUTORIAL, camera.panel
@@ -287,6 +319,30 @@ def main() -> None:
     camera.fill_prescription("healthy-ageing", age=60.0, years=20.0)
     save(camera.sections("prescribe"), pictures / "prescribe.png")
     camera.widget.cleanup()
+
+
+SERIES = {
+    "tutorial": photograph_tutorial,
+    "patient": photograph_patient,
+    "forecast": photograph_forecast,
+    "comparison": photograph_comparison,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="prescribed-change")
+    parser.add_argument("--set", action="append", metavar="NAME=VALUE", help="attribute; by default age=60, years=20")
+    parser.add_argument("--out", type=Path, default=None, help="put everything here instead")
+    parser.add_argument("--data", type=Path, default=None, help="folder with ms_cross, ms_long: patients' pictures")
+    parser.add_argument(
+        "--only", choices=sorted(SERIES), help="one series of pictures; by default all that --data allows"
+    )
+    options = parser.parse_args()
+    usual = ("patient", "forecast") if options.data is not None else ("tutorial", "comparison")
+    for series in (options.only,) if options.only else usual:
+        SERIES[series](options)
+        slicer.mrmlScene.Clear(False)
 
 
 if __name__ == "__main__":
