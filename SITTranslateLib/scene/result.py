@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SITTranslateLib.attributes import AttributeRole
+from SITTranslateLib.errors import InputError
 from SITTranslateLib.scene import colours, display, hierarchy, transforms, volumes
 from SITTranslateLib.scene.annotation import SYNTHETIC
 from SITTranslateLib.scene.extras import add_extras, add_steps
@@ -28,7 +29,7 @@ from SITTranslateLib.scene.surface import add_outline_node, colour_outline
 from SITTranslateLib.scene.table import add_table_node
 from SITTranslateLib.scene.transaction import Transaction, all_or_nothing
 from SITTranslateLib.steps import finish
-from SITTranslateLib.translation import Translation
+from SITTranslateLib.translation import Provenance, Translation
 from SITTranslateLib.volume import Grid, Volume
 
 #: Attributes named in a title.
@@ -151,7 +152,7 @@ def adding(
         made.refer(source, translated_node)
         translated = translated_node
         if translated is None:
-            asked = request_text(translation)
+            asked = request_text(translation.provenance)
             called = f"{name} translated{', ' if asked else ''}{asked} ({SYNTHETIC})"
             translated = yield from made.scan(translation.translated, called, ranges.grey, False)
         yield from transaction.pause()
@@ -347,9 +348,17 @@ def provenance_attributes(translation: Translation, origin: str) -> dict[str, st
     }
 
 
-def request_text(translation: Translation) -> str:
+def request_of_node(node: Any) -> str:
+    """:func:`request_text` of a node of a result; empty where it has no record."""
+    record = node.GetAttribute(f"{PREFIX}Provenance")
+    try:
+        return request_text(Provenance.from_dict(json.loads(record))) if record else ""
+    except (ValueError, InputError):
+        return ""
+
+
+def request_text(made: Provenance) -> str:
     """The request in words: ``age +20``, ``target FLAIR``, ``years +20 from age 60`` (the age is that at the scan)."""
-    made = translation.provenance
     words = made.in_words(AttributeRole.ASKED)
     for key, value in made.with_roles(AttributeRole.TARGET).items():
         words[key] = made.target or f"{value:+g}"
@@ -361,7 +370,7 @@ def request_text(translation: Translation) -> str:
 
 
 def _headline(translation: Translation) -> str:
-    return f"{translation.provenance.package} {request_text(translation)}".strip()
+    return f"{translation.provenance.package} {request_text(translation.provenance)}".strip()
 
 
 def _origin_words(origin: str) -> str:

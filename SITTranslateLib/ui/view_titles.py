@@ -17,7 +17,7 @@ from SITTranslateLib.scene import layout
 from SITTranslateLib.scene.annotation import add_sides, annotate, side_letter
 from SITTranslateLib.scene.display import arrow_words, transform_display
 from SITTranslateLib.scene.extras import STEPS
-from SITTranslateLib.scene.result import SceneResult
+from SITTranslateLib.scene.result import SceneResult, request_of_node
 from SITTranslateLib.scene.runs import PREFIX
 
 #: Ways to draw a motion, by the kind of their display nodes.
@@ -34,7 +34,10 @@ class Title:
 
 def titles_of(scene: Any, nodes: SceneResult) -> dict[str, Title]:
     """The title of each of our views, from the nodes that it shows."""
-    titles = {name: _slice_title(scene, name, nodes) for name in layout.SLICES}
+    compared = _background(scene, layout.CHANGE)
+    if not _is_another(compared, nodes):
+        compared = None
+    titles = {name: _slice_title(scene, name, nodes, compared) for name in layout.SLICES}
     arrows = transform_display(nodes.motion, "arrows") if nodes.motion is not None else None
     moved = arrows is not None and bool(arrows.GetVisibility())
     coloured = nodes.outline is not None and bool(nodes.outline.GetDisplayNode().GetScalarVisibility())
@@ -43,7 +46,17 @@ def titles_of(scene: Any, nodes: SceneResult) -> dict[str, Title]:
     return titles
 
 
-def _slice_title(scene: Any, name: str, nodes: SceneResult) -> Title:
+def _background(scene: Any, name: str) -> Any:
+    composite = layout.composite_node(scene, name)
+    return scene.GetNodeByID(composite.GetBackgroundVolumeID() or "") if composite is not None else None
+
+
+def _is_another(node: Any, nodes: SceneResult) -> bool:
+    """Whether a node is the translated scan of another result."""
+    return node not in (None, nodes.translated) and node.GetAttribute(f"{PREFIX}Role") == "translated"
+
+
+def _slice_title(scene: Any, name: str, nodes: SceneResult, compared: Any) -> Title:
     composite = layout.composite_node(scene, name)
     if composite is None:
         return Title("", False)
@@ -58,16 +71,31 @@ def _slice_title(scene: Any, name: str, nodes: SceneResult) -> Title:
     synthetic = drawn or (over is not None and is_synthetic(foreground)) or is_synthetic(background)
     if drawn:
         return Title(_motion_title(nodes) + arrow_words(nodes.motion), True)
-    return Title(over or _scan_title(background, nodes), synthetic)
+    return Title(over or _scan_title(background, nodes, compared), synthetic)
 
 
-def _scan_title(node: Any, nodes: SceneResult) -> str:
+def _scan_title(node: Any, nodes: SceneResult, compared: Any) -> str:
     if node is nodes.source:
         return _("Source")
-    if node is nodes.translated:
+    if node is nodes.translated and not nodes.made_here:
         # Whether the second scan of a pair is synthetic is unknown.
-        return _("Translated") if nodes.made_here else _("Second scan")
+        return _("Second scan")
+    if compared is not None and node in (compared, nodes.translated):
+        return _compared_title(node, by_model=_package(compared) != _package(nodes.translated))
+    if node is nodes.translated:
+        return _("Translated")
     return node.GetName() if node is not None else ""
+
+
+def _compared_title(node: Any, *, by_model: bool) -> str:
+    """Two translated scans are told apart by what was asked for, and by their models where those differ."""
+    made = _("Translated by {model}").format(model=_package(node)) if by_model else _("Translated")
+    request = request_of_node(node)
+    return f"{made}: {request}" if request else made
+
+
+def _package(node: Any) -> str:
+    return node.GetAttribute(f"{PREFIX}Package") or _("another program")
 
 
 def _map_title(node: Any, nodes: SceneResult) -> str | None:

@@ -109,7 +109,7 @@ class Shown(HostPresenter):
 
     def titles(self) -> dict[str, str]:
         """What each view shows, by its name."""
-        asked = request_text(self.translation)
+        asked = request_text(self.translation.provenance)
         at = "" if self.strength == 1.0 else f", {100 * self.strength:.0f} % of the change"
         part = {"anatomy": ", anatomy only", "intensity": ", intensity only"}.get(self.parts, "")
         shown = {"jacobian": layout.EXPANSION_TITLE, "": layout.TITLES[layout.SOURCE]}

@@ -158,7 +158,20 @@ def test_results_are_told_apart_switched_and_compared(
     assert "age +5" in second.nodes.translated.GetName()
     ui.compareComboBox.setCurrentIndex(1)
     assert layout.composite_node(scene, layout.CHANGE).GetBackgroundVolumeID() == shown.nodes.translated.GetID()
-    assert "age +20" in panel.titles._shown[layout.CHANGE].text and panel.titles._shown[layout.CHANGE].synthetic
+    titles = {name: panel.titles._shown[name] for name in (layout.TRANSLATED, layout.CHANGE)}
+    assert [title.text for title in titles.values()] == [
+        "Translated: age +5, lesions +0",
+        "Translated: age +20, lesions +0",
+    ]
+    assert all(title.synthetic for title in titles.values())
+    shown.nodes.translated.SetAttribute("SITTranslate.Package", "another-model")
+    panel.titles._on_changed()
+    assert panel.titles._shown[layout.CHANGE].text == "Translated by another-model: age +20, lesions +0"
+    assert panel.titles._shown[layout.TRANSLATED].text == "Translated by tiny-ageing: age +5, lesions +0"
+    # Nothing again: the map comes back over the source.
+    ui.compareComboBox.setCurrentIndex(0)
+    assert layout.composite_node(scene, layout.CHANGE).GetForegroundVolumeID() == second.nodes.change.GetID()
+    assert panel.titles._shown[layout.TRANSLATED].text == "Translated"
     ui.resultComboBox.setCurrentIndex(0)
     slicer_harness.wait(lambda: panel.session.shown is not None, what="the other result")
     assert panel.session.shown.nodes.folder == shown.nodes.folder

@@ -301,7 +301,7 @@ class Studio:
             title = {layout.MOTION: motion_title(self.result), layout.CHANGE: change_title(self.result)}.get(
                 name, layout.TITLES[name]
             )
-        if name == layout.TRANSLATED and (asked := request_text(self.translation)):
+        if name == layout.TRANSLATED and (asked := request_text(self.translation.provenance)):
             title = f"{title} ({asked})"
         self._write_on(view, title, synthetic=name != layout.SOURCE)
         annotation.add_sides(view.annotations, view.node)
