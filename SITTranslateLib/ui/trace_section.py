@@ -23,8 +23,8 @@ from SITTranslateLib.scene.points import PointPairs
 from SITTranslateLib.scene.presentation import put_with
 from SITTranslateLib.scene.table import add_table_node
 from SITTranslateLib.ui.section import Resource, Section, show_text
-from SITTranslateLib.ui.session import Session
-from SITTranslateLib.ui.tracing import centres, is_drawn_on, joined, labels_of_node
+from SITTranslateLib.ui.session import Session, Shown
+from SITTranslateLib.ui.tracing import finding_centres, is_drawn_on, joined, reading_labels
 from SITTranslateLib.volume import Volume
 
 #: Pixels: a longer name is cut; its tool tip has the full name.
@@ -93,17 +93,15 @@ class TraceSection(Section):
         self.session.ask(TraceRequest(shown.translation, start, direction, [label]), answered)
 
     def measure(self) -> None:
-        """Ask for the segment table of the chosen segmentation.
-
-        Raises:
-            InputError: it has no segments.
-        """
+        """Ask for the segment table of the chosen segmentation."""
         shown, node = self.session.shown, self.ui.segmentSelector.currentNode()
-        if shown is None or node is None:
-            return
-        layers = labels_of_node(node, shown.nodes.source)
+        if shown is not None and node is not None:
+            show_text(self.ui.verdictLabel, _("Measuring..."))
+            self.session.in_turns(self._measuring(shown, node))
+
+    def _measuring(self, shown: Shown, node: Any) -> Generator[None, None, None]:
+        """Read the segments, and ask for their table."""
         tables: list[dict[str, Any]] = []
-        show_text(self.ui.verdictLabel, _("Measuring..."))
 
         def answered(answer: dict[str, Any]) -> None:
             if self.session.shown is not shown:
@@ -112,11 +110,7 @@ class TraceSection(Section):
             if len(tables) < len(layers):
                 ask(*layers[len(tables)])
                 return
-            self._middles = {}
-            for labels, names in layers:
-                self._middles |= centres(labels, list(names))
-            self._show_table(joined(tables))
-            self._draw_contours(layers)
+            self.session.in_turns(self._showing(shown, layers, joined(tables)))
 
         def refused(error: HostError) -> None:
             show_text(self.ui.verdictLabel, str(error))
@@ -124,7 +118,24 @@ class TraceSection(Section):
         def ask(labels: Volume, names: dict[int, str]) -> None:
             self.session.ask(SegmentsRequest(shown.translation, labels, names), answered, refused)
 
-        ask(*layers[0])
+        try:
+            layers = yield from reading_labels(node, shown.nodes.source)
+            if self.session.shown is shown:
+                ask(*layers[0])
+        except InputError as error:
+            show_text(self.ui.verdictLabel, str(error))
+
+    def _showing(
+        self, shown: Shown, layers: list[tuple[Volume, dict[int, str]]], table: dict[str, Any]
+    ) -> Generator[None, None, None]:
+        """Show a segment table, and draw the structures that changed most."""
+        middles = {}
+        for labels, names in layers:
+            middles |= yield from finding_centres(labels, list(names))
+        if self.session.shown is shown:
+            self._middles = middles
+            self._show_table(table)
+            self._draw_contours(layers)
 
     def step(self, rows: int) -> None:
         """Go to another of the largest changes, from the first on after the last."""
@@ -263,10 +274,7 @@ class TraceSection(Section):
             self.stop_picking()
 
     def _on_measure(self, *_checked: Any) -> None:
-        try:
-            self.measure()
-        except InputError as error:
-            show_text(self.ui.verdictLabel, str(error))
+        self.measure()
 
     def _on_segmentation(self, *_node: Any) -> None:
         self._enable()

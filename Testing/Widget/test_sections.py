@@ -246,9 +246,10 @@ def test_a_segment_without_a_volume_after_says_why(
     assert "No volume after: bottom (touches the border of the scan)." in panel.trace.ui.verdictLabel.text
 
 
-def test_an_empty_segmentation_is_one_sentence(shown: Any, panel: Any, scene: Any) -> None:
+def test_an_empty_segmentation_is_one_sentence(shown: Any, panel: Any, slicer_harness: Harness, scene: Any) -> None:
     panel.trace.ui.segmentSelector.setCurrentNode(scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "nothing"))
     panel.trace.ui.measureButton.click()
+    slicer_harness.wait(lambda: not panel.session.busy, what="the sentence")
     assert "no segments" in panel.trace.ui.verdictLabel.text
 
 
