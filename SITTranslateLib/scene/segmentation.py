@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from SITTranslateLib.scene.colours import AFTER, BEFORE
 from SITTranslateLib.scene.display import STEP_VOXELS
@@ -94,6 +93,8 @@ def copy_segmentation_node(
 
 def cropping(labels: Volume, wanted: Iterable[int]) -> Generator[None, None, dict[int, tuple[NDArray[np.bool_], Grid]]]:
     """The mask of each label that occurs, on the part of the grid around it; in steps."""
+    from scipy import ndimage
+
     array = labels.array
     kind = array.dtype if array.dtype.kind == "f" else np.int64
     values = np.unique([value for value in wanted if value]).astype(kind)
