@@ -19,6 +19,7 @@ from SITTranslateLib.scene.volumes import add_volume_node, volume_from_node
 from SITTranslateLib.structure_table import StructureVolume, StructureVolumes
 from SITTranslateLib.translate import forecasting
 from SITTranslateLib.ui import results
+from SITTranslateLib.ui.structures_section import StructuresSection
 
 
 def test_two_visits_are_asked_for(panel: Any, scene: Any, head_node: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,6 +55,7 @@ def visits_to_the_worker(own_host: None, monkeypatch: pytest.MonkeyPatch) -> lis
 
     monkeypatch.setattr(forecasting, "forecast", forecast)
     monkeypatch.setattr(results, "HostClient", lambda: HostClient(WorkerHere))
+    monkeypatch.setattr(StructuresSection, "automatic", True)
     return asked
 
 
