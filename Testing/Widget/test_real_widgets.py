@@ -168,9 +168,10 @@ def test_a_scan_that_was_removed_is_what_the_panel_says(
 def test_a_result_comes_in_steps_and_half_of_one_is_taken_out(
     panel: Any, slicer_harness: Harness, head_node: Any, scene: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from SITTranslateLib.ui import results
+    from SITTranslateLib import steps
 
-    monkeypatch.setattr(results, "TURN_SECONDS", 1e-9)
+    # A step a turn.
+    monkeypatch.setattr(steps, "TURN_SECONDS", 0.0)
     choose(slicer_harness, panel, head_node)
     panel.apply.ui.applyButton.click()
     name = "head translated, age +10, lesions +0 (synthetic, research use only)"
