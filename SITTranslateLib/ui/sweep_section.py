@@ -113,7 +113,7 @@ class SweepSection(Section):
 
     def _chosen(self) -> Any:
         name = self.ui.sweepAttributeSelector.itemData(self.ui.sweepAttributeSelector.currentIndex)
-        attributes = self._card.attributes if self._card is not None else ()
+        attributes = self._card.offered if self._card is not None else ()
         return next((a for a in attributes if a.name == name), None)
 
     def _on_sweep(self, *_checked: Any) -> None:
