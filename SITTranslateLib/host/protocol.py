@@ -29,7 +29,7 @@ VERSION = 1
 #: A line longer than this is not ours.
 LONGEST_LINE = 8 << 20
 #: Bytes that one step of reading an array takes.
-PART_BYTES = 16 << 20
+PART_BYTES = 4 << 20
 #: Exit code of a worker that could no longer listen, for want of memory; what it had not begun can be sent again.
 DEAF = 70
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,80}\.npy")

@@ -23,7 +23,7 @@ AIR_HU = -1024.0
 #: Percentiles are taken of no more voxels than this.
 ENOUGH_VOXELS = 1_500_000
 #: Voxels of one step of work on a whole scan, a few milliseconds.
-STEP_VOXELS = 2_000_000
+STEP_VOXELS = 1_000_000
 
 
 def sampled(array: NDArray[Any]) -> NDArray[Any]:

@@ -14,7 +14,7 @@ from SITTranslateLib.steps import finish
 from SITTranslateLib.volume import Grid, Volume
 
 #: Bytes of voxels that are written in one step, a few milliseconds.
-STEP_BYTES = 8 << 20
+STEP_BYTES = 4 << 20
 #: Classes that are scalar volumes by inheritance but not scans.
 _NOT_SCANS = {
     "vtkMRMLLabelMapVolumeNode": "a label map",
