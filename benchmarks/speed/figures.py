@@ -83,7 +83,7 @@ FIGURES: dict[str, Callable[[Inputs, int, int], list[Record]]] = {
     "demo-command": waiting.demo_command,
     "steps": waiting.steps,
     "exp-front": front.exp_front,
-    "estimated-fields": estimated.measured_on(None),
+    **{case: estimated.measured_on(None, case) for case in estimated.CASES},
     "engines": engines.engines,
     **growth.GROWTH,
 }

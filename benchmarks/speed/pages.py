@@ -24,12 +24,13 @@ _SOFTWARE = ("numpy", "torch", "numba", "isal", "SimpleITK", "monai", "hf-deepal
 
 
 class Page(NamedTuple):
-    """One table: the cases that it is made of, how it is written, and the picture beside the page, if any."""
+    """One table: the cases that it is made of, how it is written, the picture beside the page, and the runs."""
 
     cases: tuple[str, ...]
     table: Callable[[Sequence[Record]], str]
     draw: Callable[[Sequence[Record], Path], None] | None = None
     picture: str = ""
+    runs: str = "medians in turns"
 
 
 def compared(records: Sequence[Record]) -> str:
@@ -113,7 +114,10 @@ def engines(records: Sequence[Record]) -> str:
 PAGES: dict[str, Page] = {
     "compared": Page(("sit-layer", "exp-full", "jacobian", "inverse", "segment-table"), compared),
     "front": Page(("exp-front",), front, pictures.draw_front, "speed-front.png"),
-    "estimated-fields": Page(("estimated-fields",), estimated, pictures.draw_estimated, "speed-estimated.png"),
+    **{
+        case: Page((case,), estimated, pictures.draw_estimated, f"{case}.png", "one run of each")
+        for case in ("estimated-fields", "estimated-fields-across")
+    },
     "steps": Page(("steps", "segment-table-whole", "translate-command", "batch-command", "demo-command"), steps),
     "precision": Page(("network",), precision),
     **{name: Page((name,), growth) for name in GROWTH},
@@ -132,12 +136,12 @@ def rewrite(page: Path, records: Sequence[Record], options: str = "") -> list[st
     """
     text, written = page.read_text(encoding="utf-8"), []
     measured = {record.case for record in records}
-    for name, (cases, table, draw, picture) in PAGES.items():
+    for name, (cases, table, draw, picture, runs) in PAGES.items():
         if not measured.issuperset(cases):
             continue
         chosen = [record for record in records if record.case in cases]
         only = " ".join(f"--only {case}" for case in cases)
-        command = f"`sittranslate bench {options} {only}`, medians in turns. {machine()}"
+        command = f"`sittranslate bench {options} {only}`, {runs}. {machine()}"
         begin, end = f"<!-- bench {name} -->\n", "<!-- end -->"
         if begin not in text:
             raise InputError(f"'{page.name}' has no table '{name}' to rewrite.")

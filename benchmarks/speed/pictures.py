@@ -33,28 +33,24 @@ def draw_front(records: Sequence[Record], path: Path) -> None:
 
 
 def draw_estimated(records: Sequence[Record], path: Path) -> None:
-    """Mean error of estimated fields against CPU-seconds, a panel a pair, a line a method."""
-    pairs = list(dict.fromkeys(r.details["pair"] for r in records))
-    figure, panels = _figure(len(pairs), (4.4 * len(pairs), 3.6))
-    library_colours = dict(zip(dict.fromkeys(r.peer for r in records), _COLOURS, strict=False))
-    for axes, pair in zip(panels, pairs, strict=True):
-        for library, colour in library_colours.items():
-            chosen = [r for r in records if r.peer == library and r.details["pair"] == pair]
-            points = [(r.ours_cpu_s, r.details["error_mean_mm"]) for r in chosen]
-            if not points:
-                continue
-            axes.plot(*zip(*points, strict=True), "o-", color=colour, label=library, markersize=6)
-            for r, point in zip(chosen, points, strict=True):
-                axes.annotate(
-                    r.details["last_level"], point,
-                    textcoords="offset points", xytext=(6, 5), fontsize=8, color=colour,
-                )  # fmt: skip
-        axes.set(xscale="log", yscale="log", xlabel="CPU-seconds", title=pair)
-        axes.margins(x=0.2, y=0.12)
-        for axis in (axes.xaxis, axes.yaxis):
-            _plain_numbers(axis)
-        axes.legend(frameon=False, fontsize=8, title="last level beside each point", title_fontsize=8)
-    panels[0].set_ylabel("mean error of the motion (mm)")
+    """Mean error of estimated fields of a pair against CPU-seconds, a line a method."""
+    figure, (axes,) = _figure(1, (5.6, 3.8))
+    for colour, method in zip(_COLOURS, dict.fromkeys(r.peer for r in records), strict=False):
+        chosen = [r for r in records if r.peer == method]
+        points = [(r.ours_cpu_s, r.details["error_mean_mm"]) for r in chosen]
+        axes.plot(*zip(*points, strict=True), "o-", color=colour, label=method, markersize=6)
+        for r, point in zip(chosen, points, strict=True):
+            axes.annotate(
+                r.details["last_level"], point, textcoords="offset points", xytext=(6, 5), fontsize=8, color=colour
+            )
+    axes.set(
+        xscale="log", yscale="log", xlabel="CPU-seconds", ylabel="mean error of the motion (mm)",
+        title=records[0].details["pair"],
+    )  # fmt: skip
+    axes.margins(x=0.2, y=0.12)
+    for axis in (axes.xaxis, axes.yaxis):
+        _plain_numbers(axis)
+    axes.legend(frameon=False, fontsize=8, title="last level beside each point", title_fontsize=8)
     _save(figure, path)
 
 

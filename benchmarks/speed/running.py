@@ -58,8 +58,8 @@ def run_benchmark(
                 measure = FIGURES[name]
                 if large and name == "growth-voxels":
                     measure = growth.voxels(growth.SIZES + growth.LARGE_SIZES)
-                elif name == "estimated-fields":
-                    measure = estimated.measured_on(heads)
+                elif name in estimated.CASES:
+                    measure = estimated.measured_on(heads, name)
                 made = measure(inputs, count, repeats)
             for record in made:
                 record.case = name

@@ -102,7 +102,7 @@ def test_estimated_fields_are_held_against_the_true_motion(tmp_path, monkeypatch
     monkeypatch.setattr(estimated, "subjects_in", lambda *given: ["a head"])
     for method in ("own", "greedy", "syn", "demons"):
         monkeypatch.setattr(estimated.methods, method, lambda pair, **_setting: np.zeros_like(pair.motion.array))
-    records = run_benchmark(["estimated-fields"], [1], SHAPE, heads=tmp_path)
+    records = run_benchmark(list(estimated.CASES), [1], SHAPE, heads=tmp_path)
     assert asked == [(("T1w", "T1w"), 6.0, 500, 1.0), (("T1w", "T2w"), 6.0, 501, 1.0)]
     ours = [r for r in records if r.peer == "this project"]
     assert [(r.details["pair"], r.details["last_level"]) for r in ours] == [
@@ -111,10 +111,10 @@ def test_estimated_fields_are_held_against_the_true_motion(tmp_path, monkeypatch
     assert [r.details["pair"] for r in records if r.peer == "SimpleITK demons"] == ["T1w to T1w"]
     assert all(r.details["error_mean_mm"] == pytest.approx(r.details["motion_mean_mm"]) for r in records)
     page = tmp_path / "speed.md"
-    page.write_text("<!-- bench estimated-fields -->\nOld.\n<!-- end -->\n")
-    assert pages.rewrite(page, records) == ["estimated-fields"]
-    assert page.read_text().count("| this project |") == 4
-    assert (tmp_path / "pictures" / "speed-estimated.png").stat().st_size > 5000
+    page.write_text("".join(f"<!-- bench {case} -->\nOld.\n<!-- end -->\n" for case in estimated.CASES))
+    assert pages.rewrite(page, records) == list(estimated.CASES)
+    assert page.read_text().count("| this project |") == 4 and "one run of each. " in page.read_text()
+    assert all((tmp_path / "pictures" / f"{case}.png").stat().st_size > 5000 for case in estimated.CASES)
 
 
 def test_the_memory_of_a_command_is_its_own() -> None:
