@@ -59,6 +59,8 @@ def trace(
     set_talk(quiet or as_json, verbose)
     if out is not None:
         hold(claim(out, overwrite))
+    if finer and transform:
+        raise InputError("--finer is for an estimated motion, and --transform gives one: leave one of them out.")
     pair_of_contrasts = None
     if contrasts is not None:
         parts = [part.strip() for part in contrasts.split(",")]

@@ -29,7 +29,7 @@ ALL = [
     requests.TranslateRequest(SCAN, "m", {"age": 5.0}, TranslationOptions("cpu", 7, "bfloat16", 3, True)),
     requests.RecomposeRequest(RESULT, 0.5, spatial=False, fields=True),
     requests.EstimateRequest(RESULT),
-    requests.EstimateRequest(source=SCAN, translated=SCAN),
+    requests.EstimateRequest(source=SCAN, translated=SCAN, finer=True),
     requests.RestoreRequest(SCAN, {"package": "m"}, "model", 0.25, change=SCAN, velocity=FIELD),
     requests.SegmentsRequest(RESULT, SCAN, {"2": "brain"}, translated_labels=SCAN),
     requests.TraceRequest(RESULT, [[1.0, 2.0, 3.0]], "to source", ["P-1"]),
@@ -78,7 +78,7 @@ def test_options_have_each_their_own_name_and_what_is_absent_has_none(tmp_path: 
     message = line(ALL[2], tmp_path)
     expected = {"device": "cpu", "seed": 7, "precision": "bfloat16", "ensemble": 3, "force": True}
     assert {name: message.get(name) for name in expected} == expected and "options" not in message
-    assert set(line(ALL[4], tmp_path)) == {"request", "id", "translation"}
+    assert set(line(ALL[4], tmp_path)) == {"request", "id", "translation", "finer"}
 
 
 def test_a_number_that_json_lacks_comes_back(tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ from test_estimate import head
 
 from SITTranslateLib import fields
 from SITTranslateLib.app.main import run
+from SITTranslateLib.errors import InputError
 from SITTranslateLib.files import write_volume
 from SITTranslateLib.files.transforms import read_transform, write_transform
+from SITTranslateLib.traceability import tracing
 from SITTranslateLib.traceability.landmarks import read_landmarks, write_markups
 from SITTranslateLib.volume import VectorField, Volume
 
@@ -71,12 +73,26 @@ def test_refusals_are_one_sentence(pair, tmp_path, capsys):
         ([source, str(tmp_path / "far.nii.gz")], "do not overlap"),
         ([source, str(pair / "labels.nii.gz")], "label map"),
         ([source, source, "--contrasts", "T1w"], "comma"),
+        ([source, source, "--finer", "--transform", source], "leave one of them out"),
         ([source, source, "--names", str(pair / "points.mrk.json"), "-s", str(pair / "labels.nii.gz")], "label names"),
     ):
         assert run(["trace", *arguments]) == 2
         sentence = capsys.readouterr().err.strip()
         assert word in sentence
         assert "\n" not in sentence
+
+
+def test_a_finer_estimate_is_asked_for(pair, monkeypatch):
+    asked = []
+
+    def estimated(_pair, **settings):
+        asked.append(settings["finer"])
+        raise InputError("Enough.")
+
+    monkeypatch.setattr(tracing, "estimated_translation", estimated)
+    scans = str(pair / "source.nii.gz"), str(pair / "translated.nii.gz")
+    assert [run(["trace", *scans, *more]) for more in ((), ("--finer",))] == [2, 2]
+    assert asked == [False, True]
 
 
 def test_a_motion_by_another_program_is_traced_and_written_for_others(pair, tmp_path, capsys):
