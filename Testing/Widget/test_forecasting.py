@@ -19,7 +19,6 @@ from SITTranslateLib.scene.volumes import add_volume_node, volume_from_node
 from SITTranslateLib.structure_table import StructureVolume, StructureVolumes
 from SITTranslateLib.translate import forecasting
 from SITTranslateLib.ui import results
-from SITTranslateLib.ui.structures_section import StructuresSection
 
 
 def test_two_visits_are_asked_for(panel: Any, scene: Any, head_node: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,8 +42,10 @@ def test_two_visits_are_asked_for(panel: Any, scene: Any, head_node: Any, monkey
 
 
 @pytest.fixture
-def visits_to_the_worker(own_host: None, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+def visits_to_the_worker(slicer_harness: Harness, own_host: None, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What reaches the computation, which answers with a known translation of the second visit and its intervals."""
+    from SITTranslateLib.ui.structures_section import StructuresSection
+
     asked: list[Any] = []
 
     def forecast(first: Any, second: Any, *, days: float, years: float, **more: Any) -> forecasting.Forecast:
