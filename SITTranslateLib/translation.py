@@ -257,6 +257,13 @@ class Translation:
         # No field: a copy with another motion must not take them over.
         self.__dict__["_structures"] = volumes
 
+    def keep_parcellation(self, found: Any) -> None:
+        """Keep the source's parcellation and its grid, which are large, until they are taken."""
+        self.__dict__["_parcellation"] = found
+
+    def take_parcellation(self) -> Any:
+        return self.__dict__.pop("_parcellation", None)
+
     def __repr__(self) -> str:
         return f"<Translation of '{self.source.name}' {'; '.join(f'{n}: {v}' for n, v in self._figures()[:4])}>"
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from SITTranslateLib.segmentation.parcellation import Parcellation
 
 Progress = Callable[[float], None]
 
@@ -38,6 +41,7 @@ class NetworkOutput:
         extras: further maps to show (attention, uncertainty), each ``(1, 1, K, J, I)``; those called as
             :func:`after_step` says are images in the units and the place of ``translated``.
         labels: further label maps (a segmentation), the same shape; brought to the scan's grid by nearest voxel.
+        parcellation: the structures of the image on its grid, where the network needed them.
         warnings: what the user must know about this answer, one sentence each.
     """
 
@@ -49,6 +53,7 @@ class NetworkOutput:
     keeps_geometry: bool = False
     extras: Mapping[str, Tensor] = field(default_factory=dict)
     labels: Mapping[str, Tensor] = field(default_factory=dict)
+    parcellation: Parcellation | None = None
     warnings: tuple[str, ...] = ()
 
     @property

@@ -135,7 +135,10 @@ def translate(
     translation = decomposition.on_scan(volume, error, provenance)
     report("done", 1.0)
     seconds = round(time.perf_counter() - started, 3)
-    return replace(translation, provenance=replace(provenance, seconds=seconds))
+    translation = replace(translation, provenance=replace(provenance, seconds=seconds))
+    if output.parcellation is not None:
+        translation.keep_parcellation((output.parcellation, prepared.image.grid))
+    return translation
 
 
 def run_network(

@@ -9,7 +9,7 @@ import numpy as np
 
 from SITTranslateLib.arguments import instance_of
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.segmentation.parcellation import parcellated
+from SITTranslateLib.segmentation.parcellation import Parcellation, parcellated
 from SITTranslateLib.structure_table import PARCELLATION, StructureVolume, StructureVolumes
 from SITTranslateLib.systems.prescribed.presets import cited_range
 from SITTranslateLib.systems.prescribed.regions import PARTS, REGIONS, Shares, shares_of_parcellation
@@ -45,7 +45,7 @@ def structure_volumes(translation: Translation) -> StructureVolumes:
         Rows by structure and side; none, with a note, where nothing moves or no brain is found.
     """
     instance_of(translation, Translation, "What the structures are measured in")
-    return _volumes(translation, lambda: find_structures(translation.source))
+    return _volumes(translation, lambda: _structures_of_source(translation))
 
 
 def _volumes(translation: Translation, find: Callable[[], Shares]) -> StructureVolumes:
@@ -63,6 +63,12 @@ def _volumes(translation: Translation, find: Callable[[], Shares]) -> StructureV
     millilitre = shares.grid.voxel_volume / 1000.0
     after = {part: float(np.vdot(share, jacobian)) * millilitre for part, share in shares.parts.items()}
     return structure_table(shares.volumes_ml, after, years_of(translation.provenance), PARCELLATION)
+
+
+def _structures_of_source(translation: Translation) -> Shares:
+    """As the network found them, or found now: both see the scan on the same grid, in linear units of each other."""
+    kept: tuple[Parcellation, Grid] | None = translation.take_parcellation()
+    return find_structures(translation.source) if kept is None else shares_of_parcellation(*kept)
 
 
 def find_structures(scan: Volume) -> Shares:
@@ -88,7 +94,7 @@ def structure_segments(translation: Translation) -> tuple[Volume, dict[int, str]
     Raises:
         InputError: no brain is found, or no structure clearly.
     """
-    shares = find_structures(translation.source)
+    shares = _structures_of_source(translation)
     if translation.known_structures is None:
         translation.keep_structures(_volumes(translation, lambda: shares))
     labels, names = label_map(shares, translation.source.grid)
@@ -122,7 +128,7 @@ def structures_to_draw(translation: Translation) -> tuple[StructureVolumes, Volu
     found: list[Shares] = []
 
     def find() -> Shares:
-        found.append(find_structures(translation.source))
+        found.append(_structures_of_source(translation))
         return found[0]
 
     volumes = _volumes(translation, find)

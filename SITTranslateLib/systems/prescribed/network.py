@@ -74,5 +74,6 @@ class PrescribedNetwork(nn.Module):
             ),
             velocity_affine=velocity.affine,
             labels={STRUCTURES_MAP: labels},
+            parcellation=found,
             warnings=warnings_of(motion),
         )

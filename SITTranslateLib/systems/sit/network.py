@@ -223,11 +223,17 @@ class SITNetwork(nn.Module):
         self, image: Tensor, request: Mapping[str, float], affine: NDArray[np.float64], progress: Progress | None = None
     ) -> NetworkOutput:
         """See :class:`SITTranslateLib.systems.network.TranslationNetwork`."""
-        parts = self(image, self.code(request), affine[:3, :3])
+        features = parcellation = None
+        if self.structures:
+            from SITTranslateLib.segmentation.parcellation import Parcellation
+            from SITTranslateLib.systems.sit.structures import corners_of, sampling_at_voxels, structure_features
+
+            features = structure_features(image)
+            found = features[0].cpu().numpy()
+            parcellation = Parcellation(found[:-1], found[-1])
+        parts = self(image, self.code(request), affine[:3, :3], features=features)
         velocity_affine = affine
         if self.structures:
-            from SITTranslateLib.systems.sit.structures import corners_of, sampling_at_voxels
-
             velocity_affine = corners_of(affine)
             sampling = sampling_at_voxels(parts.velocity, affine)
             translated = layer.spatial_intensity_transform(image, None, sampling, affine[:3, :3])
@@ -250,4 +256,5 @@ class SITNetwork(nn.Module):
             velocity_affine=velocity_affine if parts.velocity is not None else None,
             displacement=parts.sampling if parts.velocity is None else None,
             keeps_geometry=self.variant == "it",
+            parcellation=parcellation,
         )

@@ -15,6 +15,8 @@ import SITTranslateLib as sit
 from SITTranslateLib import fields
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.host.results import describe_translation, described_translation
+from SITTranslateLib.segmentation.parcellation import Parcellation
+from SITTranslateLib.segmentation.structures import CLASS_COUNT
 from SITTranslateLib.simulation.head import procedural_head
 from SITTranslateLib.simulation.scan import simulate_contrasts
 from SITTranslateLib.structure_table import StructureVolume, StructureVolumes, percent
@@ -106,6 +108,19 @@ def test_segments_and_volumes_find_the_structures_once(monkeypatch: pytest.Monke
     assert len(calls) == 1
     again = _grown(scan, 1.05)
     assert again.structures == result.structures and len(calls) == 2
+
+
+def test_the_parcellation_of_the_network_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    scan = Volume(np.ones((48, 48, 48)), np.diag([2.0, 2.0, 2.0, 1.0]), "block")
+    classes, right = np.zeros((CLASS_COUNT, *scan.shape), np.float32), np.zeros(scan.shape, np.float32)
+    classes[1, 4:44, 4:44, 4:44], right[..., 24:] = 1.0, 1.0
+    monkeypatch.delattr(structures, "find_structures")
+    result = _grown(scan, 1.05)
+    result.keep_parcellation((Parcellation(classes, right), scan.grid))
+    row = result.structures.row("white matter")
+    assert row.before_ml == pytest.approx(512.0) and row.change_percent == pytest.approx(5.0, abs=0.1)
+    assert result.structures.row("white matter", "left").before_ml == pytest.approx(256.0)
+    assert result.take_parcellation() is None, "it is large"
 
 
 def test_contours_are_of_the_structures_that_changed_most(monkeypatch: pytest.MonkeyPatch) -> None:
