@@ -21,8 +21,9 @@ from SITTranslateLib.volume import VectorField, Volume
 
 #: How far two runs on other devices or with other software may lie apart: share of the scan's intensity range, mm.
 LARGEST_DIFFERENCE, LARGEST_SHIFT_MM = 1e-3, 0.01
-#: The same of the volumes of structures, per cent of the volume before.
-LARGEST_POINTS = 1.0
+#: The same of the volumes of structures: per cent of the volume before, and mL for the smallest ones. The parcellation
+#: computes in half precision, so that a difference in the last digit of a scan moves the accumbens by 1 %.
+LARGEST_POINTS, LARGEST_ML = 1.0, 0.05
 #: The same of the other parts by their unit, and of further maps as a share of their own range.
 LARGEST_PART, LARGEST_EXTRA = {"mm": LARGEST_SHIFT_MM, "mm per unit time": LARGEST_SHIFT_MM, "1": 0.01}, 0.01
 
@@ -175,11 +176,11 @@ def _not_again(before: Translation, again: Translation, span: float, without_fie
 
 
 def _alike(before: StructureVolumes, again: StructureVolumes) -> bool:
-    """Whether two tables of structures agree within :data:`LARGEST_POINTS` of the volume before."""
+    """Whether two tables of structures agree within :data:`LARGEST_POINTS` and :data:`LARGEST_ML`."""
     if [(row.name, row.side) for row in before] != [(row.name, row.side) for row in again]:
         return False
     return all(
-        abs(a.before_ml - b.before_ml) <= LARGEST_POINTS / 100.0 * b.before_ml
+        abs(a.before_ml - b.before_ml) <= LARGEST_POINTS / 100.0 * b.before_ml + LARGEST_ML
         and abs(a.change_percent - b.change_percent) <= LARGEST_POINTS
         for a, b in zip(before, again, strict=True)
     )
