@@ -126,6 +126,7 @@ class Provenance:
         roles: of the attributes (:class:`AttributeRole`); of those that are missing, the usual one.
         prescription: what a prescribed change was made with, if no package made it: ``ratios`` by part, ``lesions`` in
             mL, ``years``, ``age``, and ``labels_sha256`` of its label map (empty if the structures were found).
+        words: the choices that stand for values of attributes, by attribute; earlier versions recorded none.
     """
 
     package: str
@@ -150,6 +151,7 @@ class Provenance:
     parts: tuple[str, ...] | None = None
     roles: dict[str, str] = field(default_factory=dict)
     prescription: dict[str, Any] | None = None
+    words: dict[str, str] = field(default_factory=dict)
 
     def role_of(self, name: str) -> AttributeRole:
         """The role of one of the attributes."""
@@ -163,7 +165,8 @@ class Provenance:
     def in_words(self, *roles: AttributeRole) -> dict[str, str]:
         """The attributes of some roles with their values in words; of all roles without any."""
         chosen = self.with_roles(*(roles or AttributeRole))
-        return {n: self.role_of(n).number(v) for n, v in chosen.items() if isinstance(v, (int, float))}
+        numbers = {n: self.role_of(n).number(v) for n, v in chosen.items() if isinstance(v, (int, float))}
+        return numbers | {n: str(word) for n, word in self.words.items() if n in numbers}
 
     @property
     def options(self) -> TranslationOptions:
@@ -178,8 +181,9 @@ class Provenance:
         """Plain types for JSON."""
         sequences = {"forced": list(self.forced), "warnings": list(self.warnings)}
         plain = asdict(self) | sequences | {"parts": None if self.parts is None else list(self.parts)}
-        if self.prescription is None:
-            del plain["prescription"]
+        for name in ("prescription", "words"):
+            if not plain[name]:
+                del plain[name]
         return plain
 
     @classmethod
@@ -192,6 +196,7 @@ class Provenance:
         try:
             known = {f.name: record[f.name] for f in fields_of(cls) if f.name in record}
             known |= {name: tuple(known.get(name, ())) for name in ("forced", "warnings")}
+            known["words"] = dict(known.get("words", {}))
             if known.get("parts") is not None:
                 known["parts"] = tuple(map(str, known["parts"]))
             attributes = dict(known["attributes"])

@@ -130,6 +130,7 @@ def translate(
         ensemble=options.ensemble,
         parts=output.parts,
         roles={a.name: a.role.value for a in loaded.card.attributes if a.name in request},
+        words={a.name: a.said(request[a.name]) for a in loaded.card.attributes if a.choices and a.name in request},
         target=loaded.card.target_of(request) if loaded.card.target_scale is not None else "",
     )
     translation = decomposition.on_scan(volume, error, provenance)

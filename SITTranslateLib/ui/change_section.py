@@ -14,8 +14,8 @@ from SITTranslateLib.scene import display, layout, presentation
 from SITTranslateLib.scene.display import transform_display
 from SITTranslateLib.scene.extras import STEPS
 from SITTranslateLib.scene.ranges import Ranges
-from SITTranslateLib.scene.result import SceneResult
-from SITTranslateLib.scene.runs import PREFIX
+from SITTranslateLib.scene.result import SceneResult, request_of_node
+from SITTranslateLib.scene.runs import PREFIX, Run
 from SITTranslateLib.scene.sequences import browser_of, put_into_tool_bar
 from SITTranslateLib.ui.dicom_export import dicom_file, save_as_dicom
 from SITTranslateLib.ui.section import Resource, Section, show_text
@@ -287,11 +287,11 @@ class ChangeSection(Section):
             box.clear()
         self.ui.compareComboBox.addItem(_("Nothing"), -1)
         for run in runs:
-            self.ui.resultComboBox.addItem(run.title, run.folder)
+            self.ui.resultComboBox.addItem(run_title(run), run.folder)
             if shown is not None and run.folder == shown.nodes.folder:
                 self.ui.resultComboBox.setCurrentIndex(self.ui.resultComboBox.count - 1)
             elif "translated" in run.nodes:
-                self.ui.compareComboBox.addItem(run.title, run.folder)
+                self.ui.compareComboBox.addItem(run_title(run), run.folder)
         for name in ("resultLabel", "resultComboBox", "compareLabel", "compareComboBox"):
             getattr(self.ui, name).setVisible(len(runs) > 1)
         self._updating = False
@@ -311,6 +311,16 @@ class ChangeSection(Section):
             self._on_map()
         else:
             layout.show_volumes(slicer.mrmlScene, layout.CHANGE, other.nodes["translated"])
+
+
+def run_title(run: Run) -> str:
+    """A result in a list, what was asked for first: the lists are narrow, and scan and model are often the same."""
+    node = run.nodes.get("translated")
+    request = request_of_node(node) if node is not None else ""
+    if not request:
+        return run.title
+    scan = run.source.GetName() if run.source is not None else ""
+    return f"{request} ({', '.join(filter(None, (node.GetAttribute(f'{PREFIX}Package'), scan)))})"
 
 
 def volume_words(segments: Sequence[dict[str, Any]]) -> str:

@@ -22,7 +22,7 @@ from SITTranslateLib.scene.result import add_translation, request_text
 from SITTranslateLib.scene.table import add_table_node, rows_of_node
 from SITTranslateLib.scene.transforms import field_of_node, moved_points
 from SITTranslateLib.scene.volumes import add_volume_node, volume_from_node
-from SITTranslateLib.translation import FieldOrigin, Translation
+from SITTranslateLib.translation import FieldOrigin, Provenance, Translation
 
 ROWS = [
     {"name": "Ventricles", "change_percent": 12.5, "dice": None},
@@ -313,4 +313,7 @@ def test_a_title_tells_what_is_known_of_the_scan_from_what_is_asked(translation:
         translation.provenance, attributes={"age": 60.0, "years": 20.0}, roles={"age": "known", "years": "a later one"}
     )
     assert request_text(record) == "years +20 from age 60"
+    worded = replace(record, words={"years": "many"})
+    assert request_text(Provenance.from_dict(worded.to_dict())) == "years many from age 60"
+    assert "words" not in record.to_dict()
     assert record.in_words() == {"age": "60", "years": "+20"}

@@ -262,7 +262,8 @@ def photograph_forecast(options: argparse.Namespace) -> None:
     section.ui.normComboBox.setCurrentText("ms")
     section.ui.forecastButton.click()
     camera.wait_for_result()
-    camera.point = camera.panel.session.shown.nodes.focus
+    # Through the lateral ventricles.
+    camera.point = camera.panel.session.shown.nodes.box.mean(axis=0) + np.array([0.0, 0.0, 8.0])
     camera.fold("input", "model", "attributes", "change", "trace", "sweep", "prescribe", "pair")
     save(camera.window(section.widget), (options.out or TUTORIAL) / "forecast.png")
     camera.widget.cleanup()
