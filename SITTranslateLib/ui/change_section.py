@@ -199,6 +199,10 @@ class ChangeSection(Section):
         nodes = self.nodes
         if nodes is None or self._updating:
             return
+        self._updating = True
+        # The map takes the place of a result that is compared.
+        self.ui.compareComboBox.setCurrentIndex(0)
+        self._updating = False
         chosen = None
         if self.ui.changeMapButton.checked:
             chosen = nodes.change
@@ -235,7 +239,9 @@ class ChangeSection(Section):
         elif extra:
             button = self.ui.extraMapButton
             self.ui.extraComboBox.setCurrentIndex(list(nodes.extras).index(extra))
-        button.setChecked(True)
+        # While another result is compared there, the map that comes back after it stays chosen.
+        if shown is not None or composite.GetBackgroundVolumeID() == nodes.source.GetID():
+            button.setChecked(True)
         if nodes.motion is not None and not self.ui.intensityButton.checked:
             for kind, box in self._motion_boxes():
                 drawn = transform_display(nodes.motion, kind)

@@ -171,7 +171,12 @@ def test_results_are_told_apart_switched_and_compared(
     # Nothing again: the map comes back over the source.
     ui.compareComboBox.setCurrentIndex(0)
     assert layout.composite_node(scene, layout.CHANGE).GetForegroundVolumeID() == second.nodes.change.GetID()
-    assert panel.titles._shown[layout.TRANSLATED].text == "Translated"
+    assert panel.titles._shown[layout.TRANSLATED].text == "Translated" and ui.changeMapButton.checked
+    # So does a map that is chosen meanwhile.
+    ui.compareComboBox.setCurrentIndex(1)
+    ui.jacobianMapButton.click()
+    assert ui.compareComboBox.currentIndex == 0
+    assert panel.titles._shown[layout.CHANGE].text == "What expanded, what shrank"
     ui.resultComboBox.setCurrentIndex(0)
     slicer_harness.wait(lambda: panel.session.shown is not None, what="the other result")
     assert panel.session.shown.nodes.folder == shown.nodes.folder
