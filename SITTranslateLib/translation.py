@@ -56,18 +56,12 @@ class Part:
 #: Every part of a translation except its extra maps.
 PARTS = (
     Part("source", "source.nii.gz", "native units", "the scan, as it was given"),
-    Part(
-        "translated", "translated.nii.gz", "native units",
-        "the translated scan, native units, on the scan's own grid",
-    ),
-    Part(
-        "jacobian", "jacobian.nii.gz", "1",
-        "determinant of the motion's Jacobian: above 1 the anatomy expands, below 1 it shrinks",
-    ),
-    Part(
-        "intensity_change", "intensity_change.nii.gz", "native units",
-        "what was added to the source before it was warped, native units, source grid",
-    ),
+    Part("translated", "translated.nii.gz", "native units",
+         "the translated scan, native units, on the scan's own grid"),
+    Part("jacobian", "jacobian.nii.gz", "1",
+         "determinant of the motion's Jacobian: above 1 the anatomy expands, below 1 it shrinks"),
+    Part("intensity_change", "intensity_change.nii.gz", "native units",
+         "what was added to the source before it was warped, native units, source grid"),
     Part("motion", "motion.nrrd", "mm", "where a source point goes, mm", is_field=True),
     Part(
         "sampling", "sampling.nrrd", "mm",
@@ -181,10 +175,7 @@ class Provenance:
         """Plain types for JSON."""
         sequences = {"forced": list(self.forced), "warnings": list(self.warnings)}
         plain = asdict(self) | sequences | {"parts": None if self.parts is None else list(self.parts)}
-        for name in ("prescription", "words"):
-            if not plain[name]:
-                del plain[name]
-        return plain
+        return {name: value for name, value in plain.items() if value or name not in ("prescription", "words")}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Provenance:
