@@ -18,6 +18,7 @@ pytest.importorskip("PySide6", reason="PySide6 is not installed: pip install '.[
 import tiny_package
 import tissues_once
 from harness import Harness, harness
+from harness.observers import ObserverWatch
 from PySide6 import QtCore
 
 from SITTranslateLib.host.client import HostClient
@@ -47,31 +48,13 @@ def _nothing_left(slicer_harness: Harness) -> Iterator[None]:
     # Those that stay when a scene is closed; to hold any other node would keep it from its end.
     lasting = [scene, *(node for node in nodes if node.GetClassName() in LASTING)]
     del nodes
-    left: set[tuple[Any, int]] = set()
-    for followed in lasting:
-        _record(followed, left)
+    watch = ObserverWatch(lasting)
+    del lasting
     quitting = slicer_harness.slicer_app.receivers(QtCore.SIGNAL("aboutToQuit()"))
     yield
-    for followed in lasting:
-        del followed.AddObserver, followed.RemoveObserver
-    assert not left, f"still observed: {[(followed.GetClassName(), tag) for followed, tag in left]}"
+    watch.stop()
+    assert not watch.left, "still observed"
     assert slicer_harness.slicer_app.receivers(QtCore.SIGNAL("aboutToQuit()")) == quitting
-
-
-def _record(followed: Any, left: set[tuple[Any, int]]) -> None:
-    """Note each observer that Python adds to an object, and strike it out when it is removed."""
-    add, remove = followed.AddObserver, followed.RemoveObserver
-
-    def adding(*arguments: Any) -> int:
-        tag = int(add(*arguments))
-        left.add((followed, tag))
-        return tag
-
-    def removing(tag: int) -> None:
-        left.discard((followed, tag))
-        remove(tag)
-
-    followed.AddObserver, followed.RemoveObserver = adding, removing
 
 
 @pytest.fixture(scope="session")

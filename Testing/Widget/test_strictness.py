@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 import slicer
+import vtk
 from harness import Harness
+from harness.observers import ObserverWatch
 from harness.ui_files import UiFileError, check
 
 UI = Path(__file__).resolve().parents[2] / "Resources" / "UI"
@@ -100,3 +102,14 @@ def test_every_sentence_can_be_translated(file: Path) -> None:
 def test_the_panel_fits_a_narrow_module_panel(panel: Any, slicer_harness: Harness) -> None:
     for section in panel.sections:
         assert section.widget.minimumSizeHint().width() <= 440, section.UI
+
+
+def test_an_observer_that_is_left_behind_is_noticed() -> None:
+    observed = vtk.vtkObject()
+    watch = ObserverWatch([observed])
+    kept = observed.AddObserver("ModifiedEvent", lambda *_: None)
+    observed.RemoveObserver(observed.AddObserver("AnyEvent", lambda *_: None, 1.0))
+    assert watch.left == [("vtkObject", kept)]
+    watch.stop()
+    observed.RemoveObserver(kept)
+    assert observed.HasObserver("ModifiedEvent") == 0
