@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -40,11 +41,12 @@ class Run(NamedTuple):
     peak: float
 
 
-def run_command(words: list[str]) -> Run:
-    """``sittranslate`` in a process of its own, imports included."""
+def run_command(words: list[str], threads: int | None = None) -> Run:
+    """``sittranslate`` in a process of its own, imports included, with as many threads as it likes or so many."""
+    limits = {} if threads is None else dict.fromkeys(("OMP_NUM_THREADS", "SITTRANSLATE_THREADS"), str(threads))
     started = time.perf_counter()
     launched = [sys.executable, "-S", "-c", _LAUNCHER, sys.executable, "-c", _COMMAND, *words]
-    answer = subprocess.run(launched, check=True, capture_output=True, text=True)
+    answer = subprocess.run(launched, check=True, capture_output=True, text=True, env={**os.environ, **limits})
     wall = time.perf_counter() - started
     user, system, peak = map(float, answer.stdout.splitlines()[-1].split())
     return Run(user + system, wall, system, peak / 1024)
@@ -59,7 +61,7 @@ def command(inputs: Inputs, threads: int, repeats: int) -> list[Record]:
         scan = sit.write_volume(head_scan(inputs.grid.shape), Path(folder, "scan.nii.gz"))
         words = ["translate", str(scan), "--model", str(package.folder), "--force", "--out"]
         # The first one fills the caches of files and kernels.
-        first, *runs = (run_command([*words, f"{folder}/{number}"]) for number in range(max(2, repeats) + 1))
+        first, *runs = (run_command([*words, f"{folder}/{number}"], threads) for number in range(max(2, repeats) + 1))
     record = _record("translate-command", inputs, threads, Run(*map(median, zip(*runs, strict=True))), 5.0)
     record.details = {"first_cpu_s": first.cpu}
     return [record]
@@ -78,7 +80,7 @@ def batch_command(inputs: Inputs, threads: int, repeats: int) -> list[Record]:
             for number in range(count):
                 sit.write_volume(head_scan(inputs.grid.shape), place / f"sub-{number + 1:02d}_T1w.nii.gz")
             words = ["batch", str(place), "--model", str(package.folder), "--suffix", "T1w", "--force"]
-            runs.append(run_command([*words, "--out", f"{folder}/out-{count}"]))
+            runs.append(run_command([*words, "--out", f"{folder}/out-{count}"], threads))
     further = Run(*((b - a) / 2 for a, b in zip(*runs, strict=True)))._replace(peak=runs[1].peak)
     record = _record("batch, a further scan", inputs, threads, further, 3.5)
     record.details = {"first_cpu_s": runs[0].cpu}
@@ -88,7 +90,7 @@ def batch_command(inputs: Inputs, threads: int, repeats: int) -> list[Record]:
 def demo_command(inputs: Inputs, threads: int, repeats: int) -> list[Record]:
     """``sittranslate demo``, which has a scan of its own (197 x 233 x 189)."""
     with tempfile.TemporaryDirectory() as folder:
-        run = run_command(["demo", "--out", f"{folder}/demo"])
+        run = run_command(["demo", "--out", f"{folder}/demo"], threads)
         size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
     record = _record("demo-command", inputs, threads, run, 20.0)
     record.details = {"MB_written": size / 1e6}
@@ -115,7 +117,8 @@ def steps(inputs: Inputs, threads: int, repeats: int) -> list[Record]:
     points = scan.grid.to_world(voxels[np.random.default_rng(0).integers(0, len(voxels), 100_000)].astype(float))
     with tempfile.TemporaryDirectory() as folder:
         works: list[tuple[str, float | None, Callable[[], Any]]] = [
-            ("preparing", 0.3, lambda: prepare(scan, anatomy, loaded.card)),
+            # A copy: what was prepared of the last scan is kept.
+            ("preparing", 0.3, lambda: prepare(scan.with_array(scan.array), anatomy, loaded.card)),
             ("writing", 0.4, lambda: sit.save_translation(translation, Path(folder, "out"), overwrite=True)),
             ("verifying", None, lambda: sit.verify(translation)),
             ("points-100000", 0.3, lambda: trace_points(translation, points)),

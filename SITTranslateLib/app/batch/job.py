@@ -224,7 +224,8 @@ def _translated(job: Job) -> tuple[Translation, Verification]:
     from SITTranslateLib.translate.verification import verify
 
     settings = job.settings
-    torch.set_num_threads(settings.threads)
+    # No more than OMP_NUM_THREADS allows.
+    torch.set_num_threads(min(settings.threads, torch.get_num_threads()))
     volume = read_volume(job.scan.path, frame=job.scan.frame)
     translation = translate(
         volume,
