@@ -107,11 +107,13 @@ def _package(name: str) -> Package:
 
     if name:
         return find(name)
-    installed = available()
-    chosen = next((p for p in installed if p.name == MODEL), installed[0] if installed else None)
-    if chosen is None:
+    try:
+        return find(MODEL)
+    except PackageError:
+        installed = available()
+    if not installed:
         raise PackageError(f"No model is installed, so there is nothing to show: the demo needs '{MODEL}'.")
-    return chosen
+    return installed[0]
 
 
 def _asked(package: Package, settings: list[str] | None) -> list[str]:

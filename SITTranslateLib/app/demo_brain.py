@@ -78,8 +78,11 @@ def template(kind: str) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
 def tissue_labels(grey: NDArray[np.float32], white: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """The likeliest tissue of every voxel of the brain; what is neither grey nor white is CSF."""
     fluid = np.clip(1.0 - grey - white, 0.0, 1.0)
-    likeliest = np.argmax(np.stack([fluid, grey, white]), axis=0).astype(np.uint8) + 1
-    return np.where(mask, likeliest, 0).astype(np.uint8)
+    # The first of equals, as argmax has it, which takes four times as long.
+    likeliest = np.where(grey >= white, np.uint8(2), np.uint8(3))
+    likeliest[(fluid >= grey) & (fluid >= white)] = 1
+    likeliest[~mask] = 0
+    return likeliest
 
 
 def lateral_ventricles(fluid: NDArray[np.bool_], grid: Grid) -> NDArray[np.bool_]:

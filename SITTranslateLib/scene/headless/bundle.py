@@ -11,7 +11,7 @@ from typing import Any
 from SITTranslateLib.errors import InputError
 
 #: Level of compression, and bytes of a file by which it is decided whether it is compressed.
-LEVEL, PROBED = 3, 1 << 18
+LEVEL, PROBED = 1, 1 << 18
 
 
 def save_bundle(scene: Any, nodes: Sequence[Any], path: Path) -> None:
