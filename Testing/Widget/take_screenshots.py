@@ -40,6 +40,8 @@ from SITTranslateLib.translate.structures import find_structures
 from SITTranslateLib.volume import Volume
 
 PANEL, VIEWS = (452, 1160), (1388, 1160)
+#: Where the 3D view begins in a picture of the window.
+WITHOUT_3D = PANEL[0] + 4 + round(0.66 * VIEWS[0])
 SCREENSHOTS, TUTORIAL = REPOSITORY / "Resources" / "Screenshots", REPOSITORY / "docs" / "pictures"
 #: What is set unless the command line says so.
 ASKED = ("age=60", "years=20")
@@ -265,7 +267,7 @@ def photograph_forecast(options: argparse.Namespace) -> None:
     # Through the lateral ventricles.
     camera.point = camera.panel.session.shown.nodes.box.mean(axis=0) + np.array([0.0, 0.0, 8.0])
     camera.fold("input", "model", "attributes", "change", "trace", "sweep", "prescribe", "pair")
-    save(camera.window(section.widget), (options.out or TUTORIAL) / "forecast.png")
+    save(camera.window(section.widget)[:, :WITHOUT_3D], (options.out or TUTORIAL) / "forecast.png")
     camera.widget.cleanup()
 
 
@@ -278,7 +280,8 @@ def photograph_comparison(options: argparse.Namespace) -> None:
         camera.translate(**attributes(options) | {"years": years})
     camera.panel.change.ui.compareComboBox.setCurrentIndex(1)
     camera.fold("input", "model", "structures", "trace", "sweep", "prescribe", "forecast", "pair")
-    save(camera.window(camera.panel.change.ui.compareComboBox), (options.out or TUTORIAL) / "compare.png")
+    window = camera.window(camera.panel.change.ui.compareComboBox)[:, :WITHOUT_3D]
+    save(window, (options.out or TUTORIAL) / "compare.png")
     camera.widget.cleanup()
 
 
@@ -309,7 +312,7 @@ def photograph_tutorial(options: argparse.Namespace) -> None:
     panel.change.ui.jacobianMapButton.click()
     panel.change.ui.glyphsCheckBox.click()
     panel.change.ui.gridCheckBox.click()
-    below = camera.window()[VIEWS[1] // 2 :, PANEL[0] + 4 : PANEL[0] + 4 + round(0.66 * VIEWS[0])]
+    below = camera.window()[VIEWS[1] // 2 :, PANEL[0] + 4 : WITHOUT_3D]
     save(below, pictures / "6-expanded-and-shrank.png")
     camera.fold()
     camera.measure()
