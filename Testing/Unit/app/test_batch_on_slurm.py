@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from batch_work import batch_of, bids, slow_note
 from tiny_model import write_tiny_package
+from waiting import has_ended, wait_until
 
 from SITTranslateLib.app.batch.running import run
 
@@ -75,6 +76,8 @@ def test_the_documented_lines_start_workers_that_do_a_batch(
             assert line in script, script
     finally:
         cluster.close()
+    pids = (queue / "pids").read_text(encoding="utf-8").split()
+    wait_until(lambda: all(has_ended(pid) for pid in pids), "the end of the workers")
 
 
 def _of_this_machine(begin: Any, made: list[Any]) -> Any:
