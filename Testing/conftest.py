@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 from pathlib import Path
 
@@ -19,6 +20,17 @@ os.environ["XDG_DATA_HOME"] = str(REPOSITORY / "Testing" / "no-models-of-a-user"
 import pytest
 
 _STATUS = pytest.StashKey[int]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Random numbers that a test or its fixtures draw without a seed do not depend on the tests before it."""
+    import numpy as np
+    import torch
+
+    torch.manual_seed(0)
+    np.random.seed(0)
+    random.seed(0)
 
 
 @pytest.fixture(scope="session", autouse=True)
