@@ -58,7 +58,7 @@ class AttributeSection(Section):
             wanted = float(values.get(attribute.name, attribute.default))
             slider.value = min(max(wanted, slider.minimum), slider.maximum)
             self._say(attribute, slider)
-            slider.valueChanged.connect(lambda *_value, a=attribute, s=slider: self._say(a, s))
+            # Nothing that is connected may hold the slider: PythonQt would delete it a second time with its signals.
             slider.valueChanged.connect(self._on_value)
             form.addRow(label, slider)
             self._labels.append(label)
@@ -105,6 +105,9 @@ class AttributeSection(Section):
         show_text(self.ui.hintLabel, text)
 
     def _on_value(self, *_value: Any) -> None:
+        for attribute in self._attributes:
+            if attribute.name in self._sliders:
+                self._say(attribute, self._sliders[attribute.name])
         self._hint()
         self.changed.emit(self.values())
 

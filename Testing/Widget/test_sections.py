@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import gc
 import json
 import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -170,6 +172,26 @@ def test_attributes_are_built_from_the_card_and_kept_in_the_scene(panel: Any) ->
     assert panel.parameters.attributes("tiny-ageing")["age"] == -7.0
     panel.attributes.set_values({"age": 900.0})
     assert panel.attributes.values()["age"] == 30.0
+
+
+def held(function: Any) -> list[Any]:
+    """What a function keeps alive: its defaults and what it closes over."""
+    cells = []
+    for cell in function.__closure__ or ():
+        with contextlib.suppress(ValueError):
+            cells.append(cell.cell_contents)
+    return [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values(), *cells]
+
+
+def test_a_slider_is_not_held_by_what_is_connected_to_it(panel: Any) -> None:
+    # PythonQt deletes a widget a second time, and Slicer ends, where a function of its own signal holds it last.
+    panel.model.select("tiny-ageing")
+    sliders = list(panel.attributes._sliders.values())
+    assert sliders
+    ours = [
+        f for f in gc.get_objects() if type(f) is FunctionType and str(f.__module__).startswith("SITTranslateLib.ui")
+    ]
+    assert [f.__qualname__ for f in ours if any(value is slider for value in held(f) for slider in sliders)] == []
 
 
 def test_an_attribute_with_choices_is_a_list_and_cannot_be_swept(panel: Any) -> None:
