@@ -15,15 +15,16 @@ from harness.pythonqt import speaks_pythonqt
 
 @speaks_pythonqt
 class qMRMLWidget(QtWidgets.QWidget):
-    """Hands its scene to the widgets in it (in Slicer the ``.ui`` file's connections do)."""
+    """Hands its scene to the widgets that the ``.ui`` file connects with it, and as in Slicer to no others."""
 
     mrmlSceneChanged = Signal(object)
 
     def setMRMLScene(self, scene: Any) -> None:
+        if scene is self.mrmlScene():
+            return
         self.__dict__["_scene"] = scene
-        for child in self.findChildren(QtWidgets.QWidget):
-            if hasattr(child, "setMRMLScene"):
-                child.setMRMLScene(scene)
+        for receiver in self.__dict__.get("_scene_receivers", ()):
+            receiver.setMRMLScene(scene)
         self.mrmlSceneChanged.emit(scene)
 
     def mrmlScene(self) -> Any:

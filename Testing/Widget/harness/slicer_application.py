@@ -140,7 +140,9 @@ class Harness:
     def close(self) -> None:
         """Part every opened widget from the scene: destroyed widgets of Slicer no longer follow it."""
         while self._containers:
-            self._containers.pop().setMRMLScene(None)
+            for widget in self._containers.pop().findChildren(QtWidgets.QWidget):
+                if hasattr(widget, "setMRMLScene"):
+                    widget.setMRMLScene(None)
 
     def wait(self, condition: Callable[[], bool], seconds: float = 400.0, what: str = "it") -> None:
         """Run the event loop until a condition holds; the limit is for what never happens."""

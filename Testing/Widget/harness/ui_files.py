@@ -34,11 +34,25 @@ class UiLoader(QtUiTools.QUiLoader):
         widget = super().load(device, parent)
         if widget is not None:
             inside = [widget, *widget.findChildren(QtCore.QObject)]
+            if isinstance(device, QtCore.QFile):
+                widget.__dict__["_scene_receivers"] = [
+                    child for child in inside if child.objectName in scene_receivers(Path(device.fileName()))
+                ]
             # PySide6 forgets what was put on an object when its last Python reference goes.
             widget.__dict__["_kept"] = inside
             for child in inside:
                 let_speak_pythonqt(child)
         return widget
+
+
+def scene_receivers(path: Path) -> set[str]:
+    """Names of the widgets that the file connects with the scene of its root."""
+    connections = ElementTree.parse(path).getroot().iter("connection")
+    return {
+        str(connection.findtext("receiver"))
+        for connection in connections
+        if str(connection.findtext("signal")).startswith("mrmlSceneChanged")
+    }
 
 
 def check(path: Path) -> None:
