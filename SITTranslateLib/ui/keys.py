@@ -13,12 +13,13 @@ from SITTranslateLib.scene.presentation import show_motion
 from SITTranslateLib.ui.session import Session
 from SITTranslateLib.ui.trace_section import TraceSection
 
-#: Key and what it does; none of them is one of Slicer's own.
+#: Key and what it does. None of them is one of Slicer's own: a key that two things claim does neither. Alt with an
+#: arrow is taken by Slicer's module history, Alt with F, E, V, H by its menus.
 KEYS = {
     "Alt+T": "flicker",
     "Alt+O": "toggle_overlay",
-    "Alt+Right": "next_change",
-    "Alt+Left": "previous_change",
+    "Alt+N": "next_change",
+    "Alt+P": "previous_change",
 }
 
 
@@ -83,4 +84,4 @@ class Keys:
 
 def key_words() -> str:
     """The keys, for the panel."""
-    return _("Alt+T: source and translated in turn. Alt+O: overlays. Alt+Left, Alt+Right: previous, next change.")
+    return _("Alt+T: source and translated in turn. Alt+O: overlays. Alt+N, Alt+P: next, previous change.")
