@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import qt
 import slicer
 
 from SITTranslateLib.ui.session import Session
 
 Resource = Callable[[str], str]
+
+
+class _Height(qt.QObject):
+    """Holds a widget at the height that its wrapped labels need: Slicer's panel gives no more than the minimum."""
+
+    def eventFilter(self, widget: Any, event: Any) -> bool:
+        if event.type() in (qt.QEvent.Resize, qt.QEvent.LayoutRequest):
+            # -1 where no wrapped label is shown: the minimum of the layout is enough then.
+            height = max(int(widget.heightForWidth(widget.width)), 0)
+            if int(widget.minimumHeight) != height:
+                widget.setMinimumHeight(height)
+        return False
 
 
 class Section:
@@ -27,6 +40,8 @@ class Section:
         self.widget: Any = slicer.util.loadUI(resource(f"UI/{self.UI}.ui"))
         self.ui: Any = slicer.util.childWidgetVariables(self.widget)
         self.widget.setMRMLScene(slicer.mrmlScene)
+        self._height = _Height()
+        self.widget.installEventFilter(self._height)
 
     def let_go(self, node: Any) -> None:
         """A node is about to leave the scene: no selector may keep it, or Slicer chooses its neighbour instead."""

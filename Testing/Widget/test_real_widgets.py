@@ -250,3 +250,23 @@ def test_pair_selectors_list_scans_only(panel: Any, head_node: Any, scene: Any) 
     scene.AddNewNodeByClass("vtkMRMLVectorVolumeNode", "vectors")
     for selector in (panel.pair.ui.pairSourceSelector, panel.pair.ui.pairTranslatedSelector):
         assert [node.GetName() for node in selector.nodes()] == ["head"]
+
+
+def test_a_section_is_never_lower_than_its_wrapped_text_needs(panel: Any, slicer_harness: Harness) -> None:
+    # Slicer's panel gives the content its minimum height: without one, text was cut and the list of models squeezed.
+    section = panel.apply
+    section.ui.sectionButton.collapsed = False
+    parent = section.widget.parentWidget()
+    section.widget.setParent(None)
+    section.widget.resize(320, 200)
+    section.widget.show()
+    heights = []
+    for words in (80, 1, 0):
+        section.say("word " * words)
+        # Inner layouts ask the outer ones for another round.
+        for _round in range(4):
+            slicer_harness.qt_app.processEvents()
+        heights.append(int(section.widget.minimumHeight))
+    section.widget.setParent(parent)
+    assert heights[0] > heights[1] >= heights[2]
+    assert heights[0] - heights[1] >= 3 * section.ui.messageLabel.fontMetrics().height()
