@@ -206,9 +206,10 @@ def style_legend(legend: Any, title: str, label_format: str, *, labels: int = 5)
     legend.SetLabelFormat(label_format)
     legend.SetNumberOfLabels(labels)
     legend.SetMaxNumberOfColors(256)
-    legend.SetPosition(0.985, 0.86)
+    # Inside the edge also in a narrow view, above the letter of the side, and with room for five lines of title.
+    legend.SetPosition(0.96, 0.88)
     # Slicer fits the text to the width of the legend: this one gives a size that can be read in any view.
-    legend.SetSize(0.065, 0.36)
+    legend.SetSize(0.065, 0.40)
     for text in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):
         text.SetFontFamilyToArial()
         text.SetFontSize(18)

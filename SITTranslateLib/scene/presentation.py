@@ -20,6 +20,7 @@ ORIENTATIONS = ("Axial", "Coronal", "Sagittal")
 _AXES = {"Axial": (0, 1), "Coronal": (0, 2), "Sagittal": (1, 2)}
 #: An overlay is half opaque at most: the anatomy under it stays visible.
 OVERLAY_OPACITY = 0.5
+_CAMERA = "vtkMRMLCameraNode"
 
 
 def show_result(scene: Any, result: SceneResult, *, again: bool = False) -> None:
@@ -92,6 +93,29 @@ def style_3d_view(scene: Any) -> None:
     view.SetBackgroundColor2(0.09, 0.10, 0.13)
     view.SetOrientationMarkerSize(slicer.vtkMRMLAbstractViewNode.OrientationMarkerSizeSmall)
     view.SetOrientationMarkerType(slicer.vtkMRMLAbstractViewNode.OrientationMarkerTypeCube)
+
+
+def frame_3d(scene: Any, box: NDArray[np.floating], size: Sequence[int]) -> None:
+    """Have the camera of our 3D view look at a RAS box from the front, a little from the left and above, all of it.
+
+    Args:
+        box: lower and upper corner (mm).
+        size: width and height of the view in pixels.
+    """
+    nodes = (scene.GetNthNodeByClass(index, _CAMERA) for index in range(scene.GetNumberOfNodesByClass(_CAMERA)))
+    camera = next((node for node in nodes if node.GetLayoutName() == layout.THREE_D), None)
+    if camera is None:
+        return
+    turn, rise = np.radians(35.0), np.radians(12.0)
+    towards = np.array([-np.sin(turn) * np.cos(rise), np.cos(turn) * np.cos(rise), np.sin(rise)])
+    half = np.tan(np.radians(camera.GetViewAngle()) / 2.0) * min(1.0, size[0] / max(size[1], 1))
+    corners = np.array(np.meshgrid(*np.transpose(box))).reshape(3, -1).T - np.mean(box, axis=0)
+    across = np.array([np.cos(turn), np.sin(turn), 0.0])
+    depth, aside = corners @ towards, np.maximum(np.abs(corners @ across), np.abs(corners @ np.cross(towards, across)))
+    camera.SetFocalPoint(*np.mean(box, axis=0))
+    camera.SetPosition(*(np.mean(box, axis=0) + towards * float(np.max(depth + aside / half))))
+    camera.SetViewUp(0.0, 0.0, 1.0)
+    camera.ResetClippingRange()
 
 
 def normal_axis(orientation: str) -> int:

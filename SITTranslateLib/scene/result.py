@@ -140,7 +140,8 @@ def adding(
     name = input_node.GetName() if input_node is not None else translation.source.name
     origin = translation.field_origin.value
     with all_or_nothing(scene) as transaction:
-        title = f"{name} translated: {_headline(translation)}"
+        estimated = ", motion estimated" if origin == "estimated" else ""
+        title = f"{name} translated: {_headline(translation)}{estimated}"
         if translated_node is not None:
             title = f"{name} to {translated_node.GetName()}: estimated motion"
         folder = hierarchy.run_folder(scene, input_node, title)

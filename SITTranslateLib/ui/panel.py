@@ -11,6 +11,8 @@ from slicer.i18n import tr as _
 
 from SITTranslateLib.errors import InputError
 from SITTranslateLib.options import TranslationOptions
+from SITTranslateLib.scene import layout, presentation
+from SITTranslateLib.scene.result import SceneResult
 from SITTranslateLib.ui import installing
 from SITTranslateLib.ui.apply_section import ApplySection
 from SITTranslateLib.ui.attribute_section import AttributeSection
@@ -27,7 +29,7 @@ from SITTranslateLib.ui.session import Session
 from SITTranslateLib.ui.structures_section import StructuresSection
 from SITTranslateLib.ui.sweep_section import SweepSection
 from SITTranslateLib.ui.trace_section import TraceSection
-from SITTranslateLib.ui.view_titles import ViewTitles
+from SITTranslateLib.ui.view_titles import ViewTitles, view_named
 
 POLL_MILLISECONDS, BUSY_MILLISECONDS = 40, 10
 
@@ -51,6 +53,8 @@ class Panel:
         self._listed = False
         self._entered = False
         self._had_result = False
+        #: ID of the scan that the 3D view was turned to.
+        self._framed = ""
         self.input = InputSection(session, resource)
         self.model = ModelSection(session, resource)
         self.attributes = AttributeSection(session, resource)
@@ -141,6 +145,7 @@ class Panel:
         """Show the values of a scene's parameter node; None between two scenes."""
         self.parameters = parameters
         if parameters is None:
+            self._framed = ""
             return
         self._updating = True
         for section in self.sections:
@@ -270,6 +275,15 @@ class Panel:
     def _show_titles(self) -> None:
         if self.session.shown is not None:
             self.titles.follow(self.session.shown.nodes)
+            self._frame_3d(self.session.shown.nodes)
+
+    def _frame_3d(self, nodes: SceneResult) -> None:
+        """Show the whole of a scan in 3D when it comes into the view; later the view stays as the user turned it."""
+        manager = slicer.app.layoutManager()
+        space = view_named(manager, layout.THREE_D) if manager is not None else None
+        if space is not None and self._framed != nodes.source.GetID():
+            self._framed = nodes.source.GetID()
+            presentation.frame_3d(slicer.mrmlScene, nodes.box, space.renderWindow().GetSize())
 
     def _keep(self) -> None:
         """Write the choices to the parameter node, so that they are saved with the scene."""

@@ -174,7 +174,7 @@ class ViewTitles:
         if manager is None:
             return
         for name, title in self._shown.items():
-            view = _view(manager, name)
+            view = view_named(manager, name)
             if view is None or not title.text:
                 continue
             renderer = view.renderWindow().GetRenderers().GetFirstRenderer()
@@ -215,7 +215,7 @@ class ViewTitles:
         self._sides[name] = (renderer, actors[:2], letters)
 
 
-def _view(manager: Any, name: str) -> Any:
+def view_named(manager: Any, name: str) -> Any:
     """The view widget of that name; None if the layout does not show it."""
     if name == layout.THREE_D:
         for index in range(manager.threeDViewCount):

@@ -317,3 +317,20 @@ def test_a_title_tells_what_is_known_of_the_scan_from_what_is_asked(translation:
     assert request_text(Provenance.from_dict(worded.to_dict())) == "years many from age 60"
     assert "words" not in record.to_dict()
     assert record.in_words() == {"age": "60", "years": "+20"}
+
+
+def test_the_camera_of_the_3d_view_sees_the_whole_head(app: Application) -> None:
+    camera = app.scene.AddNewNodeByClass("vtkMRMLCameraNode")
+    camera.SetLayoutName(layout.THREE_D)
+    box = np.array([[-70.0, -90.0, -60.0], [70.0, 110.0, 120.0]])
+    for size in ((300, 900), (900, 300)):
+        presentation.frame_3d(app.scene, box, size)
+        seen = camera.GetCamera().GetCompositeProjectionTransformMatrix(size[0] / size[1], 0.0, 1.0)
+        corners = np.array(np.meshgrid(*box.T)).reshape(3, -1).T
+        places = np.array([seen.MultiplyPoint((*corner, 1.0)) for corner in corners])
+        places = places[:, :2] / places[:, 3:]
+        # All corners inside the view, and the outermost at its edge where room is scarce.
+        np.testing.assert_array_less(np.abs(places), 1.0 + 1e-9)
+        assert np.abs(places[:, 0 if size[0] < size[1] else 1]).max() > 0.95
+    np.testing.assert_allclose(camera.GetFocalPoint(), (0.0, 10.0, 30.0))
+    assert camera.GetPosition()[1] > 110.0 and camera.GetPosition()[0] < 0.0 and camera.GetPosition()[2] > 30.0
