@@ -1,13 +1,13 @@
 # ruff: noqa: E402 - the harness must be found first
 """Pictures of the module for README and tutorial: the real panel beside the views that Slicer's own managers draw.
 
-    python Testing/Widget/take_screenshots.py
-    python Testing/Widget/take_screenshots.py --data ../shared/data --set age=40 --set years=20
+    python Testing/Widget/take_screenshots.py --out FOLDER
+    python Testing/Widget/take_screenshots.py --out FOLDER --data ../shared/data --set age=40 --set years=20
 
-The first takes the tutorial's pictures: the brain is the ICBM152 average that nilearn brings along, so they may be
-published. The second takes the whole window on a patient's scan, and a forecast from two visits of another
-(open_ms_data, patients 26 and 1, CC BY, which allows pictures that name their source). Qt widgets are drawn by PySide6
-in Qt's plain style, not by Slicer: the buttons look a little different there.
+Most of those of the repository were taken in Slicer itself. The first takes the tutorial's pictures: the brain is the
+ICBM152 average that nilearn brings along, so they may be published. The second takes the whole window on a patient's
+scan, and a forecast from two visits of another (open_ms_data, patients 26 and 1, CC BY, which allows pictures that name
+their source). Qt widgets are drawn by PySide6 in Qt's plain style, not by Slicer: the buttons look a little different.
 """
 
 from __future__ import annotations
@@ -42,7 +42,6 @@ from SITTranslateLib.volume import Volume
 PANEL, VIEWS = (452, 1160), (1388, 1160)
 #: Where the 3D view begins in a picture of the window.
 WITHOUT_3D = PANEL[0] + 4 + round(0.66 * VIEWS[0])
-SCREENSHOTS, TUTORIAL = REPOSITORY / "Resources" / "Screenshots", REPOSITORY / "docs" / "pictures"
 #: What is set unless the command line says so.
 ASKED = ("age=60", "years=20")
 #: Attributes of the panel.
@@ -246,7 +245,7 @@ def photograph_patient(options: argparse.Namespace) -> None:
     camera.measure()
     camera.trace((13.0, -22.0, 22.0), (-26.0, -38.0, 22.0))
     camera.fold(*FOLDED)
-    save(camera.window(), (options.out or SCREENSHOTS) / "patient.png")
+    save(camera.window(), options.out / "patient.png")
     camera.widget.cleanup()
 
 
@@ -267,7 +266,7 @@ def photograph_forecast(options: argparse.Namespace) -> None:
     # Through the lateral ventricles.
     camera.point = camera.panel.session.shown.nodes.box.mean(axis=0) + np.array([0.0, 0.0, 8.0])
     camera.fold("input", "model", "attributes", "change", "trace", "sweep", "prescribe", "pair")
-    save(camera.window(section.widget)[:, :WITHOUT_3D], (options.out or TUTORIAL) / "forecast.png")
+    save(camera.window(section.widget)[:, :WITHOUT_3D], options.out / "forecast.png")
     camera.widget.cleanup()
 
 
@@ -281,7 +280,7 @@ def photograph_comparison(options: argparse.Namespace) -> None:
     camera.panel.change.ui.compareComboBox.setCurrentIndex(1)
     camera.fold("input", "model", "structures", "trace", "sweep", "prescribe", "forecast", "pair")
     window = camera.window(camera.panel.change.ui.compareComboBox)[:, :WITHOUT_3D]
-    save(window, (options.out or TUTORIAL) / "compare.png")
+    save(window, options.out / "compare.png")
     camera.widget.cleanup()
 
 
@@ -294,7 +293,7 @@ def photograph_tutorial(options: argparse.Namespace) -> None:
     """Every step of the tutorial."""
     brain, labels = load_brain()
     camera = Photographer(brain, labels, NAMES, "ICBM152 T1")
-    pictures, panel = options.out or TUTORIAL, camera.panel
+    pictures, panel = options.out, camera.panel
     camera.choose(options.model)
     camera.fold()
     save(camera.sections("input"), pictures / "1-scan.png")
@@ -306,7 +305,7 @@ def photograph_tutorial(options: argparse.Namespace) -> None:
     camera.trace((13.0, -22.0, 18.0), (-30.0, -40.0, 18.0))
     camera.fold(*FOLDED)
     window = camera.window()
-    save(window, (options.out or SCREENSHOTS) / "SITTranslate.png")
+    save(window, options.out / "SITTranslate.png")
     save(window[:, PANEL[0] + 4 :], pictures / "4-result.png")
     save(camera.sections("change"), pictures / "5-change.png")
     panel.change.ui.jacobianMapButton.click()
@@ -337,7 +336,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="prescribed-change")
     parser.add_argument("--set", action="append", metavar="NAME=VALUE", help="attribute; by default age=60, years=20")
-    parser.add_argument("--out", type=Path, default=None, help="put everything here instead")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the pictures")
     parser.add_argument("--data", type=Path, default=None, help="folder with ms_cross, ms_long: patients' pictures")
     parser.add_argument(
         "--only", choices=sorted(SERIES), help="one series of pictures; by default all that --data allows"
