@@ -224,20 +224,20 @@ class SITTranslateLogic(ScriptedLoadableModuleLogic):
 
 
 class SITTranslateTest(ScriptedLoadableModuleTest):
-    """Runs in Slicer (ctest) on the procedural head."""
+    """Runs in Slicer (ctest) on the sample head."""
 
     def setUp(self):
         slicer.mrmlScene.Clear()
 
     def runTest(self):
         self.setUp()
-        self.test_procedural_head_is_translated_and_traced()
+        self.test_sample_head_is_translated()
         self.setUp()
         self.test_a_volume_without_voxels_is_refused()
 
-    def test_procedural_head_is_translated_and_traced(self):
+    def test_sample_head_is_translated(self):
         from SITTranslateLib.ui.installing import missing_packages
-        from SITTranslateLib.ui.samples import add_procedural_head
+        from SITTranslateLib.ui.samples import add_head
 
         missing = missing_packages(Path(resourceFile("requirements.txt")))
         if missing:
@@ -246,14 +246,14 @@ class SITTranslateTest(ScriptedLoadableModuleTest):
         logic = SITTranslateLogic()
         try:
             self.assertTrue(logic.models(), "no model came with the extension")
-            head = add_procedural_head(spacing=3.0)
+            head = add_head(Path(resourceFile("Samples/head.npz")))
             result = logic.translate(head, logic.models()[0], device="cpu", force=True)
             self.assertIsNotNone(result.translated)
             self.assertEqual(result.translated.GetImageData().GetDimensions(), head.GetImageData().GetDimensions())
             self.assertEqual(result.translated.GetAttribute("SITTranslate.Synthetic"), "1")
         finally:
             logic.close()
-        self.delayDisplay("The procedural head was translated")
+        self.delayDisplay("The sample head was translated")
 
     def test_a_volume_without_voxels_is_refused(self):
         from SITTranslateLib.errors import InputError

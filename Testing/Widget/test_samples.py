@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -77,3 +78,10 @@ def test_what_goes_wrong_is_shown(source: dict[str, Any], scene: Any, monkeypatc
         source["make"](object())
     assert "The file is gone." in shown[0]
     assert scene.GetNumberOfNodes() == count
+
+
+def test_the_modules_own_test_passes(module: Any, models: Path, scene: Any) -> None:
+    # What the Extensions Index runs in Slicer.
+    ran = module.SITTranslateTest().run()
+    assert ran.testsRun == 1 and not ran.skipped
+    assert [text for _test, text in (*ran.errors, *ran.failures)] == []
