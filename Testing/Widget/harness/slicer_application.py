@@ -89,6 +89,8 @@ class Harness:
         self.qt_app = QtWidgets.QApplication.instance() or QtWidgets.QApplication(["SITTranslateTest"])
         self.app = application()
         self._containers: list[Any] = []
+        # PySide6 finds the meta-objects of their classes deleted once widgets are collected.
+        self._opened: list[Any] = []
         QtCore.QCoreApplication.setOrganizationName("SITTranslateTest")
         QtCore.QSettings.setDefaultFormat(QtCore.QSettings.IniFormat)
         QtCore.QSettings.setPath(QtCore.QSettings.IniFormat, QtCore.QSettings.UserScope, str(self.app.folder))
@@ -131,6 +133,7 @@ class Harness:
         container.setMRMLScene(slicer.mrmlScene)
         self._containers.append(container)
         widget = getattr(module, f"{name}Widget")(container)
+        self._opened.append(widget)
         setattr(slicer.modules, f"{name}Widget", widget)
         widget.setup()
         widget.enter()
