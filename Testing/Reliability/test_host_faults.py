@@ -22,7 +22,8 @@ from tiny_model import head, write_tiny_package
 from waiting import wait_until
 
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.host.client import PREFIX, HostClient, HostError
+from SITTranslateLib.host.client import HostClient, HostError
+from SITTranslateLib.host.folders import PREFIX
 from SITTranslateLib.host.process import WorkerProcess
 from SITTranslateLib.host.protocol import Failure
 from SITTranslateLib.host.requests import ForgetRequest, RecomposeRequest, TranslateRequest
