@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import product
 
 import numpy as np
@@ -119,26 +120,28 @@ def structures_to_draw(translation: Translation) -> tuple[StructureVolumes, Volu
     """The volumes of :func:`structure_volumes`, and the structures that changed most as labels for their contours.
 
     Returns:
-        The volumes; labels on a grid of 1 mm about these structures, and their names. No labels where nothing moves,
-        no brain is found, or the volumes were measured elsewhere.
+        The volumes, those that came with the translation where it has some; labels on a grid of 1 mm about these
+        structures, and their names. No labels where nothing moves or no brain is found.
     """
-    known = translation.known_structures
-    if known is not None:
-        return known, None, {}
     found: list[Shares] = []
 
     def find() -> Shares:
         found.append(_structures_of_source(translation))
         return found[0]
 
-    volumes = _volumes(translation, find)
-    translation.keep_structures(volumes)
+    volumes = translation.known_structures
+    if volumes is None:
+        volumes = _volumes(translation, find)
+        translation.keep_structures(volumes)
+    elif volumes:
+        with suppress(InputError):
+            find()
     if not found:
         return volumes, None, {}
     (shares,) = found
     chosen: list[str] = []
     for row in sorted(volumes.whole, key=lambda row: -abs(row.change_percent)):
-        parts = [part.title for part in volumes if part.name == row.name and part.side != "both"]
+        parts = [part.title for part in volumes if part.name == row.name and part.title in shares.parts]
         if row.name not in NOT_DRAWN and row.before_ml >= LEAST_DRAWN_ML and len(chosen) + len(parts) <= MOST_DRAWN:
             chosen += parts
     places = [np.argwhere(shares.parts[name] > 0.5) for name in chosen]

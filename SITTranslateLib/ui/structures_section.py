@@ -54,30 +54,34 @@ class StructuresSection(Section):
             self.ask()
 
     def ask(self) -> None:
-        """Have the worker find the structures of the shown result."""
+        """Have the worker find the structures of the shown result: their volumes, unless known, and their contours."""
         shown = self.session.shown
         if shown is None:
             return
         known = shown.translation.known_structures
-        if known is not None:
+        if known is None:
+            show_text(self.ui.structuresLabel, _("Finding the structures..."))
+        else:
             self._show(known)
-            return
-        show_text(self.ui.structuresLabel, _("Finding the structures..."))
+            if not known or has_contours(shown.nodes):
+                return
 
         def answered(answer: dict[str, Any]) -> None:
             if self.session.shown is shown:
-                self._show(StructureVolumes.from_dict(answer["structures"]))
+                if known is None:
+                    self._show(StructureVolumes.from_dict(answer["structures"]))
                 if "labels" in answer:
                     self._draw(answer["labels"], {int(label): str(name) for label, name in answer["names"].items()})
 
         def refused(error: HostError) -> None:
-            if self.session.shown is shown:
+            if self.session.shown is shown and known is None:
                 show_text(self.ui.structuresLabel, str(error))
 
         try:
             self.session.ask(StructuresRequest(shown.translation), answered, refused)
         except InputError as error:
-            show_text(self.ui.structuresLabel, str(error))
+            if known is None:
+                show_text(self.ui.structuresLabel, str(error))
 
     def _show(self, found: StructureVolumes) -> None:
         self.found = found

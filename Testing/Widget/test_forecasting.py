@@ -15,9 +15,10 @@ from worker_here import WorkerHere
 from SITTranslateLib.host.client import HostClient
 from SITTranslateLib.host.protocol import Request
 from SITTranslateLib.host.requests import ForecastRequest
+from SITTranslateLib.scene.contours import has_contours
 from SITTranslateLib.scene.volumes import add_volume_node, volume_from_node
 from SITTranslateLib.structure_table import StructureVolume, StructureVolumes
-from SITTranslateLib.translate import forecasting
+from SITTranslateLib.translate import forecasting, structures
 from SITTranslateLib.ui import results
 
 
@@ -54,6 +55,12 @@ def visits_to_the_worker(slicer_harness: Harness, own_host: None, monkeypatch: p
         found = StructureVolumes((ventricles,), "95 % intervals, mL: lateral ventricles 21.0 to 27.0.")
         return forecasting.Forecast(replace(synthetic_translation(), given_structures=found), (), days, years, 0.2)
 
+    def drawn(translation: Any) -> Any:
+        labels = translation.source.with_array(np.zeros(translation.source.shape, np.float32))
+        labels.array[14:22, 14:22, 14:22] = 4
+        return translation.known_structures, labels, {4: "left lateral ventricle"}
+
+    monkeypatch.setattr(structures, "structures_to_draw", drawn)
     monkeypatch.setattr(forecasting, "forecast", forecast)
     monkeypatch.setattr(results, "HostClient", lambda: HostClient(WorkerHere))
     monkeypatch.setattr(StructuresSection, "automatic", True)
@@ -84,6 +91,7 @@ def test_a_forecast_is_shown_on_the_second_visit_with_its_intervals(
     assert shown.nodes.translated.GetAttribute("SITTranslate.Synthetic") == "1"
     words = panel.structures.ui.structuresLabel.text
     assert "Lateral ventricles 20.0 to 24.0 mL (+20 %)" in words and "21.0 to 27.0" in words
+    slicer_harness.wait(lambda: has_contours(shown.nodes) and not panel.session.busy, what="the contours")
     # Neither visit was changed, and another forecast can be asked for.
     assert np.array_equal(volume_from_node(second).array, scan.array)
     assert section.ui.forecastButton.isEnabled() and section.ui.forecastLabel.text == ""
