@@ -320,8 +320,13 @@ def test_a_title_tells_what_is_known_of_the_scan_from_what_is_asked(translation:
 
 
 def test_the_camera_of_the_3d_view_sees_the_whole_head(app: Application) -> None:
-    camera = app.scene.AddNewNodeByClass("vtkMRMLCameraNode")
-    camera.SetLayoutName(layout.THREE_D)
+    # Where a 3D view was drawn before, its camera is there.
+    cameras = app.scene.GetNodesByClass("vtkMRMLCameraNode")
+    cameras = [cameras.GetItemAsObject(index) for index in range(cameras.GetNumberOfItems())]
+    camera = next((node for node in cameras if node.GetLayoutName() == layout.THREE_D), None)
+    if camera is None:
+        camera = app.scene.AddNewNodeByClass("vtkMRMLCameraNode")
+        camera.SetLayoutName(layout.THREE_D)
     box = np.array([[-70.0, -90.0, -60.0], [70.0, 110.0, 120.0]])
     for size in ((300, 900), (900, 300)):
         presentation.frame_3d(app.scene, box, size)
