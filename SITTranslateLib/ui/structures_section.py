@@ -9,7 +9,6 @@ import slicer
 from slicer.i18n import tr as _
 
 from SITTranslateLib.errors import InputError
-from SITTranslateLib.host.client import HostError
 from SITTranslateLib.host.requests import StructuresRequest
 from SITTranslateLib.scene.contours import adding_contours, has_contours
 from SITTranslateLib.scene.presentation import put_with
@@ -73,15 +72,14 @@ class StructuresSection(Section):
                 if "labels" in answer:
                     self._draw(answer["labels"], {int(label): str(name) for label, name in answer["names"].items()})
 
-        def refused(error: HostError) -> None:
-            if self.session.shown is shown and known is None:
+        def refused(error: InputError) -> None:
+            if known is None and self.session.shown is shown:
                 show_text(self.ui.structuresLabel, str(error))
 
         try:
             self.session.ask(StructuresRequest(shown.translation), answered, refused)
         except InputError as error:
-            if known is None:
-                show_text(self.ui.structuresLabel, str(error))
+            refused(error)
 
     def _show(self, found: StructureVolumes) -> None:
         self.found = found
