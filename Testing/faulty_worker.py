@@ -11,12 +11,12 @@ from SITTranslateLib.host.process import WorkerProcess
 WITH_FAULT = """
 import os, resource, signal, sys
 from SITTranslateLib.host import worker
-told = worker.Teller.progress
+report = worker.Teller.progress
 seen = []
 def progress(self, stage, fraction):
     seen.append(stage)
     {fault}
-    told(self, stage, fraction)
+    report(self, stage, fraction)
 worker.Teller.progress = progress
 sys.exit(worker.main(sys.argv[1:]))
 """

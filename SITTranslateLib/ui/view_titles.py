@@ -88,7 +88,7 @@ def _scan_title(node: Any, nodes: SceneResult, compared: Any) -> str:
 
 
 def _compared_title(node: Any, *, by_model: bool) -> str:
-    """Two translated scans are told apart by what was asked for, and by their models where those differ."""
+    """Two translated scans are named by what was asked for, and by their models where those differ."""
     made = _("Translated by {model}").format(model=_package(node)) if by_model else _("Translated")
     request = request_of_node(node)
     return f"{made}: {request}" if request else made

@@ -98,17 +98,17 @@ def test_cancelling_between_two_steps_leaves_the_scene_as_it_was(
 ) -> None:
     ask(slicer_harness, panel, SLOW, 1)
     before = sorted(scene.GetNthNode(n).GetID() for n in range(scene.GetNumberOfNodes()))
-    told: list[float] = []
+    fractions: list[float] = []
 
     def cancel_within(fraction: float, seconds_left: float | None) -> None:
-        told.append(fraction)
+        fractions.append(fraction)
         if fraction > 0.33:
             panel.apply.ui.cancelButton.click()
 
     panel.session.progress.connect(cancel_within)
     panel.apply.ui.applyButton.click()
     slicer_harness.wait(lambda: not panel.session.running, what="the cancel")
-    assert max(told) > 0.33, "the steps had begun"
+    assert max(fractions) > 0.33, "the steps had begun"
     assert panel.session.shown is None
     assert sorted(scene.GetNthNode(n).GetID() for n in range(scene.GetNumberOfNodes())) == before
 

@@ -119,7 +119,7 @@ def test_a_head_counts_as_old_as_its_ventricles_are_large() -> None:
 
 
 def test_the_critic_reads_the_age_and_not_the_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two heads of different age: the critic is told their ages at the follow-up, by the ventricles in the scan."""
+    """Two heads of different age: the critic is given their ages at the follow-up, by the ventricles in the scan."""
     subject, grids = SimpleNamespace(centre=np.zeros(3)), []
 
     def pair_of(_: Any, rng: np.random.Generator, **asked: Any) -> Any:
@@ -136,9 +136,9 @@ def test_the_critic_reads_the_age_and_not_the_change(tmp_path: Path, monkeypatch
     )
     data = Data(("a",), pairs=2, age_years=(5.0, 5.0), lesion_load_ml=(3.0, 3.0), spacing_mm=4.0)
     pairs = SimulatedPairs([subject], data, (10.0, 10.0), tmp_path)  # type: ignore[list-item]
-    told = [batch["other_values"][0] for batch in islice(batches(pairs, batch=1, seed=0, workers=0), 3)]
-    ages = sorted(round(10 * float(values[0])) for values in told[1:])
-    assert ages == [-5, 25] and all(float(values[1]) == pytest.approx(0.3) for values in told)
+    attributes = [batch["other_values"][0] for batch in islice(batches(pairs, batch=1, seed=0, workers=0), 3)]
+    ages = sorted(round(10 * float(values[0])) for values in attributes[1:])
+    assert ages == [-5, 25] and all(float(values[1]) == pytest.approx(0.3) for values in attributes)
     assert all(grid.shape == (44, 52, 44) and grid.spacing == (4.0, 4.0, 4.0) for grid in grids)
 
 
